@@ -1,0 +1,43 @@
+"""Every error that OPAL raises on purpose, each a sentence a user can act on.
+
+OpalError
+├── ConfigError     an option that does not exist or does not fit (names key, value and mend)
+├── DataError       a table that cannot be read or used
+├── SplitError      too few rows of a class or group for the sizes asked for
+├── MethodError     an oversampler that cannot make rows from this table
+├── LLMError        the model's endpoint cannot answer (no key, unreachable, unknown model, ...)
+│   └── BudgetError the next call would break llm.budget
+└── TrackingError   the MLflow store cannot be read or written
+"""
+
+
+class OpalError(Exception):
+    """A mistake or fault that one sentence explains; the verbs print it without a traceback."""
+
+
+class ConfigError(OpalError):
+    """An option that does not exist or does not fit."""
+
+
+class DataError(OpalError):
+    """A table that cannot be read or used."""
+
+
+class SplitError(OpalError):
+    """Too few rows of a class or group for the sizes asked for."""
+
+
+class MethodError(OpalError):
+    """An oversampler that cannot make rows from this table."""
+
+
+class LLMError(OpalError):
+    """The model's endpoint cannot answer."""
+
+
+class BudgetError(LLMError):
+    """The next call would break ``llm.budget``."""
+
+
+class TrackingError(OpalError):
+    """The MLflow store cannot be read or written."""

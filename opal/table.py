@@ -1,0 +1,267 @@
+"""Frozen values that flow through OPAL: Column, Schema, Table, Group, Train, Split."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from opal.errors import ConfigError, DataError
+
+Kind = Literal["binary", "categorical", "integer", "real"]
+MAX_DECIMALS = 6  # what float32 tables hold; more digits are noise to a model and cost tokens
+
+
+@dataclass(frozen=True)
+class Column:
+    """What is known of one column.
+
+    ``levels`` (binary, categorical) and ``low``/``high`` (integer, real) describe the frame that the column
+    was learned from, never more: learn from train to keep test rows out.
+    """
+
+    name: str
+    kind: Kind
+    dtype: str
+    decimals: int = 0
+    levels: tuple[Hashable, ...] = ()
+    low: float = float("nan")
+    high: float = float("nan")
+    missing: bool = False
+    description: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values are numbers (a binary column may be either)."""
+        return self.kind in ("integer", "real") or not any(isinstance(v, str) for v in self.levels)
+
+    @property
+    def nominal(self) -> bool:
+        """Whether the values are names without an order: what SMOTE cannot interpolate."""
+        return self.kind in ("binary", "categorical")
+
+    def learn(self, values: pd.Series) -> Column:
+        """The same column with levels, range and missingness of ``values``."""
+        known = values.dropna()
+        missing = bool(values.isna().any())
+        if self.nominal:
+            levels = tuple(sorted((_plain(v) for v in known.unique()), key=lambda v: (isinstance(v, str), v)))
+            return replace(self, levels=levels, missing=missing)
+        low, high = (float(known.min()), float(known.max())) if len(known) else (float("nan"),) * 2
+        return replace(self, low=low, high=high, missing=missing)
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The columns of a table in order, the target among them."""
+
+    columns: tuple[Column, ...]
+    target: str
+
+    def __getitem__(self, name: str) -> Column:
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        return {c.name: c for c in self.columns}
+
+    @property
+    def names(self) -> list[str]:
+        return [c.name for c in self.columns]
+
+    @property
+    def features(self) -> tuple[Column, ...]:
+        return tuple(c for c in self.columns if c.name != self.target)
+
+    @property
+    def labels(self) -> tuple[Hashable, ...]:
+        """The classes, sorted."""
+        return self[self.target].levels
+
+    @classmethod
+    def infer(
+        cls,
+        frame: pd.DataFrame,
+        target: str,
+        kinds: Mapping[str, Any] | None = None,
+        descriptions: Mapping[str, str] | None = None,
+    ) -> Schema:
+        """Read kinds off the values; ``kinds`` overrides: ``{name: kind}`` or ``{name: {kind:, decimals:}}``."""
+        kinds, descriptions = dict(kinds or {}), dict(descriptions or {})
+        for key, given in (("kinds", kinds), ("descriptions", descriptions)):
+            if unknown := sorted(set(given) - set(frame.columns)):
+                raise ConfigError(
+                    f"data.{key} names {unknown[0]!r}, which is no column; columns: {', '.join(frame.columns)}"
+                )
+        columns = []
+        for name in frame.columns:
+            forced = kinds.get(name, "categorical" if name == target and frame[name].nunique() > 2 else None)
+            column = _infer_column(frame[name], forced)
+            columns.append(replace(column, description=descriptions.get(name, "")))
+        return cls(tuple(columns), target)
+
+    def learn(self, frame: pd.DataFrame) -> Schema:
+        """The same kinds, with levels and ranges of ``frame`` alone; the target keeps all its classes."""
+        return replace(
+            self,
+            columns=tuple(c if c.name == self.target else c.learn(frame[c.name]) for c in self.columns),
+        )
+
+    def cast(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """``frame`` in this schema's column order and dtypes; integers with missing values stay float."""
+        out = {}
+        for c in self.columns:
+            values = frame[c.name]
+            whole = pd.api.types.is_integer_dtype(c.dtype) or pd.api.types.is_bool_dtype(c.dtype)
+            out[c.name] = values.astype(float) if whole and values.isna().any() else values.astype(c.dtype)
+        return pd.DataFrame(out, index=frame.index)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A data set: features and target, columns in order, target without missing values.
+
+    Parameters
+    ----------
+    frame : DataFrame of shape (n_rows, n_features + 1), index 0..n-1
+    minority : the label that is short of rows
+    group : feature that is spuriously correlated with the target (``task=spurious``), or None
+    """
+
+    name: str
+    frame: pd.DataFrame = field(repr=False)
+    schema: Schema
+    minority: Hashable
+    group: str | None = None
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        target, labels = self.schema.target, self.schema.labels
+        if self.frame.empty:
+            raise DataError(f"data={self.name} has no rows")
+        if self.frame[target].isna().any():
+            count = int(self.frame[target].isna().sum())
+            raise DataError(f"target {target!r} has {count} missing values: drop those rows or fill them in")
+        if len(labels) < 2:
+            raise DataError(f"target {target!r} has a single class ({labels[0]!r}): nothing to classify")
+        if self.minority not in labels:
+            shown = ", ".join(map(repr, labels[:10]))
+            raise ConfigError(f"data.minority={self.minority!r} is no class of {target!r}; classes: {shown}")
+        if self.group is not None and self.group not in self.frame.columns:
+            raise ConfigError(f"data.group={self.group!r} is no column; columns: {', '.join(self.schema.names)}")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (32 hex digits) over names, dtypes and every value, in order."""
+        return frame_digest(self.frame)
+
+
+@dataclass(frozen=True)
+class Group:
+    """A class, or a label x attribute cell (``task=spurious``)."""
+
+    target: str
+    label: Hashable
+    minority: bool
+    column: str | None = None
+    level: Hashable = None  # a bool means: column > 0 is level
+
+    @property
+    def name(self) -> str:
+        if self.column is None:
+            return f"{self.target}={self.label}"
+        level = int(self.level) if isinstance(self.level, bool) else self.level
+        return f"{self.target}={self.label},{self.column}={level}"
+
+    def mask(self, frame: pd.DataFrame) -> np.ndarray:
+        """Boolean array of shape (n_rows,): the rows of this group."""
+        mask = (frame[self.target] == self.label).to_numpy()
+        if self.column is None:
+            return mask
+        if isinstance(self.level, bool):
+            return mask & ((pd.to_numeric(frame[self.column]) > 0).to_numpy() == self.level)
+        return mask & (frame[self.column] == self.level).to_numpy()
+
+
+@dataclass(frozen=True)
+class Train:
+    """What an oversampler or a classifier may see: train rows and what was learned from them."""
+
+    frame: pd.DataFrame = field(repr=False)
+    schema: Schema
+    groups: tuple[Group, ...]
+    seed: int
+
+    @property
+    def minority_groups(self) -> tuple[Group, ...]:
+        return tuple(g for g in self.groups if g.minority)
+
+    def rows(self, group: Group) -> pd.DataFrame:
+        return self.frame[group.mask(self.frame)]
+
+
+@dataclass(frozen=True)
+class Split:
+    """One seed's train and test rows; the index of both tells the rows of the table."""
+
+    train: Train
+    test: pd.DataFrame = field(repr=False)
+
+    @property
+    def seed(self) -> int:
+        return self.train.seed
+
+
+def frame_digest(frame: pd.DataFrame) -> str:
+    """SHA-256 (32 hex digits) over the names, dtypes and values of ``frame``; the index does not count."""
+    head = repr([(str(n), str(t)) for n, t in frame.dtypes.items()])
+    state = hashlib.sha256(head.encode())
+    for name in frame.columns:
+        values = frame[name]
+        if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_extension_array_dtype(values.dtype):
+            state.update(np.ascontiguousarray(values.to_numpy()).tobytes())
+        else:  # length before text, so that no two lists of cells give the same bytes
+            for cell in values:
+                text = b"\x00" if pd.isna(cell) else repr(_plain(cell)).encode()
+                state.update(len(text).to_bytes(8, "little") + text)
+    return state.hexdigest()[:32]
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as the Python value it holds; whole floats stay floats."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _infer_column(values: pd.Series, forced: Any = None) -> Column:
+    known = values.dropna()
+    numeric = pd.api.types.is_numeric_dtype(values.dtype)
+    given = dict(forced) if isinstance(forced, Mapping) else {"kind": forced} if forced else {}
+    decimals = decimals_of(known) if numeric and not pd.api.types.is_bool_dtype(values.dtype) else 0
+    if known.nunique() <= 2:
+        kind: Kind = "binary"
+    elif not numeric:
+        kind = "categorical"
+    else:
+        kind = "real" if decimals else "integer"
+    kind = given.get("kind", kind)
+    if kind not in get_args(Kind):
+        raise ConfigError(f"data.kinds.{values.name}={kind!r} is no kind; kinds: {', '.join(get_args(Kind))}")
+    if kind in ("integer", "real") and not numeric:
+        raise ConfigError(f"data.kinds.{values.name}={kind} but the column holds text such as {known.iloc[0]!r}")
+    column = Column(str(values.name), kind, str(values.dtype), int(given.get("decimals", decimals)))
+    return column.learn(values)
+
+
+def decimals_of(values: pd.Series) -> int:
+    """The fewest decimals (0 to MAX_DECIMALS) that hold every value as written."""
+    numbers = np.unique(values.to_numpy(dtype=float))
+    numbers = numbers[np.isfinite(numbers)]
+    for decimals in range(MAX_DECIMALS):
+        if np.array_equal(np.round(numbers, decimals), numbers):
+            return decimals
+    return MAX_DECIMALS
