@@ -131,6 +131,7 @@ class Table:
     frame : DataFrame of shape (n_rows, n_features + 1), index 0..n-1
     minority : the label that is short of rows
     group : feature that is spuriously correlated with the target (``task=spurious``), or None
+    sizes : split sizes that suit this table, by task; a task's own settings come first
     """
 
     name: str
@@ -139,6 +140,7 @@ class Table:
     minority: Hashable
     group: str | None = None
     source: str = ""
+    sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         target, labels = self.schema.target, self.schema.labels

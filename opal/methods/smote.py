@@ -1,0 +1,93 @@
+"""method=smote: imbalanced-learn's SMOTE, SMOTENC or SMOTEN, whichever the columns ask for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.errors import MethodError
+from opal.methods.base import Oversampler
+from opal.table import Group, Schema, Train
+
+
+class Smote(Oversampler):
+    """Interpolates between a minority row and one of its nearest minority neighbours.
+
+    Chawla et al., "SMOTE: Synthetic Minority Over-sampling Technique", JAIR 16, 2002. Binary and categorical
+    columns are voted on, not interpolated (SMOTENC); a table of such columns alone goes to SMOTEN. Integer
+    columns are rounded.
+
+    Parameters
+    ----------
+    k_neighbors : int
+        At most; a group with fewer rows uses all its other rows.
+    """
+
+    def __init__(self, k_neighbors: int = 5) -> None:
+        self.k_neighbors = k_neighbors
+
+    def _sample(
+        self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any
+    ) -> pd.DataFrame:
+        schema = train.schema
+        if gaps := [c.name for c in schema.features if not c.nominal and train.frame[c.name].isna().any()]:
+            raise MethodError(
+                f"method=smote cannot interpolate the missing values of {', '.join(map(repr, gaps))}: "
+                "fill them in, leave the columns out (data.drop), or use method=duplicate or method=llm"
+            )
+        codes, levels = encode(train.frame, schema)
+        made = []
+        for group, n in wanted.items():
+            rows = self._group(codes, schema, group, group.mask(train.frame), n, int(rng.integers(2**31)))
+            made.append(decode(rows, schema, levels).assign(**{schema.target: group.label}))
+        return pd.concat(made)
+
+    def _group(
+        self, codes: pd.DataFrame, schema: Schema, group: Group, mask: np.ndarray, n: int, seed: int
+    ) -> pd.DataFrame:
+        if n == 0:
+            return codes.iloc[:0]
+        if (count := int(mask.sum())) < 2:
+            raise MethodError(
+                f"method=smote needs two train rows of {group.name} and has {count}: "
+                "take more (task sizes), or use method=duplicate or method=llm"
+            )
+        sampler = self._sampler(schema, min(self.k_neighbors, count - 1), {True: count + n}, seed)
+        # index: rows made come after the rows given
+        return sampler.fit_resample(codes, mask)[0].iloc[len(codes) :]
+
+    def _sampler(self, schema: Schema, k: int, strategy: dict[bool, int], seed: int) -> Any:
+        from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC
+
+        nominal = [i for i, c in enumerate(schema.features) if c.nominal]
+        options: dict[str, Any] = {"sampling_strategy": strategy, "k_neighbors": k, "random_state": seed}
+        if not nominal:
+            return SMOTE(**options)
+        if len(nominal) == len(schema.features):
+            return SMOTEN(**options)
+        return SMOTENC(categorical_features=nominal, **options)
+
+
+def encode(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, pd.Index]]:
+    """Features as floats: nominal ones as level codes (missing is a level of its own), others as they are."""
+    out, levels = {}, {}
+    for c in schema.features:
+        if c.nominal:
+            out[c.name], levels[c.name] = pd.factorize(frame[c.name], use_na_sentinel=False)
+        else:
+            out[c.name] = frame[c.name].to_numpy()
+    return pd.DataFrame(out, index=frame.index).astype(float), levels
+
+
+def decode(codes: pd.DataFrame, schema: Schema, levels: dict[str, pd.Index]) -> pd.DataFrame:
+    """What ``encode`` gave, as values again; integer columns rounded."""
+    out = {}
+    for c in schema.features:
+        values = codes[c.name].to_numpy()
+        if c.nominal:
+            out[c.name] = levels[c.name].take(values.astype(int))
+        else:
+            out[c.name] = values.round() if c.kind == "integer" else values
+    return pd.DataFrame(out)

@@ -1,0 +1,114 @@
+"""What both tasks share: a seeded split whose sides hold no row, and no value, in common."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.errors import ConfigError, SplitError
+from opal.table import Group, Split, Table, Train
+
+TEST_SHARE = 0.3  # of the table, where neither task nor table names a size
+
+
+class Task:
+    """Cuts a table into train and test, and names the groups that are short of rows.
+
+    Parameters
+    ----------
+    deduplicate : keep equal rows on one side, so that no test row was seen in training
+    test_rows : rows of test; None takes the table's own size, else 30 % of its rows
+
+    Subclasses write ``_groups`` and ``_wanted``.
+    """
+
+    name = ""
+
+    def __init__(self, test_rows: int | None = None, deduplicate: bool = True, **sizes: Any) -> None:
+        self.deduplicate = deduplicate
+        self.sizes = {"test_rows": test_rows, **sizes}
+        for key, value in self.sizes.items():
+            if value is not None and value <= 0:
+                raise ConfigError(f"task.{key}={value} must be above zero")
+
+    def split(self, table: Table, seed: int) -> Split:
+        """Test rows at random, then train rows from what is left; the index of both is the table's.
+
+        Raises
+        ------
+        SplitError : too few rows of a class or group, with the counts.
+        """
+        groups = self._groups(table)
+        rng = np.random.default_rng(seed)
+        order, values = self._shuffled(table, rng)
+        n_test = self._size("test_rows", table) or round(TEST_SHARE * len(order))
+        if n_test >= len(order):
+            raise SplitError(f"task.test_rows={n_test} leaves no train rows: data={table.name} has {len(order)}")
+        test, rest = order[:n_test], order[n_test:]
+        pool = rest[~np.isin(values[rest], values[test])]
+        chosen = self._choose(table, table.frame.iloc[pool], groups)
+        train = table.frame.iloc[np.sort(pool[chosen])].sample(frac=1.0, random_state=seed)
+        return Split(
+            Train(train, table.schema.learn(train), groups, seed),
+            table.frame.iloc[test],
+        )
+
+    def _shuffled(self, table: Table, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Row positions in random order, equal rows side by side if deduplicating; a value code per row."""
+        n = len(table.frame)
+        if not self.deduplicate:
+            return rng.permutation(n), np.arange(n)
+        hashes = pd.util.hash_pandas_object(table.frame, index=False)
+        values = pd.factorize(hashes)[0]
+        return np.argsort(rng.permutation(values.max() + 1)[values], kind="stable"), values
+
+    def _choose(self, table: Table, pool: pd.DataFrame, groups: tuple[Group, ...]) -> np.ndarray:
+        """Positions in the (already shuffled) pool: the first rows of each group, as many as wanted."""
+        masks = [g.mask(pool) for g in groups]
+        wanted = self._wanted(table, groups, [int(m.sum()) for m in masks])
+        chosen = []
+        for group, mask, n in zip(groups, masks, wanted, strict=True):
+            found = np.flatnonzero(mask)
+            if n < 1 or len(found) < n:
+                counts = ", ".join(f"{g.name}: {int(m.sum())}" for g, m in zip(groups, masks, strict=True))
+                raise SplitError(
+                    f"task={self.name} wants {max(n, 1)} train rows of {group.name} but {len(found)} are left after the "
+                    f"test rows of data={table.name} ({counts}): ask for fewer rows (task.{self._mend})"
+                )
+            chosen.append(found[:n])
+        return np.concatenate(chosen)
+
+    def _size(self, key: str, table: Table) -> Any:
+        given = self.sizes[key]
+        return given if given is not None else table.sizes.get(self.name, {}).get(key)
+
+    _mend = "train_rows, task.minority_share or task.test_rows"
+
+    def _groups(self, table: Table) -> tuple[Group, ...]:
+        raise NotImplementedError
+
+    def _wanted(self, table: Table, groups: tuple[Group, ...], left: list[int]) -> list[int]:
+        """Train rows of each group, given how many are left of each."""
+        raise NotImplementedError
+
+
+def class_groups(table: Table) -> tuple[Group, ...]:
+    """One group per class."""
+    target = table.schema.target
+    return tuple(Group(target, label, label == table.minority) for label in table.schema.labels)
+
+
+def attribute_levels(table: Table, column: str) -> tuple[Hashable, Hashable]:
+    """The two levels of a spurious attribute: zero or positive if numeric, else its two values."""
+    values = table.frame[column]
+    if values.isna().any():
+        raise SplitError(f"data.group={column!r} has missing values: fill them in, or choose another column")
+    if pd.api.types.is_numeric_dtype(values.dtype):
+        return False, True
+    levels = tuple(sorted(values.unique()))
+    if len(levels) != 2:
+        raise SplitError(f"data.group={column!r} has {len(levels)} values; task=spurious needs a number or two values")
+    return levels[0], levels[1]
