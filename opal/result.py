@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -82,3 +84,70 @@ class Rows:
     usage: Usage = field(default_factory=Usage)
     prompts: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""
+
+
+@dataclass
+class TrialResult:
+    """All that a trial found.
+
+    Parameters
+    ----------
+    errors : tidy [seed, amount, metric, value]; controls stand at amount 0 as ``control/<name>/<metric>``
+    rows : synthetic rows by seed
+    metrics : single figures (``seed_<s>/contamination/test_exact``, ...)
+    tables : further artifacts by file stem, written as CSV (``contamination``, ...)
+    warnings : sentences a reader must see
+    timings : seconds by stage
+    """
+
+    errors: pd.DataFrame
+    rows: dict[int, Rows]
+    metrics: dict[str, float] = field(default_factory=dict)
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def usage(self) -> Usage:
+        return sum((r.usage for r in self.rows.values()), Usage())
+
+    @property
+    def funnel(self) -> Funnel:
+        return sum((r.funnel for r in self.rows.values()), Funnel())
+
+    @property
+    def stopped(self) -> str:
+        """Why some seeds have fewer rows than asked for, or ""."""
+        return "; ".join(sorted({r.stopped for r in self.rows.values() if r.stopped}))
+
+    def curve(self, metric: str = "error") -> pd.DataFrame:
+        """One row a seed, one column an amount."""
+        chosen = self.errors[self.errors["metric"] == metric]
+        return chosen.pivot(index="seed", columns="amount", values="value").loc[list(self.rows)]
+
+    def summary(self, data: str, method: str, classifier: str) -> str:
+        """The published form: a row a seed, mean, sample standard deviation, smallest and mean of the means."""
+        by_seed = self.curve()
+        mean, std = by_seed.mean(), by_seed.std()
+        lines = [f"data: {data}", f"method: {method}", f"classifier: {classifier}"]
+        lines += [f"Row {i}: {_listed(row)}" for i, (_, row) in enumerate(by_seed.iterrows(), 1)]
+        lines += [f"Mean: {_listed(mean)}", f"Std: {_listed(std)}", f"min: {mean.min()}, mean: {mean.mean()}"]
+        return "\n".join(lines + [f"Warning: {w}" for w in self.warnings])
+
+    def save(self, folder: Path) -> None:
+        """Write the artifacts of the design's contract, but for config, summary and figures."""
+        (folder / "synthetic").mkdir(parents=True, exist_ok=True)
+        (folder / "prompts").mkdir(exist_ok=True)
+        self.errors.to_csv(folder / "errors.csv", index=False)
+        for seed, rows in self.rows.items():
+            rows.frame.to_csv(folder / "synthetic" / f"seed_{seed}.csv", index=False)
+            lines = [json.dumps(prompt, ensure_ascii=False) + "\n" for prompt in rows.prompts]
+            (folder / "prompts" / f"seed_{seed}.jsonl").write_text("".join(lines), encoding="utf-8")
+        funnel = [{"seed": seed} | rows.funnel.as_dict() for seed, rows in self.rows.items()]
+        pd.DataFrame(funnel).fillna(0).astype(int).to_csv(folder / "funnel.csv", index=False)
+        for stem, table in self.tables.items():
+            table.to_csv(folder / f"{stem}.csv", index=False)
+
+
+def _listed(values: pd.Series) -> str:
+    return "[" + ", ".join(str(float(v)) for v in values) + "]"

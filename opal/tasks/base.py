@@ -50,7 +50,7 @@ class Task:
         test, rest = order[:n_test], order[n_test:]
         pool = rest[~np.isin(values[rest], values[test])]
         chosen = self._choose(table, table.frame.iloc[pool], groups)
-        train = table.frame.iloc[np.sort(pool[chosen])].sample(frac=1.0, random_state=seed)
+        train = table.frame.iloc[rng.permutation(pool[chosen])]
         return Split(
             Train(train, table.schema.learn(train), groups, seed),
             table.frame.iloc[test],

@@ -1,0 +1,59 @@
+"""A classifier: preprocessing and an estimator, fitted together on training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.evaluate.features import Encoding, is_text, label_codes, transformer
+from opal.table import Schema
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """What ``classifier=`` names.
+
+    Parameters
+    ----------
+    estimator : makes a new scikit-learn style estimator (in YAML: ``_partial_: true``)
+    encoding : onehot, or native for estimators that take names and missing numbers themselves
+    scale : standardise the numbers
+    """
+
+    estimator: Callable[..., Any]
+    encoding: Encoding = "onehot"
+    scale: bool = False
+
+    def fit(self, frame: pd.DataFrame, schema: Schema, sample_weight: np.ndarray | None = None) -> Fitted:
+        """Fit on ``frame`` (n_rows, n_columns); training with a single class gives that class always."""
+        codes = label_codes(frame, schema)
+        missing = {c.name for c in schema.features if frame[c.name].isna().any()}
+        transform = transformer(schema.learn(frame) if missing else schema, self.encoding, self.scale)
+        x = transform.fit_transform(frame[[c.name for c in schema.features]])
+        options: dict[str, Any] = {} if sample_weight is None else {"sample_weight": sample_weight}
+        if self.encoding == "native" and (names := [c.name for c in schema.features if is_text(schema, c.name)]):
+            options["cat_features"] = list(range(len(names)))
+        estimator = self.estimator()
+        estimator.fit(x, codes, **options)
+        return Fitted(transform, estimator, [c.name for c in schema.features], len(schema.labels))
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted classifier."""
+
+    transform: Any
+    estimator: Any
+    features: Sequence[str]
+    n_classes: int
+
+    def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
+        """Shape (n_rows, n_classes), columns as ``schema.labels``; a class never seen has probability 0."""
+        seen = self.estimator.predict_proba(self.transform.transform(frame[list(self.features)]))
+        proba = np.zeros((len(frame), self.n_classes))
+        proba[:, np.asarray(self.estimator.classes_, dtype=int)] = seen
+        return proba

@@ -1,0 +1,90 @@
+"""The curve: every seed's classifier at every amount of synthetic rows, measured on that seed's test rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.errors import ConfigError
+from opal.evaluate.classifiers import Classifier
+from opal.evaluate.features import label_codes
+from opal.evaluate.metrics import errors, ranking
+from opal.table import Split
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """0, c, 2c, ... ``steps`` x c synthetic rows; c is ``size``, or a fifth of the train rows (at least 1)."""
+
+    steps: int = 5
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or (self.size is not None and self.size < 1):
+            raise ConfigError(f"amounts={{steps: {self.steps}, size: {self.size}}} needs steps >= 0 and size >= 1")
+
+    def __call__(self, train_rows: int) -> list[int]:
+        size = self.size or max(train_rows // 5, 1)
+        return [size * k for k in range(self.steps + 1)]
+
+
+def curve(
+    classifier: Classifier,
+    splits: Sequence[Split],
+    rows: Sequence[pd.DataFrame],
+    amounts: Sequence[Sequence[int]],
+    minority: Any,
+    n_jobs: int = 1,
+    progress: Any = None,
+) -> pd.DataFrame:
+    """Tidy errors [seed, amount, metric, value]; an amount that the rows do not reach is left out.
+
+    Results are the same for any ``n_jobs``: a fit sees its seed's rows and nothing else.
+    """
+    jobs = [
+        (classifier, split, made.iloc[:amount], amount, minority)
+        for split, made, steps in zip(splits, rows, amounts, strict=True)
+        for amount in steps
+        if amount <= len(made)
+    ]
+    return tidy(record for found in each(measure, jobs, n_jobs, progress) for record in found)
+
+
+def measure(classifier: Classifier, split: Split, added: pd.DataFrame, amount: int, minority: Any) -> list[Record]:
+    """Fit on train and ``added``, predict the test rows, and measure."""
+    train = split.train
+    frame = pd.concat([train.frame, added], ignore_index=True) if len(added) else train.frame
+    proba = classifier.fit(frame, train.schema).predict_proba(split.test)
+    return score(split, proba, proba.argmax(axis=1), minority, amount)
+
+
+def score(split: Split, proba: np.ndarray, predicted: np.ndarray, minority: Any, amount: int) -> list[Record]:
+    """All metrics of one set of predictions as records."""
+    schema = split.train.schema
+    truth = label_codes(split.test, schema)
+    code = schema.labels.index(minority)
+    values = errors(predicted, split.test, truth, split.train.groups) | ranking(proba[:, code], truth == code)
+    return [{"seed": split.seed, "amount": amount, "metric": k, "value": v} for k, v in values.items()]
+
+
+def each(work: Callable[..., Any], jobs: Sequence[tuple], n_jobs: int, progress: Any = None) -> Iterable[Any]:
+    """``work(*job)`` for every job, in order, one thread a fit: tables this small fit slower on more."""
+    from joblib import Parallel, delayed, parallel_config
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1), parallel_config("loky", inner_max_num_threads=1):
+        found = Parallel(n_jobs, return_as="generator")(delayed(work)(*job) for job in jobs)
+        for result in found:
+            if progress is not None:
+                progress.advance(fits=1)
+            yield result
+
+
+def tidy(records: Iterable[Record]) -> pd.DataFrame:
+    return pd.DataFrame(records, columns=["seed", "amount", "metric", "value"])

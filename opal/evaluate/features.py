@@ -1,0 +1,74 @@
+"""Preprocessing, fitted on training rows only: one-hot or native categories, imputation, scaling."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from opal.table import Schema
+
+Encoding = Literal["onehot", "native"]
+
+
+def is_text(schema: Schema, name: str) -> bool:
+    """Whether a column goes through a classifier as names: categories, and two values that are no numbers."""
+    column = schema[name]
+    return column.kind == "categorical" or (column.kind == "binary" and not column.numeric)
+
+
+def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
+    """An unfitted scikit-learn transformer for the features of ``schema``.
+
+    onehot: numbers imputed by the median with a flag for what was missing (and standardised where ``scale``),
+    names one column a level, a missing name being a level; an unseen level is all zeros.
+    native: for classifiers that take names and missing numbers themselves.
+    """
+    from sklearn.compose import ColumnTransformer
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+    names = [c.name for c in schema.features if is_text(schema, c.name)]
+    numbers = [c.name for c in schema.features if not is_text(schema, c.name)]
+    if encoding == "native":
+        return Native(names, numbers)
+    steps: list[Any] = []
+    if any(schema[n].missing for n in numbers):
+        steps.append(SimpleImputer(strategy="median", add_indicator=True))
+    if scale:
+        steps.append(StandardScaler())
+    blocks: list[Any] = []
+    if numbers:
+        blocks.append(("numbers", make_pipeline(*steps) if steps else "passthrough", numbers))
+    if names:
+        onehot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        blocks.append(("names", make_pipeline(FunctionTransformer(as_text), onehot), names))
+    return ColumnTransformer(blocks)
+
+
+def as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """Names as text, a missing one as its own level: encoders then see one type."""
+    return frame.astype(object).where(frame.notna(), "(missing)").astype(str)
+
+
+class Native:
+    """Names as text first, then numbers, missing ones left as NaN."""
+
+    def __init__(self, names: list[str], numbers: list[str]) -> None:
+        self.names, self.numbers = names, numbers
+
+    def fit_transform(self, frame: pd.DataFrame) -> Any:
+        return self.transform(frame)
+
+    def transform(self, frame: pd.DataFrame) -> Any:
+        numbers = frame[self.numbers].astype(float)
+        if not self.names:
+            return numbers.to_numpy()
+        return pd.concat([as_text(frame[self.names]), numbers], axis=1)
+
+
+def label_codes(frame: pd.DataFrame, schema: Schema) -> np.ndarray:
+    """The target as positions in ``schema.labels``, shape (n_rows,)."""
+    return pd.Index(schema.labels).get_indexer(frame[schema.target])

@@ -1,0 +1,52 @@
+"""Test metrics of one fit: errors by class and group, and what no threshold moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from opal.table import Group
+
+
+def errors(predicted: np.ndarray, frame: pd.DataFrame, truth: np.ndarray, groups: tuple[Group, ...]) -> dict[str, float]:
+    """Errors of predicted label codes, each a share of wrong rows in 0..1.
+
+    balanced_error: mean over classes. minority_error, majority_error: over the pooled rows of those groups.
+    worst_group_error: the largest over groups; group_gap: the largest less the smallest. A group without test
+    rows counts nowhere; a side (minority, majority) without any gives no figure.
+    """
+    wrong = predicted != truth
+    masks = [(g, g.mask(frame)) for g in groups]
+    by_group = [float(wrong[m].mean()) for _, m in masks if m.any()]
+    by_class = [float(wrong[truth == code].mean()) for code in np.unique(truth)]
+    out = {"error": float(wrong.mean()), "balanced_error": float(np.mean(by_class))}
+    for name, flag in (("minority_error", True), ("majority_error", False)):
+        side = np.any([m for g, m in masks if g.minority is flag], axis=0)
+        if np.any(side):
+            out[name] = float(wrong[side].mean())
+    return out | {"worst_group_error": max(by_group), "group_gap": max(by_group) - min(by_group)}
+
+
+def ranking(minority_proba: np.ndarray, is_minority: np.ndarray) -> dict[str, float]:
+    """What a threshold does not move, the minority class being the positive one.
+
+    calibration_error: expected calibration error over ten equal-width bins (Naeini et al., AAAI 2015).
+    """
+    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+    if is_minority.all() or not is_minority.any():
+        return {}
+    return {
+        "average_precision": float(average_precision_score(is_minority, minority_proba)),
+        "roc_auc": float(roc_auc_score(is_minority, minority_proba)),
+        "brier": float(brier_score_loss(is_minority, minority_proba)),
+        "calibration_error": calibration_error(minority_proba, is_minority),
+    }
+
+
+def calibration_error(proba: np.ndarray, truth: np.ndarray, bins: int = 10) -> float:
+    """Mean gap between predicted and observed share, weighted by the rows of each bin."""
+    which = np.minimum((proba * bins).astype(int), bins - 1)
+    rows = np.bincount(which, minlength=bins)
+    gaps = np.bincount(which, proba, bins) - np.bincount(which, truth, bins)
+    return float(np.abs(gaps).sum() / rows.sum())
