@@ -1,0 +1,206 @@
+"""From a frame of any origin to a Table: plain dtypes, checked names, a minority class."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.errors import ConfigError, DataError
+from opal.table import Schema, Table
+
+log = logging.getLogger(__name__)
+
+MAX_CLASSES = 20  # above it, and with fewer than 4 rows a class, a target is a quantity or a key
+
+
+def build_table(
+    name: str,
+    frame: pd.DataFrame,
+    target: str | None,
+    minority: Hashable = None,
+    group: str | None = None,
+    drop: Sequence[str] | None = None,
+    kinds: Mapping[str, Any] | None = None,
+    descriptions: Mapping[str, str] | None = None,
+    source: str = "",
+) -> Table:
+    """Drop, normalise, infer and check; every source ends here.
+
+    Parameters
+    ----------
+    minority : label short of rows, matched by value or as written; the rarest class by default (ties: the first)
+    drop : columns to leave out
+    kinds : ``{column: kind}`` or ``{column: {kind:, decimals:}}``, overrides what the values tell
+    source : where the frame came from, for messages and the record
+
+    Raises
+    ------
+    ConfigError : a key names no column or no class
+    DataError : no rows, no feature, one class, missing or continuous target, infinite values
+    """
+    frame = _named(frame, source or name)
+    target, group = (None if n is None else str(n) for n in (target, group))
+    if target is None:
+        raise ConfigError(f"data.target is not set: name the column to predict; columns: {_listed(frame.columns)}")
+    check_column("data.target", target, frame.columns)
+    for column in (dropped := [str(n) for n in drop or ()]):
+        check_column("data.drop", column, frame.columns)
+    if target in dropped:
+        raise ConfigError(f"data.drop names {target!r}, which is data.target: a table needs its target")
+    frame = frame.drop(columns=dropped)
+    if group is not None:
+        check_column("data.group", group, frame.columns)
+    if frame.empty:
+        raise DataError(f"data={name} has no rows: {source or 'the table'} is empty")
+    frame = normalise(frame, keep=(target,))
+    if frame.shape[1] < 2:
+        raise DataError(f"data={name} has no column beside the target {target!r}: there is nothing to learn from")
+    _check_classes(frame[target], target)
+    named = {n: text for n, text in (descriptions or {}).items() if str(n) not in dropped}
+    schema = Schema.infer(frame, target, _str_keys(kinds), _str_keys(named))
+    if minority is None:
+        counts = frame[target].value_counts()
+        label = min(schema.labels, key=lambda v: int(counts[v])) if schema.labels else None
+    else:
+        label = match_label(schema.labels, minority)
+    return Table(name, frame, schema, label, group, source)
+
+
+def check_column(key: str, name: str, columns: Iterable[str]) -> None:
+    """Raise ConfigError, with the nearest names, unless ``name`` is among ``columns``."""
+    names = [str(c) for c in columns]
+    if name in names:
+        return
+    folded = {c.casefold().strip(): c for c in reversed(names)}
+    close = difflib.get_close_matches(name.casefold().strip(), list(folded), n=1)
+    hint = f"did you mean {folded[close[0]]!r}? " if close else ""
+    raise ConfigError(f"{key}={name!r} is no column; {hint}columns: {_listed(names)}")
+
+
+def match_label(labels: Sequence[Hashable], given: Hashable) -> Hashable:
+    """The label equal to ``given`` by value, as text or as a number; ``given`` itself when none is."""
+    for same in (
+        lambda label: label == given and isinstance(label, str) == isinstance(given, str),
+        lambda label: str(label).strip() == str(given).strip(),
+        lambda label: float(label) == float(given),  # type: ignore[arg-type]
+    ):
+        for label in labels:
+            try:
+                if same(label):
+                    return label
+            except (TypeError, ValueError):
+                continue
+    return given
+
+
+def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
+    """Every column as int64, float64 or text, so that all that follows meets three dtypes only.
+
+    Booleans become 0/1; nullable and narrow numbers int64 or float64 (float32 keeps its shortest decimal form);
+    categories their values; dates ISO text; whole numbers beyond int64, and mixtures, text. Columns without
+    any value are left out with a warning, unless named by ``keep``. The index becomes 0..n-1.
+
+    Raises
+    ------
+    DataError : infinite values
+    """
+    out: dict[str, pd.Series] = {}
+    for name in frame.columns:
+        values = frame[name].reset_index(drop=True)
+        if name not in keep and values.isna().all():
+            log.warning("column %r has no value in any row: left out", name)
+            continue
+        out[name] = _plain_column(values)
+        if out[name].dtype == "float64" and np.isinf(out[name].to_numpy()).any():
+            raise DataError(f"column {name!r} holds infinite values: replace them or leave it out: data.drop=[{name}]")
+    for name in keep:  # labels 0.0 and 1.0 are 0 and 1
+        column = out[name]
+        if column.dtype == "float64" and column.notna().all() and (column == column.round()).all():
+            out[name] = _plain_column(column.astype("int64")) if column.abs().max() < 2**53 else column
+    return pd.DataFrame(out)
+
+
+def _plain_column(values: pd.Series) -> pd.Series:
+    dtype = values.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return _plain_column(values.astype(dtype.categories.dtype) if values.notna().all() else values.astype(object))
+    if pd.api.types.is_datetime64_any_dtype(dtype):
+        return _dates(values)
+    if pd.api.types.is_complex_dtype(dtype):
+        return _text(values)
+    if pd.api.types.is_numeric_dtype(dtype):  # booleans among them
+        return _numbers(values)
+    if dtype == object:
+        kind = pd.api.types.infer_dtype(values, skipna=True)
+        if kind in ("boolean", "integer", "floating", "mixed-integer-float", "decimal"):
+            known = values.dropna()
+            if kind in ("boolean", "integer"):
+                whole = [int(v) for v in known]
+                if max(whole) < 2**63 and min(whole) >= -(2**63):
+                    return _numbers(pd.Series(whole, index=known.index, dtype="Int64").reindex(values.index))
+                return _text(values)
+            return values.astype(float)
+        if kind in ("datetime", "datetime64", "date"):
+            return _dates(pd.to_datetime(values))
+    return _text(values)
+
+
+def _numbers(values: pd.Series) -> pd.Series:
+    dtype, missing = values.dtype, bool(values.isna().any())
+    if pd.api.types.is_bool_dtype(dtype) or pd.api.types.is_integer_dtype(dtype):
+        if pd.api.types.is_unsigned_integer_dtype(dtype) and (values.dropna() >= 2**63).any():
+            return _text(values)
+        return values.astype("float64") if missing else values.astype("int64")
+    numbers = values.to_numpy(dtype="float64", na_value=np.nan)
+    if (size := getattr(dtype, "itemsize", 8)) < 8:  # 0.1 as float32 is 0.1, not 0.10000000149
+        narrow = numbers.astype(f"float{8 * size}")
+        numbers = np.array([float(str(v)) for v in narrow])
+    return pd.Series(numbers, index=values.index, name=values.name)
+
+
+def _dates(values: pd.Series) -> pd.Series:
+    whole_days = bool((values.dropna().dt.normalize() == values.dropna()).all())
+    return _text(values.map(lambda t: t.date().isoformat() if whole_days else t.isoformat(), na_action="ignore"))
+
+
+def _text(values: pd.Series) -> pd.Series:
+    def write(value: Any) -> str:
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+    known = values.notna()
+    cells = [write(v) if k else np.nan for v, k in zip(values, known, strict=True)]
+    return pd.Series(cells, index=values.index, name=values.name, dtype="str" if _PANDAS_3 else object)
+
+
+_PANDAS_3 = int(pd.__version__.split(".")[0]) >= 3
+
+
+def _named(frame: pd.DataFrame, source: str) -> pd.DataFrame:
+    names = [str(n) for n in frame.columns]
+    if twice := sorted({n for n in names if names.count(n) > 1}):
+        raise DataError(f"{source} has two columns named {twice[0]!r}: rename one")
+    return frame.set_axis(names, axis=1)
+
+
+def _check_classes(values: pd.Series, target: str) -> None:
+    classes = values.nunique()
+    if classes > MAX_CLASSES and classes > len(values) / 4:
+        raise DataError(
+            f"target {target!r} has {classes} different values in {len(values)} rows: a quantity or a key, "
+            "not a class; name a column with few values as data.target"
+        )
+
+
+def _listed(names: Iterable[str], most: int = 20) -> str:
+    names = list(names)
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _str_keys(mapping: Mapping[Any, Any] | None) -> dict[str, Any]:
+    return {str(k): v for k, v in (mapping or {}).items()}

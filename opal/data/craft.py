@@ -1,0 +1,58 @@
+"""The made-up table ``craft``: known structural equations, so that nothing need be downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.data.build import build_table
+from opal.table import Table
+
+
+def load(
+    name: str = "craft",
+    rows: int = 1000,
+    seed: int = 42,
+    target: str = "Target",
+    minority: Hashable = 0,
+    group: str | None = None,
+    drop: Sequence[str] | None = None,
+    kinds: Mapping[str, Any] | None = None,
+    descriptions: Mapping[str, str] | None = None,
+) -> Table:
+    """Generate ``craft``; with the default ``rows`` and ``seed`` it equals the published table value for value."""
+    return build_table(
+        name, craft_frame(rows, seed), target, minority, group, drop, kinds, descriptions, source="generated"
+    )
+
+
+def craft_frame(rows: int, seed: int) -> pd.DataFrame:
+    """Draw the table from its structural equations.
+
+    The order of the draws and where rounding happens decide the values: X3 is rounded before X5 and X8 use it.
+    NumPy's legacy generator is used because its stream is frozen.
+
+    Returns
+    -------
+    DataFrame of shape (rows, 10): X1..X9 with one decimal, Target in {0, 1}, balanced by its median cut
+    """
+    random = np.random.RandomState(seed)
+
+    def noise(scale: float = 1.0) -> np.ndarray:
+        return random.normal(0.0, scale, rows)
+
+    x: dict[str, np.ndarray] = {}
+    x["X1"] = noise().round(1)
+    x["X2"] = noise().round(1)
+    x["X3"] = (0.5 * x["X1"] + 0.3 * x["X2"] + noise(0.5)).round(1)
+    x["X4"] = (noise() * x["X1"]).round(1)
+    x["X5"] = (noise() + 0.5 * x["X3"]).round(1)
+    x["X6"] = noise().round(1)
+    x["X7"] = noise().round(1)
+    x["X8"] = (x["X2"] * x["X3"]).round(1)
+    x["X9"] = (x["X1"] * x["X2"]).round(1)
+    score = 1.5 + 0.7 * x["X1"] - 0.6 * x["X2"] + 0.8 * x["X3"] + 0.4 * x["X9"] + noise(0.5)
+    return pd.DataFrame(x).assign(Target=(score > np.median(score)).astype("int64"))

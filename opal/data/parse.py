@@ -1,0 +1,128 @@
+"""Files to frames: CSV, Parquet, ARFF, and any of these alone in a ZIP, told apart by content."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+
+from opal.errors import ConfigError, DataError
+
+SEPARATORS = (",", ";", "\t", "|")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", "")
+# pandas < 3.1 reads the last digit of some decimals wrong unless told otherwise; later ones warn when told
+_EXACT = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+
+
+def parse_file(path: Path, separator: str | None = None, encoding: str | None = None) -> pd.DataFrame:
+    """Read one table.
+
+    Parameters
+    ----------
+    separator : of a text table; by default the one that cuts its header into most columns
+    encoding : of a text table; by default UTF-8, with or without byte order mark
+
+    Raises
+    ------
+    DataError : no such file, unreadable, empty, wrong encoding, ragged rows, duplicate column names
+    ConfigError : an encoding that Python does not know
+    """
+    if not path.exists():
+        raise DataError(f"there is no file {path}")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder, not a file: name the CSV or Parquet file in it")
+    try:
+        return _parse(path.read_bytes(), path, separator, encoding)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def _parse(content: bytes, path: Path, separator: str | None, encoding: str | None) -> pd.DataFrame:
+    if content[:4] == b"PK\x03\x04":
+        return _parse(_only_member(content, path), path, separator, encoding)
+    if content[:2] == b"\x1f\x8b":
+        import gzip
+
+        try:
+            content = gzip.decompress(content)
+        except (EOFError, OSError) as error:
+            raise DataError(f"{path} is a damaged gzip file: {error}") from error
+    if content[:4] == b"PAR1":
+        return _parquet(content, path)
+    text = _decode(content, path, encoding)
+    if not text.strip():
+        raise DataError(f"{path} is empty")
+    if text.lstrip()[:1] == "%" or text.lstrip()[:9].casefold() == "@relation":
+        return _arff(text, path)
+    if text.lstrip()[:1] == "<":
+        raise DataError(f"{path} is a web page (HTML), not a table")
+    return _csv(text, path, separator)
+
+
+def _only_member(content: bytes, path: Path) -> bytes:
+    """The one table in an archive."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX")]
+            if "[Content_Types].xml" in names:
+                raise DataError(f"{path} is an Office document: save the sheet as CSV and name that file")
+            tables = [n for n in names if Path(n).suffix.casefold() in TABLE_SUFFIXES]
+            if len(tables) != 1:
+                raise DataError(
+                    f"{path} holds {len(tables)} tables ({', '.join(tables or names)}): unpack it, name one of them"
+                )
+            return archive.read(tables[0])
+    except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: encrypted
+        raise DataError(f"{path} cannot be unpacked: {error}") from error
+
+
+def _decode(content: bytes, path: Path, encoding: str | None) -> str:
+    name = encoding or ("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    try:
+        return content.decode(name)
+    except UnicodeDecodeError as error:
+        tried = "utf-8" if name == "utf-8-sig" else name
+        raise DataError(
+            f"{path} is not {tried} (byte 0x{content[error.start]:02x} at position {error.start}): "
+            "name its encoding, for example data.encoding=latin-1"
+        ) from error
+    except LookupError as error:
+        raise ConfigError(f"data.encoding={encoding!r} is no encoding; common ones: utf-8, latin-1, cp1252") from error
+
+
+def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:
+    header = text.lstrip("\r\n").splitlines()[0]
+    separator = separator or max(SEPARATORS, key=lambda s: len(next(csv.reader([header], delimiter=s))))
+    names = next(csv.reader([header], delimiter=separator))
+    if twice := sorted({n for n in names if n and names.count(n) > 1}):  # pandas would rename them in silence
+        raise DataError(f"{path} has two columns named {twice[0]!r}: rename one")
+    try:
+        return pd.read_csv(io.StringIO(text), sep=separator, low_memory=False, index_col=False, **_EXACT)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        detail = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
+        raise DataError(f"{path} cannot be read as CSV with separator {separator!r}: {detail}") from error
+
+
+def _parquet(content: bytes, path: Path) -> pd.DataFrame:
+    try:
+        frame = pd.read_parquet(io.BytesIO(content))
+    except (OSError, ValueError) as error:  # pyarrow's errors derive from these
+        raise DataError(f"{path} cannot be read as Parquet: {str(error).splitlines()[0]}") from error
+    named = any(n is not None for n in frame.index.names)
+    return frame.reset_index() if named else frame.reset_index(drop=True)
+
+
+def _arff(text: str, path: Path) -> pd.DataFrame:
+    from scipy.io import arff
+
+    try:
+        rows, _ = arff.loadarff(io.StringIO(text))
+    except (arff.ArffError, NotImplementedError, ValueError, StopIteration) as error:
+        raise DataError(f"{path} cannot be read as ARFF: {error}") from error
+    frame = pd.DataFrame(rows)
+    texts = frame.select_dtypes(object).columns
+    # a question mark is ARFF's missing value
+    return frame.assign(**{c: frame[c].str.decode("utf-8").replace("?", None) for c in texts})

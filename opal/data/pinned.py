@@ -1,0 +1,132 @@
+"""Published tables with a pinned checksum over their values, from a local folder or their public source."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from opal.data.build import build_table
+from opal.data.parse import parse_file
+from opal.errors import DataError
+from opal.table import Table, frame_digest
+
+log = logging.getLogger(__name__)
+
+SUFFIXES = (".csv", ".arff", ".zip", ".parquet")
+TIMEOUT_S = 30
+
+
+def load(
+    name: str,
+    target: str,
+    urls: Sequence[str],
+    page: str,
+    columns: Mapping[str, str],
+    digest: str,
+    recode: Mapping[str, Mapping[str, Any]] | None = None,
+    data_dir: str | None = None,
+    cache_dir: str | None = None,
+    minority: Hashable = None,
+    group: str | None = None,
+    drop: Sequence[str] | None = None,
+    kinds: Mapping[str, Any] | None = None,
+    descriptions: Mapping[str, str] | None = None,
+) -> Table:
+    """Load ``<data_dir>/<name>.csv`` (.arff, .zip, .parquet) if it is there, else download it once.
+
+    Parameters
+    ----------
+    urls : addresses of the file, tried in order
+    page : the page that offers the file to people, for messages
+    columns : ``{name: dtype}`` in order; other columns of the file are left out
+    digest : frame_digest (SHA-256, 32 hex digits) of the parsed values, checked wherever the file came from
+    recode : ``{column: {text in the source: value}}``
+    data_dir, cache_dir : local folder tried first; download folder (default: the user's cache)
+
+    Raises
+    ------
+    DataError : neither folder nor source has the file, or its values are not the published ones
+    """
+    columns, recode = dict(columns), {c: dict(m) for c, m in (recode or {}).items()}
+
+    def read(path: str | Path) -> pd.DataFrame:
+        return _verified(Path(path), name, columns, recode, digest, page)
+
+    if (path := _local_file(data_dir, name)) is not None:
+        frame = read(path)
+    else:
+        path = _download(name, list(urls), page, data_dir, cache_dir, read)
+        frame = read(path)
+    return build_table(name, frame, target, minority, group, drop, kinds, descriptions, source=str(path))
+
+
+def _local_file(data_dir: str | None, name: str) -> Path | None:
+    if not data_dir:
+        return None
+    folder = Path(data_dir).expanduser().resolve()
+    return next((f for s in SUFFIXES if (f := folder / f"{name}{s}").is_file()), None)
+
+
+def _download(
+    name: str, urls: list[str], page: str, data_dir: str | None, cache_dir: str | None, read: Any
+) -> Path:
+    """The file in the cache, fetched if needed; only a file that ``read`` accepts is ever moved there."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")  # a checksum of the bytes is not ours
+    folder = Path(cache_dir).expanduser().resolve() if cache_dir else Path(pooch.os_cache("opal")) / "data"
+    cached = folder / f"{name}.download"
+    if cached.is_file():
+        return cached
+    fetch = pooch.HTTPDownloader(timeout=TIMEOUT_S)
+
+    def fetch_and_check(url: str, output_file: str, caller: Any) -> None:
+        fetch(url, output_file, caller)
+        read(output_file)
+
+    faults = []
+    for url in urls:
+        log.info("data=%s: downloading %s", name, url)
+        try:
+            pooch.retrieve(url, known_hash=None, fname=cached.name, path=folder, downloader=fetch_and_check)
+            return cached
+        except (requests.RequestException, OSError, ValueError, DataError) as error:
+            faults.append(f"{url}: {_short(error)}")
+    place = Path(data_dir).expanduser().resolve() if data_dir else Path("data").resolve()
+    hint = "" if data_dir else f" and set data_dir={place} (or OPAL_DATA_DIR)"
+    raise DataError(
+        f"data={name} could not be downloaded ({'; '.join(faults)}): get the file from {page}, "
+        f"put it at {place / f'{name}.csv'}{hint}"
+    )
+
+
+def _verified(
+    path: Path, name: str, columns: dict[str, str], recode: dict[str, dict[str, Any]], digest: str, page: str
+) -> pd.DataFrame:
+    frame = parse_file(path)
+    if missing := [c for c in columns if c not in frame.columns]:
+        raise DataError(f"{path} is not the table {name!r}: it has no column {missing[0]!r}; get it from {page}")
+    frame = frame[list(columns)].copy()
+    for column, codes in recode.items():
+        frame[column] = frame[column].map(lambda v, codes=codes: codes.get(v, v))
+    try:
+        frame = frame.astype(columns)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path} is not the table {name!r}: {error}; get it from {page}") from error
+    if (found := frame_digest(frame)) != digest:
+        raise DataError(
+            f"{path} does not hold the published values of {name!r}: their digest is {found}, not {digest}; "
+            f"replace it with the file from {page}"
+        )
+    return frame
+
+
+def _short(error: Exception) -> str:
+    text = str(error) if isinstance(error, DataError) else f"{type(error).__name__}"
+    response = getattr(error, "response", None)
+    return f"HTTP {response.status_code}" if response is not None else text
