@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import pandas as pd
@@ -18,24 +18,43 @@ log = logging.getLogger(__name__)
 MAX_CLASSES = 20  # above it, and with fewer than 4 rows a class, a target is a quantity or a key
 
 
+class Common(TypedDict, total=False):
+    """Keys that every data source takes.
+
+    target : column to predict
+    minority : label short of rows, matched by value or as written; default: the rarest class (ties: the first)
+    group : feature that may be spuriously correlated with the target, for ``task=spurious``
+    drop : columns to leave out
+    kinds : ``{column: kind}`` or ``{column: {kind:, decimals:}}``, overrides what the values tell
+    descriptions : ``{column: meaning and unit}``, for prompts
+    sizes : ``{task: {key: value}}``, split sizes that suit the table
+    """
+
+    target: str | None
+    minority: Hashable
+    group: str | None
+    drop: Sequence[str] | None
+    kinds: Mapping[str, Any] | None
+    descriptions: Mapping[str, str] | None
+    sizes: Mapping[str, Mapping[str, Any]] | None
+
+
 def build_table(
     name: str,
     frame: pd.DataFrame,
-    target: str | None,
+    source: str,
+    target: str | None = None,
     minority: Hashable = None,
     group: str | None = None,
     drop: Sequence[str] | None = None,
     kinds: Mapping[str, Any] | None = None,
     descriptions: Mapping[str, str] | None = None,
-    source: str = "",
+    sizes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Table:
-    """Drop, normalise, infer and check; every source ends here.
+    """Drop, normalise, infer and check: every source ends here; see Common for the keys.
 
     Parameters
     ----------
-    minority : label short of rows, matched by value or as written; the rarest class by default (ties: the first)
-    drop : columns to leave out
-    kinds : ``{column: kind}`` or ``{column: {kind:, decimals:}}``, overrides what the values tell
     source : where the frame came from, for messages and the record
 
     Raises
@@ -43,32 +62,36 @@ def build_table(
     ConfigError : a key names no column or no class
     DataError : no rows, no feature, one class, missing or continuous target, infinite values
     """
-    frame = _named(frame, source or name)
-    target, group = (None if n is None else str(n) for n in (target, group))
+    frame = _named(frame, source)
     if target is None:
-        raise ConfigError(f"data.target is not set: name the column to predict; columns: {_listed(frame.columns)}")
-    check_column("data.target", target, frame.columns)
+        raise ConfigError(
+            f"data.target is not set: name the column to predict; columns: {_listed(frame.columns)}"
+        )
+    check_column("data.target", target := str(target), frame.columns)
     for column in (dropped := [str(n) for n in drop or ()]):
         check_column("data.drop", column, frame.columns)
     if target in dropped:
         raise ConfigError(f"data.drop names {target!r}, which is data.target: a table needs its target")
-    frame = frame.drop(columns=dropped)
+    whole, frame = frame, frame.drop(columns=dropped)
     if group is not None:
-        check_column("data.group", group, frame.columns)
+        check_column("data.group", group := str(group), frame.columns)
     if frame.empty:
-        raise DataError(f"data={name} has no rows: {source or 'the table'} is empty")
+        raise DataError(f"data={name} has no rows: {source} is empty")
     frame = normalise(frame, keep=(target,))
     if frame.shape[1] < 2:
-        raise DataError(f"data={name} has no column beside the target {target!r}: there is nothing to learn from")
+        raise DataError(
+            f"data={name} has no column beside the target {target!r}: there is nothing to learn from"
+        )
     _check_classes(frame[target], target)
-    named = {n: text for n, text in (descriptions or {}).items() if str(n) not in dropped}
-    schema = Schema.infer(frame, target, _str_keys(kinds), _str_keys(named))
-    if minority is None:
-        counts = frame[target].value_counts()
-        label = min(schema.labels, key=lambda v: int(counts[v])) if schema.labels else None
-    else:
+    gone = set(whole.columns) - set(frame.columns)
+    schema = Schema.infer(frame, target, _without(kinds, gone), _without(descriptions, gone))
+    if minority is not None:
         label = match_label(schema.labels, minority)
-    return Table(name, frame, schema, label, group, source)
+    else:
+        counts = frame[target].value_counts().to_dict()
+        label = min(schema.labels, key=lambda v: counts[v], default=None)
+    plain = {str(task): dict(given) for task, given in (sizes or {}).items()}
+    return Table(name, frame, schema, label, group, source, plain)
 
 
 def check_column(key: str, name: str, columns: Iterable[str]) -> None:
@@ -84,11 +107,12 @@ def check_column(key: str, name: str, columns: Iterable[str]) -> None:
 
 def match_label(labels: Sequence[Hashable], given: Hashable) -> Hashable:
     """The label equal to ``given`` by value, as text or as a number; ``given`` itself when none is."""
-    for same in (
-        lambda label: label == given and isinstance(label, str) == isinstance(given, str),
+    tests: tuple[Callable[[Any], bool], ...] = (
+        lambda label: label == given,
         lambda label: str(label).strip() == str(given).strip(),
-        lambda label: float(label) == float(given),  # type: ignore[arg-type]
-    ):
+        lambda label: float(label) == float(cast(Any, given)),
+    )
+    for same in tests:
         for label in labels:
             try:
                 if same(label):
@@ -117,7 +141,9 @@ def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
             continue
         out[name] = _plain_column(values)
         if out[name].dtype == "float64" and np.isinf(out[name].to_numpy()).any():
-            raise DataError(f"column {name!r} holds infinite values: replace them or leave it out: data.drop=[{name}]")
+            raise DataError(
+                f"column {name!r} holds infinite values: replace them or leave it out: data.drop=[{name}]"
+            )
     for name in keep:  # labels 0.0 and 1.0 are 0 and 1
         column = out[name]
         if column.dtype == "float64" and column.notna().all() and (column == column.round()).all():
@@ -128,7 +154,9 @@ def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
 def _plain_column(values: pd.Series) -> pd.Series:
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return _plain_column(values.astype(dtype.categories.dtype) if values.notna().all() else values.astype(object))
+        return _plain_column(
+            values.astype(dtype.categories.dtype) if values.notna().all() else values.astype(object)
+        )
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return _dates(values)
     if pd.api.types.is_complex_dtype(dtype):
@@ -165,7 +193,9 @@ def _numbers(values: pd.Series) -> pd.Series:
 
 def _dates(values: pd.Series) -> pd.Series:
     whole_days = bool((values.dropna().dt.normalize() == values.dropna()).all())
-    return _text(values.map(lambda t: t.date().isoformat() if whole_days else t.isoformat(), na_action="ignore"))
+    return _text(
+        values.map(lambda t: t.date().isoformat() if whole_days else t.isoformat(), na_action="ignore")
+    )
 
 
 def _text(values: pd.Series) -> pd.Series:
@@ -202,5 +232,6 @@ def _listed(names: Iterable[str], most: int = 20) -> str:
     return ", ".join(names[:most]) + rest
 
 
-def _str_keys(mapping: Mapping[Any, Any] | None) -> dict[str, Any]:
-    return {str(k): v for k, v in (mapping or {}).items()}
+def _without(mapping: Mapping[Any, Any] | None, gone: set[str]) -> dict[str, Any]:
+    """What is said of columns that are still there; other names stay in and are reported."""
+    return {str(k): v for k, v in (mapping or {}).items() if str(k) not in gone}

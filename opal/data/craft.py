@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 import pandas as pd
 
-from opal.data.build import build_table
+from opal.data.build import Common, build_table
 from opal.table import Table
 
 
-def load(
-    name: str = "craft",
-    rows: int = 1000,
-    seed: int = 42,
-    target: str = "Target",
-    minority: Hashable = 0,
-    group: str | None = None,
-    drop: Sequence[str] | None = None,
-    kinds: Mapping[str, Any] | None = None,
-    descriptions: Mapping[str, str] | None = None,
-) -> Table:
+def load(name: str = "craft", rows: int = 1000, seed: int = 42, **common: Unpack[Common]) -> Table:
     """Generate ``craft``; with the default ``rows`` and ``seed`` it equals the published table value for value."""
-    return build_table(
-        name, craft_frame(rows, seed), target, minority, group, drop, kinds, descriptions, source="generated"
-    )
+    return build_table(name, craft_frame(rows, seed), source="generated", **common)
 
 
 def craft_frame(rows: int, seed: int) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import csv
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -14,7 +15,9 @@ from opal.errors import ConfigError, DataError
 SEPARATORS = (",", ";", "\t", "|")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", "")
 # pandas < 3.1 reads the last digit of some decimals wrong unless told otherwise; later ones warn when told
-_EXACT = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+_EXACT: Any = (
+    {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
+)
 
 
 def parse_file(path: Path, separator: str | None = None, encoding: str | None = None) -> pd.DataFrame:
@@ -90,7 +93,9 @@ def _decode(content: bytes, path: Path, encoding: str | None) -> str:
             "name its encoding, for example data.encoding=latin-1"
         ) from error
     except LookupError as error:
-        raise ConfigError(f"data.encoding={encoding!r} is no encoding; common ones: utf-8, latin-1, cp1252") from error
+        raise ConfigError(
+            f"data.encoding={encoding!r} is no encoding; common ones: utf-8, latin-1, cp1252"
+        ) from error
 
 
 def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:

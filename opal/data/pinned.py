@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import pandas as pd
 
-from opal.data.build import build_table
+from opal.data.build import Common, build_table
 from opal.data.parse import parse_file
 from opal.errors import DataError
 from opal.table import Table, frame_digest
@@ -22,7 +22,6 @@ TIMEOUT_S = 30
 
 def load(
     name: str,
-    target: str,
     urls: Sequence[str],
     page: str,
     columns: Mapping[str, str],
@@ -30,11 +29,7 @@ def load(
     recode: Mapping[str, Mapping[str, Any]] | None = None,
     data_dir: str | None = None,
     cache_dir: str | None = None,
-    minority: Hashable = None,
-    group: str | None = None,
-    drop: Sequence[str] | None = None,
-    kinds: Mapping[str, Any] | None = None,
-    descriptions: Mapping[str, str] | None = None,
+    **common: Unpack[Common],
 ) -> Table:
     """Load ``<data_dir>/<name>.csv`` (.arff, .zip, .parquet) if it is there, else download it once.
 
@@ -51,17 +46,18 @@ def load(
     ------
     DataError : neither folder nor source has the file, or its values are not the published ones
     """
-    columns, recode = dict(columns), {c: dict(m) for c, m in (recode or {}).items()}
+    dtypes = {str(c): str(t) for c, t in columns.items()}
+    codes = {str(c): dict(m) for c, m in (recode or {}).items()}
 
     def read(path: str | Path) -> pd.DataFrame:
-        return _verified(Path(path), name, columns, recode, digest, page)
+        return _verified(Path(path), name, dtypes, codes, digest, page)
 
     if (path := _local_file(data_dir, name)) is not None:
         frame = read(path)
     else:
         path = _download(name, list(urls), page, data_dir, cache_dir, read)
         frame = read(path)
-    return build_table(name, frame, target, minority, group, drop, kinds, descriptions, source=str(path))
+    return build_table(name, frame, source=str(path), **common)
 
 
 def _local_file(data_dir: str | None, name: str) -> Path | None:
@@ -72,7 +68,7 @@ def _local_file(data_dir: str | None, name: str) -> Path | None:
 
 
 def _download(
-    name: str, urls: list[str], page: str, data_dir: str | None, cache_dir: str | None, read: Any
+    name: str, urls: list[str], page: str, data_dir: str | None, cache_dir: str | None, read: Callable
 ) -> Path:
     """The file in the cache, fetched if needed; only a file that ``read`` accepts is ever moved there."""
     import pooch
@@ -110,7 +106,9 @@ def _verified(
 ) -> pd.DataFrame:
     frame = parse_file(path)
     if missing := [c for c in columns if c not in frame.columns]:
-        raise DataError(f"{path} is not the table {name!r}: it has no column {missing[0]!r}; get it from {page}")
+        raise DataError(
+            f"{path} is not the table {name!r}: it has no column {missing[0]!r}; get it from {page}"
+        )
     frame = frame[list(columns)].copy()
     for column, codes in recode.items():
         frame[column] = frame[column].map(lambda v, codes=codes: codes.get(v, v))

@@ -1,0 +1,39 @@
+"""A table of the user's own: any CSV or Parquet file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Unpack
+
+from opal.data.build import Common, build_table
+from opal.data.parse import parse_file
+from opal.errors import ConfigError
+from opal.table import Table
+
+
+def load(
+    path: str | None,
+    name: str | None = None,
+    separator: str | None = None,
+    encoding: str | None = None,
+    **common: Unpack[Common],
+) -> Table:
+    """Read ``path``: CSV (comma, semicolon, tab or bar), Parquet or ARFF, also gzipped or alone in a ZIP.
+
+    Parameters
+    ----------
+    path : ``~`` is the home folder; relative paths start at the working directory
+    name : of the table; default: the file's name without its suffix
+    separator, encoding : of a text file; default: found in the header, and UTF-8
+
+    Raises
+    ------
+    ConfigError, DataError : see opal.data.parse.parse_file and opal.data.build.build_table
+    """
+    if not path:
+        raise ConfigError(
+            "data.path is not set: name the CSV or Parquet file, for example data.path=table.csv"
+        )
+    file = Path(path).expanduser().resolve()
+    frame = parse_file(file, separator, encoding)
+    return build_table(name or file.name.split(".")[0], frame, source=str(file), **common)
