@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from opal.methods.base import Oversampler
 from opal.result import Rows
-from opal.table import Group, Train
+from opal.table import Train
 
 
 class NoRows(Oversampler):
-    """Adds nothing."""
+    """Adds nothing, whatever is asked for."""
 
-    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> Rows:
-        return Rows(train.frame.iloc[:0], stopped="method=none adds no rows")
-
-
+    def sample(self, train: Train, n: int, progress: Any = None) -> Rows:
+        """No rows."""
+        return Rows(train.frame.iloc[:0])

@@ -1,0 +1,79 @@
+"""From a composed configuration to the parts of a trial: what every verb builds first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from opal.errors import ConfigError, OpalError
+from opal.evaluate.classifiers import Classifier
+from opal.evaluate.controls import Control
+from opal.evaluate.curve import Amounts
+from opal.methods.base import Oversampler
+from opal.table import Table
+from opal.tasks.base import Task
+
+# absolute, so that a checkout, an editable install and a wheel find the same files
+_BESIDE, _INSIDE = Path(__file__).parent.parent / "conf", Path(__file__).parent / "conf"
+CONF = str(_INSIDE if _INSIDE.is_dir() else _BESIDE)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What ``run_trial`` takes."""
+
+    table: Table
+    task: Task
+    method: Oversampler
+    classifier: Classifier
+    amounts: Amounts
+    controls: Mapping[str, Control]
+
+
+def build(config: Any) -> Parts:
+    """Instantiate the parts that ``config`` names.
+
+    Raises
+    ------
+    OpalError : an option does not fit, or the table cannot be had.
+    """
+    return Parts(
+        table=instantiate(config, "data"),
+        task=instantiate(config, "task"),
+        method=instantiate(config, "method"),
+        classifier=instantiate(config, "classifier"),
+        amounts=instantiate(config, "amounts"),
+        controls=instantiate(config, "controls") or {},
+    )
+
+
+def instantiate(config: Any, section: str) -> Any:
+    """The object that a section describes; an OpalError raised within comes out as itself."""
+    from hydra.errors import HydraException
+    from hydra.utils import instantiate as hydra_instantiate
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return hydra_instantiate(config[section], _convert_="all")
+    except (HydraException, OmegaConfBaseException) as fault:
+        known = explained(fault)
+        if known is not None:
+            raise known from fault
+        reason = " ".join(str(deepest(fault)).split())
+        raise ConfigError(f"{section} cannot be built: {reason}") from fault
+
+
+def explained(fault: BaseException | None) -> OpalError | None:
+    """The OpalError behind ``fault``, if there is one."""
+    while fault is not None and not isinstance(fault, OpalError):
+        fault = fault.__cause__
+    return fault
+
+
+def deepest(fault: BaseException) -> BaseException:
+    """What first went wrong."""
+    while fault.__cause__ is not None:
+        fault = fault.__cause__
+    return fault

@@ -1,0 +1,77 @@
+"""Figures of one run and of one sweep, drawn from tidy errors [seed, amount, metric, value]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+# Okabe and Ito's colours, told apart by colour-blind readers; markers and dashes tell them apart in grey
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
+PANELS = {
+    "error": "error",
+    "balanced_error": "balanced error",
+    "worst_group_error": "worst-group error",
+    "average_precision": "average precision",
+}
+
+
+def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
+    """``curves.png``: four metrics against synthetic rows, every seed thin, the mean thick, controls dashed."""
+    figure, axes = _panels(title)
+    for axis, metric in zip(axes, PANELS, strict=True):
+        by_seed = errors[errors["metric"] == metric].pivot(index="amount", columns="seed", values="value")
+        axis.plot(by_seed.index, by_seed, color="0.8", linewidth=0.8, zorder=1)
+        _mean_line(axis, by_seed, "mean of seeds ± std", 0)
+        for i, (name, level) in enumerate(_control_means(errors, metric).items()):
+            axis.axhline(level, color=COLORS[1 + i % 6], linestyle=DASHES[i % 6], linewidth=1.2, label=name)
+    _save(figure, axes, folder / "curves.png")
+
+
+def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> None:
+    """The mean curve of every run of a sweep in one axis a metric."""
+    figure, axes = _panels(title)
+    for axis, metric in zip(axes, PANELS, strict=True):
+        for i, (name, errors) in enumerate(runs.items()):
+            by_seed = errors[errors["metric"] == metric].pivot(index="amount", columns="seed", values="value")
+            _mean_line(axis, by_seed, name, i, band=len(runs) <= 4)
+    _save(figure, axes, path)
+
+
+def _panels(title: str) -> tuple[Any, Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 3.6), layout="constrained")  # no pyplot: no state shared between threads
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    return figure, figure.subplots(1, len(PANELS))
+
+
+def _mean_line(axis: Any, by_seed: pd.DataFrame, label: str, i: int, band: bool = True) -> None:
+    mean, std = by_seed.mean(axis=1), by_seed.std(axis=1).fillna(0)
+    color = COLORS[i % len(COLORS)]
+    axis.plot(mean.index, mean, color=color, marker=MARKERS[i % len(MARKERS)], markersize=4, label=label, zorder=3)
+    if band:
+        axis.fill_between(mean.index, mean - std, mean + std, color=color, alpha=0.15, linewidth=0, zorder=2)
+
+
+def _control_means(errors: pd.DataFrame, metric: str) -> dict[str, float]:
+    names = errors["metric"].str.extract(r"^control/([^/]+)/(.+)$")
+    chosen = names[1] == metric
+    return errors[chosen].groupby(names[0][chosen], sort=False)["value"].mean().to_dict()
+
+
+def _save(figure: Any, axes: Any, path: Path) -> None:
+    for axis, label in zip(axes, PANELS.values(), strict=True):
+        axis.set_xlabel("synthetic rows added")
+        axis.set_title(label, fontsize=10)
+        axis.grid(alpha=0.3)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6) or 1, fontsize=8, frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
