@@ -38,7 +38,11 @@ class Column:
     @property
     def numeric(self) -> bool:
         """Whether the values are numbers (a binary column may be either)."""
-        return self.kind in ("integer", "real") or not any(isinstance(v, str) for v in self.levels)
+        if self.kind in ("integer", "real"):
+            return True
+        if not self.levels:  # nothing but missing values in this frame
+            return pd.api.types.is_numeric_dtype(pd.api.types.pandas_dtype(self.dtype))
+        return not any(isinstance(v, str) for v in self.levels)
 
     @property
     def nominal(self) -> bool:
@@ -91,13 +95,12 @@ class Schema:
         kinds: Mapping[str, Any] | None = None,
         descriptions: Mapping[str, str] | None = None,
     ) -> Schema:
-        """Read kinds off the values; ``kinds`` overrides: ``{name: kind}`` or ``{name: {kind:, decimals:}}``."""
+        """Read kinds off the values; ``kinds`` overrides: ``{name: kind or {kind:, decimals:}}``."""
         kinds, descriptions = dict(kinds or {}), dict(descriptions or {})
         for key, given in (("kinds", kinds), ("descriptions", descriptions)):
             if unknown := sorted(set(given) - set(frame.columns)):
-                raise ConfigError(
-                    f"data.{key} names {unknown[0]!r}, which is no column; columns: {', '.join(frame.columns)}"
-                )
+                names = ", ".join(frame.columns)
+                raise ConfigError(f"data.{key} names {unknown[0]!r}, which is no column; columns: {names}")
         columns = []
         for name in frame.columns:
             forced = kinds.get(name, "categorical" if name == target and frame[name].nunique() > 2 else None)
@@ -118,7 +121,8 @@ class Schema:
         for c in self.columns:
             values = frame[c.name]
             whole = pd.api.types.is_integer_dtype(c.dtype) or pd.api.types.is_bool_dtype(c.dtype)
-            out[c.name] = values.astype(float) if whole and values.isna().any() else values.astype(c.dtype)
+            dtype = "float64" if whole and values.isna().any() else c.dtype
+            out[c.name] = values.astype(pd.api.types.pandas_dtype(dtype))
         return pd.DataFrame(out, index=frame.index)
 
 
@@ -155,7 +159,8 @@ class Table:
             shown = ", ".join(map(repr, labels[:10]))
             raise ConfigError(f"data.minority={self.minority!r} is no class of {target!r}; classes: {shown}")
         if self.group is not None and self.group not in self.frame.columns:
-            raise ConfigError(f"data.group={self.group!r} is no column; columns: {', '.join(self.schema.names)}")
+            names = ", ".join(self.schema.names)
+            raise ConfigError(f"data.group={self.group!r} is no column; columns: {names}")
 
     @cached_property
     def digest(self) -> str:
@@ -221,17 +226,22 @@ class Split:
 
 def frame_digest(frame: pd.DataFrame) -> str:
     """SHA-256 (32 hex digits) over the names, dtypes and values of ``frame``; the index does not count."""
-    head = repr([(str(n), str(t)) for n, t in frame.dtypes.items()])
+    head = repr([(str(n), "text" if _is_text(t) else str(t)) for n, t in frame.dtypes.items()])
     state = hashlib.sha256(head.encode())
     for name in frame.columns:
         values = frame[name]
-        if pd.api.types.is_numeric_dtype(values.dtype) and not pd.api.types.is_extension_array_dtype(values.dtype):
+        if isinstance(values.dtype, np.dtype) and pd.api.types.is_numeric_dtype(values.dtype):
             state.update(np.ascontiguousarray(values.to_numpy()).tobytes())
         else:  # length before text, so that no two lists of cells give the same bytes
             for cell in values:
                 text = b"\x00" if pd.isna(cell) else repr(_plain(cell)).encode()
                 state.update(len(text).to_bytes(8, "little") + text)
     return state.hexdigest()[:32]
+
+
+def _is_text(dtype: Any) -> bool:
+    """Whether a column of this dtype holds text: ``object`` in pandas 2, ``str`` in pandas 3."""
+    return pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
 
 
 def _plain(value: Any) -> Any:
@@ -254,16 +264,20 @@ def _infer_column(values: pd.Series, forced: Any = None) -> Column:
     if kind not in get_args(Kind):
         raise ConfigError(f"data.kinds.{values.name}={kind!r} is no kind; kinds: {', '.join(get_args(Kind))}")
     if kind in ("integer", "real") and not numeric:
-        raise ConfigError(f"data.kinds.{values.name}={kind} but the column holds text such as {known.iloc[0]!r}")
+        seen = f"text such as {known.iloc[0]!r}" if len(known) else "no value"
+        raise ConfigError(f"data.kinds.{values.name}={kind} but the column holds {seen}")
     column = Column(str(values.name), kind, str(values.dtype), int(given.get("decimals", decimals)))
     return column.learn(values)
 
 
 def decimals_of(values: pd.Series) -> int:
-    """The fewest decimals (0 to MAX_DECIMALS) that hold every value as written."""
+    """The fewest decimals that hold every value as written, at most MAX_DECIMALS, more where all are below 0.1."""
     numbers = np.unique(values.to_numpy(dtype=float))
     numbers = numbers[np.isfinite(numbers)]
-    for decimals in range(MAX_DECIMALS):
+    largest = float(np.abs(numbers).max(initial=0.0))
+    zeros = max(0, -1 - int(np.floor(np.log10(largest)))) if largest else 0  # 0.00071: three
+    most = MAX_DECIMALS + min(zeros, 12)
+    for decimals in range(most):
         if np.array_equal(np.round(numbers, decimals), numbers):
             return decimals
-    return MAX_DECIMALS
+    return most

@@ -22,7 +22,7 @@ class Common(TypedDict, total=False):
     """Keys that every data source takes.
 
     target : column to predict
-    minority : label short of rows, matched by value or as written; default: the rarest class (ties: the first)
+    minority : label short of rows, by value or as written; default: the rarest class (ties: the first)
     group : feature that may be spuriously correlated with the target, for ``task=spurious``
     drop : columns to leave out
     kinds : ``{column: kind}`` or ``{column: {kind:, decimals:}}``, overrides what the values tell
@@ -64,9 +64,7 @@ def build_table(
     """
     frame = _named(frame, source)
     if target is None:
-        raise ConfigError(
-            f"data.target is not set: name the column to predict; columns: {_listed(frame.columns)}"
-        )
+        raise ConfigError(f"data.target is not set: name the column to predict; columns: {_listed(frame.columns)}")
     check_column("data.target", target := str(target), frame.columns)
     for column in (dropped := [str(n) for n in drop or ()]):
         check_column("data.drop", column, frame.columns)
@@ -79,9 +77,7 @@ def build_table(
         raise DataError(f"data={name} has no rows: {source} is empty")
     frame = normalise(frame, keep=(target,))
     if frame.shape[1] < 2:
-        raise DataError(
-            f"data={name} has no column beside the target {target!r}: there is nothing to learn from"
-        )
+        raise DataError(f"data={name} has no column beside the target {target!r}: there is nothing to learn from")
     _check_classes(frame[target], target)
     gone = set(whole.columns) - set(frame.columns)
     schema = Schema.infer(frame, target, _without(kinds, gone), _without(descriptions, gone))
@@ -125,8 +121,8 @@ def match_label(labels: Sequence[Hashable], given: Hashable) -> Hashable:
 def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
     """Every column as int64, float64 or text, so that all that follows meets three dtypes only.
 
-    Booleans become 0/1; nullable and narrow numbers int64 or float64 (float32 keeps its shortest decimal form);
-    categories their values; dates ISO text; whole numbers beyond int64, and mixtures, text. Columns without
+    Booleans become 0/1; other numbers int64 or float64 (float32 keeps its shortest decimal form); categories
+    their values; dates ISO text; whole numbers beyond int64, and mixtures, text. Columns without
     any value are left out with a warning, unless named by ``keep``. The index becomes 0..n-1.
 
     Raises
@@ -141,9 +137,7 @@ def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
             continue
         out[name] = _plain_column(values)
         if out[name].dtype == "float64" and np.isinf(out[name].to_numpy()).any():
-            raise DataError(
-                f"column {name!r} holds infinite values: replace them or leave it out: data.drop=[{name}]"
-            )
+            raise DataError(f"column {name!r} holds infinite values: replace them or leave it out: data.drop=[{name}]")
     for name in keep:  # labels 0.0 and 1.0 are 0 and 1
         column = out[name]
         if column.dtype == "float64" and column.notna().all() and (column == column.round()).all():
@@ -154,16 +148,14 @@ def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
 def _plain_column(values: pd.Series) -> pd.Series:
     dtype = values.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return _plain_column(
-            values.astype(dtype.categories.dtype) if values.notna().all() else values.astype(object)
-        )
+        return _plain_column(values.astype(dtype.categories.dtype) if values.notna().all() else values.astype(object))
     if pd.api.types.is_datetime64_any_dtype(dtype):
         return _dates(values)
     if pd.api.types.is_complex_dtype(dtype):
         return _text(values)
-    if pd.api.types.is_numeric_dtype(dtype):  # booleans among them
+    if pd.api.types.is_numeric_dtype(dtype) or pd.api.types.is_bool_dtype(dtype):
         return _numbers(values)
-    if dtype == object:
+    if pd.api.types.is_object_dtype(dtype):
         kind = pd.api.types.infer_dtype(values, skipna=True)
         if kind in ("boolean", "integer", "floating", "mixed-integer-float", "decimal"):
             known = values.dropna()
@@ -193,9 +185,7 @@ def _numbers(values: pd.Series) -> pd.Series:
 
 def _dates(values: pd.Series) -> pd.Series:
     whole_days = bool((values.dropna().dt.normalize() == values.dropna()).all())
-    return _text(
-        values.map(lambda t: t.date().isoformat() if whole_days else t.isoformat(), na_action="ignore")
-    )
+    return _text(values.map(lambda t: t.date().isoformat() if whole_days else t.isoformat(), na_action="ignore"))
 
 
 def _text(values: pd.Series) -> pd.Series:

@@ -12,15 +12,15 @@ from opal.table import Table
 
 
 def load(name: str = "craft", rows: int = 1000, seed: int = 42, **common: Unpack[Common]) -> Table:
-    """Generate ``craft``; with the default ``rows`` and ``seed`` it equals the published table value for value."""
+    """Generate ``craft``; with the default ``rows`` and ``seed`` it equals the published one."""
     return build_table(name, craft_frame(rows, seed), source="generated", **common)
 
 
 def craft_frame(rows: int, seed: int) -> pd.DataFrame:
     """Draw the table from its structural equations.
 
-    The order of the draws and where rounding happens decide the values: X3 is rounded before X5 and X8 use it.
-    NumPy's legacy generator is used because its stream is frozen.
+    The order of the draws and the places of rounding decide the values: X3 is rounded before X5 and X8
+    use it. NumPy's legacy generator is used because its stream is frozen.
 
     Returns
     -------

@@ -31,9 +31,7 @@ def load(
     ConfigError, DataError : see opal.data.parse.parse_file and opal.data.build.build_table
     """
     if not path:
-        raise ConfigError(
-            "data.path is not set: name the CSV or Parquet file, for example data.path=table.csv"
-        )
+        raise ConfigError("data.path is not set: name the CSV or Parquet file, for example data.path=table.csv")
     file = Path(path).expanduser().resolve()
     frame = parse_file(file, separator, encoding)
     return build_table(name or file.name.split(".")[0], frame, source=str(file), **common)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.client import HTTPException
 from pathlib import Path
 from typing import Unpack
 
@@ -10,9 +11,7 @@ from opal.errors import ConfigError, DataError
 from opal.table import Table
 
 
-def load(
-    id: int | None, name: str | None = None, cache_dir: str | None = None, **common: Unpack[Common]
-) -> Table:
+def load(id: int | None, name: str | None = None, cache_dir: str | None = None, **common: Unpack[Common]) -> Table:
     """Fetch data set ``id`` once, then read it from the cache.
 
     Parameters
@@ -35,21 +34,19 @@ def load(
     page = f"https://www.openml.org/d/{id}"
     folder = str(Path(cache_dir).expanduser().resolve()) if cache_dir else None
     try:
-        bunch = fetch_openml(
-            data_id=int(id), as_frame=True, parser="auto", data_home=folder, n_retries=2, target_column=None
-        )
-        default = bunch.details.get("default_target_attribute") or ""
-    except OSError as error:  # URLError and its kin; also a broken cache
+        bunch = fetch_openml(data_id=int(id), as_frame=True, parser="auto", data_home=folder, n_retries=2)
+    except (OSError, HTTPException) as error:  # URLError and its kin
         raise DataError(
-            f"OpenML data set {id} could not be fetched ({getattr(error, 'reason', None) or error}): check the "
-            f"connection, or download it from {page} and read the file with data=csv data.path=FILE"
+            f"OpenML data set {id} could not be fetched ({getattr(error, 'reason', None) or error}): "
+            f"check the connection, or download it from {page} and read the file with data=csv data.path=FILE"
         ) from error
     except ValueError as error:  # unknown id, sparse, checksum
         raise DataError(f"OpenML data set {id} cannot be used ({error}): see {page}") from error
-    target = common.pop("target", None) or default
-    if not target or "," in target:
+    default = bunch.target_names[0] if len(bunch.target_names) == 1 else None
+    if not common.get("target") and default is None:
         raise ConfigError(
             f"OpenML data set {id} has no single default target: name a column with data.target; "
             f"columns: {', '.join(map(str, bunch.frame.columns))}"
         )
-    return build_table(name or bunch.details.get("name", f"openml_{id}"), bunch.frame, page, target, **common)
+    common["target"] = common.get("target") or default
+    return build_table(name or bunch.details.get("name", f"openml_{id}"), bunch.frame, page, **common)

@@ -14,10 +14,9 @@ from opal.errors import ConfigError, DataError
 
 SEPARATORS = (",", ";", "\t", "|")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", "")
-# pandas < 3.1 reads the last digit of some decimals wrong unless told otherwise; later ones warn when told
-_EXACT: Any = (
-    {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
-)
+# pandas before 3.1 misreads the last digit of some decimals unless told otherwise; later ones warn when told
+_PANDAS = tuple(map(int, pd.__version__.split(".")[:2]))
+_EXACT: Any = {} if _PANDAS >= (3, 1) else {"float_precision": "round_trip"}
 
 
 def parse_file(path: Path, separator: str | None = None, encoding: str | None = None) -> pd.DataFrame:
@@ -74,9 +73,8 @@ def _only_member(content: bytes, path: Path) -> bytes:
                 raise DataError(f"{path} is an Office document: save the sheet as CSV and name that file")
             tables = [n for n in names if Path(n).suffix.casefold() in TABLE_SUFFIXES]
             if len(tables) != 1:
-                raise DataError(
-                    f"{path} holds {len(tables)} tables ({', '.join(tables or names)}): unpack it, name one of them"
-                )
+                held = ", ".join(tables or names)
+                raise DataError(f"{path} holds {len(tables)} tables ({held}): unpack it and name one of them")
             return archive.read(tables[0])
     except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: encrypted
         raise DataError(f"{path} cannot be unpacked: {error}") from error
@@ -93,9 +91,7 @@ def _decode(content: bytes, path: Path, encoding: str | None) -> str:
             "name its encoding, for example data.encoding=latin-1"
         ) from error
     except LookupError as error:
-        raise ConfigError(
-            f"data.encoding={encoding!r} is no encoding; common ones: utf-8, latin-1, cp1252"
-        ) from error
+        raise ConfigError(f"data.encoding={encoding!r} is no encoding; common ones: utf-8, latin-1, cp1252") from error
 
 
 def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:

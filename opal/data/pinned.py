@@ -106,9 +106,7 @@ def _verified(
 ) -> pd.DataFrame:
     frame = parse_file(path)
     if missing := [c for c in columns if c not in frame.columns]:
-        raise DataError(
-            f"{path} is not the table {name!r}: it has no column {missing[0]!r}; get it from {page}"
-        )
+        raise DataError(f"{path} is not the table {name!r}: it has no column {missing[0]!r}; get it from {page}")
     frame = frame[list(columns)].copy()
     for column, codes in recode.items():
         frame[column] = frame[column].map(lambda v, codes=codes: codes.get(v, v))

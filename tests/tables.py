@@ -1,0 +1,60 @@
+"""Made-up tables for tests: ``from tables import mixed_table``."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from opal.data.build import build_table
+from opal.table import Table
+
+
+def mixed_frame(n: int = 200, seed: int = 0, missing: float = 0.1) -> pd.DataFrame:
+    """Every column kind, with missing values: the label depends on age, income and job.
+
+    Columns: smoker (text, two values), job (text, four values, some missing), visits (whole numbers),
+    age (whole numbers as float, some missing), income (two decimals, some missing), member (0/1),
+    outcome (yes/no, a fifth yes).
+    """
+    rng = np.random.default_rng(seed)
+    job = rng.choice(["clerk", "nurse", "cook", "none, or other"], n, p=[0.4, 0.3, 0.2, 0.1])
+    age = rng.integers(18, 80, n).astype(float)
+    income = rng.lognormal(7.5, 0.5, n).round(2)
+    score = (age - 49) / 18 - (np.log(income) - 7.5) + 0.8 * (job == "cook") + rng.normal(0, 0.7, n)
+    frame = pd.DataFrame(
+        {
+            "smoker": rng.choice(["no", "yes"], n),
+            "job": job,
+            "visits": rng.poisson(3, n),
+            "age": age,
+            "income": income,
+            "member": rng.integers(0, 2, n),
+            "outcome": np.where(score > np.quantile(score, 0.8), "yes", "no"),
+        }
+    )
+    for column in ("job", "age", "income"):
+        frame.loc[rng.random(n) < missing, column] = np.nan
+    return frame
+
+
+def mixed_table(n: int = 200, seed: int = 0, missing: float = 0.1) -> Table:
+    """``mixed_frame`` as a Table: minority ``yes``, group ``smoker``."""
+    frame = mixed_frame(n, seed, missing)
+    return build_table("mixed", frame, source="made up", target="outcome", minority="yes", group="smoker")
+
+
+def number_table(n: int = 200, seed: int = 0) -> Table:
+    """Numbers only: x1, x2 (one decimal), count (whole), flag (0/1); label 1 for a fifth of the rows."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 2)).round(1)
+    score = x[:, 0] + rng.normal(0, 0.5, n)
+    frame = pd.DataFrame(
+        {
+            "x1": x[:, 0],
+            "x2": x[:, 1],
+            "count": rng.poisson(4, n),
+            "flag": rng.integers(0, 2, n),
+            "label": (score > np.quantile(score, 0.8)).astype("int64"),
+        }
+    )
+    return build_table("numbers", frame, source="made up", target="label", minority=1, group="flag")
