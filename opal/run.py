@@ -76,7 +76,6 @@ def run(config: DictConfig) -> float | None:
 def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str) -> RunRecord:
     """The run's record: what the design's contract names, as plain values."""
     names = choices()
-    usage = result.usage.as_dict()
     return RunRecord(
         name=run_name(parts.table.name, names["method"], names["classifier"], digest),
         config_hash=digest,
@@ -161,7 +160,6 @@ def sentence(fault: Exception) -> str:
         group, _, option = str(fault.missing_cfg_file).partition("/")
         return f"{group}={option} is no option; options: {', '.join(fault.options)}"
     return " ".join(str(explained(fault) or fault).split())
-
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ import pandas as pd
 from opal.table import Group
 
 
-def errors(predicted: np.ndarray, frame: pd.DataFrame, truth: np.ndarray, groups: tuple[Group, ...]) -> dict[str, float]:
+def errors(
+    predicted: np.ndarray, frame: pd.DataFrame, truth: np.ndarray, groups: tuple[Group, ...]
+) -> dict[str, float]:
     """Errors of predicted label codes, each a share of wrong rows in 0..1.
 
     balanced_error: mean over classes. minority_error, majority_error: over the pooled rows of those groups.

@@ -57,8 +57,7 @@ class Request:
             "messages": None if self.messages is None else [dict(m) for m in self.messages],
             "prompt": self.prompt,
             "sampling": dict(self.sampling),
-            "constraint": constraint
-            and {"json_schema": constraint.json_schema, "regex": constraint.regex},
+            "constraint": constraint and {"json_schema": constraint.json_schema, "regex": constraint.regex},
             "n": self.n,
             "draw": self.draw,
         }

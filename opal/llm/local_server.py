@@ -53,7 +53,7 @@ def _serve(settings: dict[str, Any]) -> Any:
 
 
 def _leave_with_parent(parent: int) -> None:
-    """End this process when standard input closes, or when ``parent`` is gone and a fork of it holds the pipe."""
+    """End this process when standard input closes, or ``parent`` is gone and a fork of it holds the pipe."""
     threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
     while os.getppid() == parent:
         time.sleep(1)

@@ -14,9 +14,7 @@ from opal.table import Group, Train
 class Duplicate(Oversampler):
     """Random oversampling: carries every kind of column, and missing values."""
 
-    def _sample(
-        self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any
-    ) -> pd.DataFrame:
+    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
         drawn = [train.rows(group) for group in wanted]
         return pd.concat(
             rows.iloc[rng.integers(len(rows), size=n)] for rows, n in zip(drawn, wanted.values(), strict=True)

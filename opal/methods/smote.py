@@ -28,9 +28,7 @@ class Smote(Oversampler):
     def __init__(self, k_neighbors: int = 5) -> None:
         self.k_neighbors = k_neighbors
 
-    def _sample(
-        self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any
-    ) -> pd.DataFrame:
+    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
         schema = train.schema
         if gaps := [c.name for c in schema.features if not c.nominal and train.frame[c.name].isna().any()]:
             raise MethodError(
