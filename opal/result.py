@@ -96,6 +96,7 @@ class TrialResult:
     rows : synthetic rows by seed
     metrics : single figures (``seed_<s>/contamination/test_exact``, ...)
     tables : further artifacts by file stem, written as CSV (``contamination``, ...)
+    notes : findings in words
     warnings : sentences a reader must see
     timings : seconds by stage
     """
@@ -104,6 +105,7 @@ class TrialResult:
     rows: dict[int, Rows]
     metrics: dict[str, float] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
 
@@ -132,7 +134,7 @@ class TrialResult:
         lines = [f"data: {data}", f"method: {method}", f"classifier: {classifier}"]
         lines += [f"Row {i}: {_listed(row)}" for i, (_, row) in enumerate(by_seed.iterrows(), 1)]
         lines += [f"Mean: {_listed(mean)}", f"Std: {_listed(std)}", f"min: {mean.min()}, mean: {mean.mean()}"]
-        return "\n".join(lines + [f"Warning: {w}" for w in self.warnings])
+        return "\n".join(lines + self.notes + [f"WARNING: {w}" for w in self.warnings])
 
     def save(self, folder: Path) -> None:
         """Write the artifacts of the design's contract, but for config, summary and figures."""

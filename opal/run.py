@@ -81,12 +81,27 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         config_hash=digest,
         generation_hash=generation_hash(config, parts.table),
         params=params(config, names),
-        metrics=metrics_of(result.errors) + scalars(result.metrics),
+        metrics=metrics_of(result.errors) + scalars(result.metrics | usage_metrics(result)),
         tags={"opal.kind": "trial", "opal.sweep_id": sweep_id()},
         dataset=DatasetInput.of(parts.table),
         description=description_of(result.errors),
         status="partial" if result.stopped else "finished",
     )
+
+
+def usage_metrics(result: TrialResult) -> dict[str, float | None]:
+    """Seconds by stage; for an LLM what its rows cost when first made (``llm/``) and what this run paid."""
+    found: dict[str, float | None] = {f"time/{stage}": s for stage, s in result.timings.items()}
+    usage, rows = result.usage, sum(len(r.frame) for r in result.rows.values())
+    if not usage.requests:
+        return found
+    llm = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
+    found |= {f"llm/{key}": getattr(usage, key) for key in llm}
+    found |= {f"paid/{key}": getattr(usage, f"paid_{key}") for key in ("requests", "tokens", "money")}
+    found |= {"paid/cache_hits": usage.cache_hits, "paid/retries": usage.retries, "time/llm": usage.seconds}
+    if rows:
+        found["llm/tokens_per_row"] = (usage.prompt_tokens + usage.completion_tokens) / rows
+    return found | {f"funnel/{step}": count for step, count in result.funnel.as_dict().items()}
 
 
 def params(config: DictConfig, names: dict[str, str]) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import pandas as pd
 
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control, run_controls
-from opal.evaluate.curve import Amounts, curve
+from opal.evaluate.contamination import contamination, pool
+from opal.evaluate.curve import Amounts, curve, curve_without
 from opal.methods.base import Oversampler
 from opal.progress import Progress
 from opal.result import Rows, TrialResult
@@ -49,9 +50,24 @@ def run_trial(
     with timed(timings, "controls"):
         progress.stage("controls", fits=len(splits) * len(controls))
         free = run_controls(controls, classifier, splits, table.minority, n_jobs, progress)
+    with timed(timings, "contamination"):
+        checks = [
+            contamination(r.frame, split.train, split.test, table) for r, split in zip(made, splits, strict=True)
+        ]
+        found = pool(checks)
+        clean = errors.iloc[:0]
+        if found.matched.any():
+            masks = [check.matched for check in checks]
+            clean = curve_without(masks, errors, classifier, splits, frames, steps, table.minority, n_jobs)
+            clean = clean.assign(metric="without_test_matches/" + clean["metric"])
+    by_seed = {f"seed_{s}/{k}": v for s, c in zip(seeds, checks, strict=True) for k, v in c.metrics.items()}
     return TrialResult(
-        errors=pd.concat([errors, free], ignore_index=True),
+        errors=pd.concat([f for f in (errors, free, clean) if len(f)], ignore_index=True),
         rows=dict(zip(seeds, made, strict=True)),
+        metrics=found.metrics | by_seed,
+        tables={"contamination": found.per_row},
+        notes=[found.sentence] if len(found.per_row) else [],
+        warnings=[found.warning] if found.warning else [],
         timings=timings,
     )
 

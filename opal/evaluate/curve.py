@@ -56,6 +56,34 @@ def curve(
     return tidy(record for found in each(measure, jobs, n_jobs, progress) for record in found)
 
 
+def curve_without(
+    left_out: Sequence[np.ndarray],
+    known: pd.DataFrame,
+    classifier: Classifier,
+    splits: Sequence[Split],
+    rows: Sequence[pd.DataFrame],
+    amounts: Sequence[Sequence[int]],
+    minority: Any,
+    n_jobs: int = 1,
+) -> pd.DataFrame:
+    """The curve with some synthetic rows left out, at the amounts they were counted in.
+
+    Parameters
+    ----------
+    left_out : one boolean array a seed, shape (n_rows,)
+    known : the full curve; amounts that lose no row are taken from it, not fitted again
+    """
+    jobs, same = [], []
+    for split, made, steps, out in zip(splits, rows, amounts, left_out, strict=True):
+        for amount in (a for a in steps if a <= len(made)):
+            if out[:amount].any():
+                jobs.append((classifier, split, made.iloc[:amount][~out[:amount]], amount, minority))
+            else:
+                same.append(known[(known["seed"] == split.seed) & (known["amount"] == amount)])
+    fitted = tidy(record for found in each(measure, jobs, n_jobs) for record in found)
+    return pd.concat([f for f in (fitted, *same) if len(f)], ignore_index=True)
+
+
 def measure(classifier: Classifier, split: Split, added: pd.DataFrame, amount: int, minority: Any) -> list[Record]:
     """Fit on train and ``added``, predict the test rows, and measure."""
     train = split.train

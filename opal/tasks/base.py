@@ -75,8 +75,8 @@ class Task:
             if n < 1 or len(found) < n:
                 counts = ", ".join(f"{g.name}: {int(m.sum())}" for g, m in zip(groups, masks, strict=True))
                 raise SplitError(
-                    f"task={self.name} wants {max(n, 1)} train rows of {group.name} but {len(found)} are left after the "
-                    f"test rows of data={table.name} ({counts}): ask for fewer rows (task.{self._mend})"
+                    f"task={self.name} wants {max(n, 1)} train rows of {group.name} but {len(found)} are left after "
+                    f"the test rows of data={table.name} ({counts}): ask for fewer rows (task.{self._mend})"
                 )
             chosen.append(found[:n])
         return np.concatenate(chosen)
