@@ -10,6 +10,8 @@ OpalError
 └── TrackingError   the MLflow store cannot be read or written
 """
 
+from typing import Any
+
 
 class OpalError(Exception):
     """A mistake or fault that one sentence explains; the verbs print it without a traceback."""
@@ -32,7 +34,9 @@ class MethodError(OpalError):
 
 
 class LLMError(OpalError):
-    """The model's endpoint cannot answer."""
+    """The model's endpoint cannot answer; ``partial`` holds the responses that came before, in order."""
+
+    partial: tuple[Any, ...] = ()
 
 
 class BudgetError(LLMError):

@@ -91,7 +91,7 @@ class FakeLLM:
         self.answer, self.script, self.key = answer, list(script), key
         self.models, self.rejects, self.max_n = models and set(models), set(rejects), max_n
         self.requests: list[dict[str, Any]] = []  # bodies of completion requests, in order of arrival
-        self.headers: list[dict[str, str]] = []  # and their headers
+        self.headers: list[dict[str, str]] = []  # and their headers, names in lower case
         self.times: list[float] = []  # and when they came
         self.files: dict[str, bytes] = {}
         self.batches: dict[str, dict[str, Any]] = {}
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
         fake = self.fake
         with fake.lock:
             fake.requests.append(body)
-            fake.headers.append(dict(self.headers.items()))
+            fake.headers.append({k.lower(): v for k, v in self.headers.items()})
             fake.times.append(time.monotonic())
         reply = fake.refusal(body) or fake.next(body)
         if isinstance(reply, Status):
@@ -228,9 +228,7 @@ class _Handler(BaseHTTPRequestHandler):
         boundary = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])
         assert boundary
         parts = data.split(b"--" + boundary[1].encode())
-        content = (
-            next(p for p in parts if b'name="file"' in p).partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
-        )
+        content = next(p for p in parts if b'name="file"' in p).partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
         name = self.add_file(content)
         self.send(200, {"id": name, "object": "file", "purpose": "batch", "filename": "batch.jsonl"})
 

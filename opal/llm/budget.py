@@ -1,0 +1,184 @@
+"""What answers cost, and a limit on it that holds for every process that shares a store."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from opal.errors import BudgetError, ConfigError
+from opal.llm.cache import write_json
+from opal.llm.exchange import Request
+
+LIMITS = ("money", "tokens", "requests")
+
+# Cautious: tables are digits and punctuation, which most tokenizers split one by one; words give a token or two.
+_PIECE = re.compile(r"[a-zA-Z]{1,5}|\S|\n")
+_MESSAGE = 6  # tokens of a chat message's frame
+
+
+def count_tokens(text: str) -> int:
+    """About how many tokens ``text`` is, rather too many than too few; no tokenizer is asked."""
+    return len(_PIECE.findall(text))
+
+
+def prompt_tokens(request: Request) -> int:
+    """About how many tokens a request sends, rather too many."""
+    texts = [request.prompt] if request.messages is None else [m["content"] for m in request.messages]
+    return sum(count_tokens(text or "") + _MESSAGE for text in texts)
+
+
+def answer_tokens(request: Request) -> int | None:
+    """The most tokens that all answers to a request may hold, or None if it sets no limit."""
+    sampling = request.sampling
+    limit = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
+    return None if limit is None else int(limit) * request.n
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Money per million tokens; None is unknown, and makes every sum that needs it unknown.
+
+    ``batch`` is the share of these prices that the Batch API charges.
+    """
+
+    prompt: float | None = None
+    cached_prompt: float | None = None
+    completion: float | None = None
+    batch: float = 1.0
+
+    def money(self, prompt: int, completion: int, cached: int = 0) -> float | None:
+        """What a call cost; ``cached`` of the prompt's tokens came from the provider's cache."""
+        total = 0.0
+        for tokens, price in (
+            (prompt - cached, self.prompt),
+            (cached, self.cached_prompt),
+            (completion, self.completion),
+        ):
+            if tokens:
+                if price is None:
+                    return None
+                total += tokens * price / 1e6
+        return total
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What answering some requests would take; None is unknown.
+
+    Parameters
+    ----------
+    requests : all of them
+    stored : those among them whose answers are stored, and cost nothing
+    prompt_tokens, completion_tokens, money : of the others
+    """
+
+    requests: int
+    stored: int
+    prompt_tokens: int
+    completion_tokens: int | None
+    money: float | None
+
+
+class Budget:
+    """Limits on money, tokens and requests over all runs, jobs and processes that share a ledger.
+
+    A call reserves the most that it can cost before it is made and settles what it did cost. A reservation that a
+    killed process left open stays spent: the endpoint may have charged for it. Raise the limit, or name another
+    ``scope``, to go on.
+
+    Parameters
+    ----------
+    limits : ``money``, ``tokens``, ``requests`` (None: no limit) and ``scope``, the name of the ledger
+    folder : the ledger is ``<folder>/<scope>.json``
+    """
+
+    def __init__(self, limits: Mapping[str, Any] | None, prices: Prices, folder: Path) -> None:
+        given = dict(limits or {})
+        self.scope = str(given.pop("scope", None) or "default")
+        if unknown := sorted(set(given) - set(LIMITS)):
+            raise ConfigError(f"llm.budget.{unknown[0]} is no limit; limits: {', '.join(LIMITS)} (and scope)")
+        if not re.fullmatch(r"[\w.-]{1,100}", self.scope):
+            raise ConfigError(f"llm.budget.scope={self.scope!r}: use letters, digits, '.', '_' and '-' only")
+        self.limits = {k: float(v) for k, v in given.items() if v is not None}
+        if "money" in self.limits and None in (prices.prompt, prices.completion):
+            raise ConfigError(
+                "llm.budget.money needs llm.prices.prompt and llm.prices.completion, which are unknown: "
+                "set them, or limit llm.budget.tokens or llm.budget.requests instead"
+            )
+        self.path = folder / f"{self.scope}.json"
+        self._mine: set[str] = set()  # reservations of this process that will be settled
+        self._changed = threading.Condition()
+
+    def reserve(self, name: str, cost: Mapping[str, float | None], settles: bool = True) -> None:
+        """Set ``cost`` (per limit) aside under ``name``; waits for calls in flight if they may yet cost less.
+
+        Raises
+        ------
+        BudgetError : the call could break a limit
+        """
+        if not self.limits:
+            return
+        with self._changed:
+            while broken := self._try(name, cost):
+                if not self._mine:
+                    raise BudgetError(self._sentence(broken, cost))
+                self._changed.wait()
+            if settles:
+                self._mine.add(name)
+
+    def settle(self, name: str, cost: Mapping[str, float | None]) -> None:
+        """Replace the reservation by what the call did cost."""
+        if not self.limits:
+            return
+        with self._changed:
+            with FileLock(f"{self.path}.lock"):
+                ledger = self._read()
+                if ledger["open"].pop(name, None) is not None:
+                    for limit in LIMITS:
+                        ledger["spent"][limit] += cost[limit] or 0.0
+                    write_json(self.path, ledger)
+            self._mine.discard(name)
+            self._changed.notify_all()
+
+    def spent(self) -> dict[str, float]:
+        """Money, tokens and requests spent or set aside so far."""
+        ledger = self._read()
+        return {k: ledger["spent"][k] + sum(o[k] or 0.0 for o in ledger["open"].values()) for k in LIMITS}
+
+    def _try(self, name: str, cost: Mapping[str, float | None]) -> str | None:
+        """Reserve; returns the limit that forbids it, if any."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock"):
+            spent = self.spent()
+            for limit, most in self.limits.items():
+                more = cost[limit]
+                if more is None:
+                    raise ConfigError(f"llm.budget.{limit} needs llm.sampling.max_tokens, to know what a call may cost")
+                if spent[limit] + more > most:
+                    return limit
+            ledger = self._read()
+            ledger["open"][name] = dict(cost)
+            write_json(self.path, ledger)
+            return None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            return json.loads(self.path.read_text())
+        except FileNotFoundError:
+            return {"spent": dict.fromkeys(LIMITS, 0.0), "open": {}}
+        except ValueError:
+            raise BudgetError(f"the ledger {self.path} is damaged: mend or delete it to go on") from None
+
+    def _sentence(self, limit: str, cost: Mapping[str, float | None]) -> str:
+        return (
+            f"llm.budget.{limit}={self.limits[limit]:g} stops the run: {self.spent()[limit]:.6g} spent in scope "
+            f"{self.scope!r}, the next call may take {cost[limit]:.6g}; all answers so far are kept: raise the "
+            "limit, or name another llm.budget.scope, and run again to go on"
+        )

@@ -1,0 +1,398 @@
+"""The one client of every OpenAI-compatible endpoint: stored answers first, then concurrent, patient, counted calls."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+from opal.errors import ConfigError, LLMError
+from opal.llm.budget import Budget, Estimate, Prices, answer_tokens, count_tokens, prompt_tokens
+from opal.llm.cache import Store
+from opal.llm.endpoint import Endpoint, Fault, Pace
+from opal.llm.exchange import Mode, Request, Response
+from opal.llm.probe import Capabilities, constrain, probe, remembered, text_of
+from opal.result import Usage
+
+GIVE_UP = 5  # requests in a row that failed after all their retries: the endpoint is out of service
+
+Api = Literal["chat", "completion"]
+Cache = Literal["read_write", "replay", "off"]
+How = Literal["direct", "batch"]
+OnResponse = Callable[[Response], None]
+
+
+class Server(Protocol):
+    """A model server that this process starts, such as :class:`opal.llm.local.LocalServer`."""
+
+    @property
+    def model(self) -> str: ...
+
+    def start(self) -> tuple[str, str]: ...
+
+
+@dataclass
+class Client:
+    """A model behind an OpenAI-compatible endpoint; nothing is contacted, started or imported before the first call.
+
+    Parameters
+    ----------
+    model : name sent to the endpoint; None with ``server``, whose model it is
+    base_url : address of the API, or None for OpenAI's (or what OPENAI_BASE_URL says)
+    key_env : name of the environment variable that holds the key, or None if the endpoint needs none
+    server : a model server on this machine, started at the first call
+    api : ``chat``, or ``completion`` for base models
+    concurrency : requests in flight at once
+    requests_per_minute, tokens_per_minute : limits of this process, or None
+    timeout : seconds from sending a request to the end of its answer
+    retries : further tries after a failure that may pass (429, 5xx, time-out, broken answer)
+    backoff : seconds before the first retry, doubled for each; a Retry-After of the endpoint comes first
+    mode : ``direct``, or ``batch`` for the Batch API (cheaper, hours late)
+    poll : seconds between looks at a batch
+    cache : ``read_write``, ``replay`` (stored answers only), or ``off`` (neither read nor write)
+    store : folder of stored answers
+    budget : most ``money``, ``tokens``, ``requests`` of all runs with this ``scope``, or None
+    prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None is unknown;
+        ``batch``: share of them that the Batch API charges
+    sampling : defaults for :meth:`request`: temperature, top_p, max_tokens, ...; any field the endpoint knows
+    extra_body : fields sent with every request that do not decide the answer, such as ``cache_prompt``
+    n_per_request : answers worth asking for at once
+    supports : what the endpoint can do (see :class:`Capabilities`), or None to find out by a few short calls
+    """
+
+    model: str | None
+    base_url: str | None = None
+    key_env: str | None = "OPENAI_API_KEY"
+    server: Server | None = None
+    api: Api = "chat"
+    concurrency: int = 4
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    timeout: float = 120.0
+    retries: int = 5
+    backoff: float = 0.5
+    mode: How = "direct"
+    poll: float = 30.0
+    cache: Cache = "read_write"
+    store: str | Path = "mlruns/responses"
+    budget: Mapping[str, Any] | None = None
+    prices: Mapping[str, Any] | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    n_per_request: int = 1
+    supports: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("api", self.api, get_args(Api)),
+            ("mode", self.mode, get_args(How)),
+            ("cache", self.cache, get_args(Cache)),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"llm.{name}={value!r} is no choice; choices: {', '.join(allowed)}")
+        for name, least in (("concurrency", 1), ("retries", 0), ("n_per_request", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"llm.{name}={getattr(self, name)} must be {least} or more")
+        if self.model is None and self.server is None:
+            raise ConfigError("llm.model is not set: name the model that the endpoint shall use")
+        if self.base_url and "@" in self.base_url:
+            raise ConfigError("llm.base_url holds a user or password: put the key into a variable named by llm.key_env")
+        if self.mode == "batch" and (self.cache == "off" or self.server is not None):
+            raise ConfigError("llm.mode=batch needs an endpoint with a Batch API, and llm.cache=read_write to resume")
+        self.sampling, self.extra_body = _plain(self.sampling), _plain(self.extra_body)
+        self._store = Store(self.store)
+        self._prices = Prices(**_plain(self.prices or {}))
+        self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
+        self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
+        self._endpoint: Endpoint | None = None
+        self._lock = threading.Lock()
+
+    def identity(self) -> str:
+        """The model's name in requests; for weights on this machine it holds their digest. Starts nothing."""
+        return self.model or (self.server.model if self.server is not None else "")
+
+    def request(self, **fields: Any) -> Request:
+        """A request to this model; ``sampling`` given here is laid over the client's."""
+        sampling = {**self.sampling, **fields.pop("sampling", {})}
+        return Request(model=self.identity(), sampling=sampling, **fields)
+
+    def complete(self, requests: Sequence[Request], on_response: OnResponse | None = None) -> list[Response]:
+        """The answers, in the order of ``requests``; each is stored the moment it arrives.
+
+        A request that fails after all retries, or that the endpoint refuses, gives a response without texts and
+        with ``finish=("error: <why>",)``; it is not stored, so that the next run asks again.
+
+        Parameters
+        ----------
+        on_response : called in this thread with every response as it arrives, stored ones first
+
+        Raises
+        ------
+        LLMError : no call can succeed (key, model, quota), none of the calls did, or ``llm.cache=replay`` lacks an
+            answer
+        BudgetError : the next call could break ``llm.budget``
+
+        Both hold in ``partial`` the responses that came before, in order.
+        """
+        answers = [self._stored(r) for r in requests]
+        for found in answers:
+            if found is not None and on_response:
+                on_response(found)
+        missing = [i for i, found in enumerate(answers) if found is None]
+        if not missing:
+            return [a for a in answers if a is not None]
+        try:
+            if self.cache == "replay":
+                raise LLMError(
+                    f"llm.cache=replay, but {len(missing)} of {len(requests)} answers of {self.identity()} are not in "
+                    f"{self._store.folder}: use llm.cache=read_write to ask for them, or name their folder in llm.store"
+                )
+            for i, response in self._fetch({i: requests[i] for i in missing}):
+                answers[i] = response
+                if on_response:
+                    on_response(response)
+            if not any(answers[i].texts for i in missing):  # type: ignore[union-attr]
+                raise LLMError(answers[missing[0]].finish[0].removeprefix("error: "))  # type: ignore[union-attr]
+        except LLMError as error:
+            error.partial = tuple(a for a in answers if a is not None and a.texts)
+            raise
+        return [a for a in answers if a is not None]
+
+    def estimate(self, requests: Sequence[Request], completion_tokens: int | None = None) -> Estimate:
+        """What :meth:`complete` would take, without calling or starting anything.
+
+        Parameters
+        ----------
+        completion_tokens : expected of each request, all its answers together; None for the most it allows
+        """
+        missing = [r for r in requests if self._stored(r) is None]
+        prompt = sum(map(prompt_tokens, missing))
+        answers = [answer_tokens(r) if completion_tokens is None else completion_tokens for r in missing]
+        completion = None if None in answers else sum(a or 0 for a in answers)
+        money = None if completion is None else self._money(prompt, completion)
+        return Estimate(len(requests), len(requests) - len(missing), prompt, completion, money)
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What the endpoint can do, as declared, remembered or probed (which calls it)."""
+        if self.supports is not None:
+            return Capabilities.declared(_plain(self.supports))
+        endpoint, stop = self._connect(), threading.Event()
+        chat = self.api == "chat"
+
+        def ask(fields: dict[str, Any]) -> dict[str, Any] | None:
+            body = {"model": endpoint.model, **fields, **self.extra_body}
+            most = {"requests": 1, "tokens": 200, "money": self._money(100, 100)}
+            try:
+                return endpoint.ask(body, 200, stop, lambda send: self._spend("probe", most, send))[0]
+            except Fault as fault:
+                if fault.kind == "refused":
+                    return None
+                raise LLMError(str(fault)) from None
+
+        return remembered(
+            self._store.folder / "endpoints", endpoint.name, endpoint.model, chat, lambda: probe(ask, chat)
+        )
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        if self._endpoint is not None:
+            self._endpoint.close()
+
+    def _fetch(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
+        """Responses by place, as they arrive."""
+        if self.mode == "batch":
+            from opal.llm.batch import fetch
+
+            return fetch(self, requests)
+        return self._direct(requests)
+
+    def _direct(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
+        _ = self.capabilities  # once, before the threads need it
+        stop, in_a_row = threading.Event(), 0
+        fatal: LLMError | ConfigError | None = None
+        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="opal-llm") as pool:
+            jobs: dict[Future[Response], int] = {pool.submit(self._one, r, stop): i for i, r in requests.items()}
+            try:
+                for job in as_completed(jobs):
+                    try:
+                        response = job.result()
+                    except (LLMError, ConfigError) as error:
+                        fatal = fatal or error
+                        stop.set()
+                        continue
+                    in_a_row = 0 if response.texts else in_a_row + 1
+                    if in_a_row >= GIVE_UP:
+                        stop.set()
+                    yield jobs[job], response
+            finally:  # also on Ctrl-C: what is in flight is waited for and stored, the rest is not begun
+                stop.set()
+        if fatal is not None:
+            raise fatal
+
+    def _one(self, request: Request, stop: threading.Event) -> Response:
+        if self.cache == "off":
+            return self._ask(request, stop)
+        with self._store.lock(request.key, stop):
+            if (found := self._stored(request)) is not None:
+                return found
+            response = self._ask(request, stop)
+            return self._store.put(response) if response.texts else response
+
+    def _ask(self, request: Request, stop: threading.Event) -> Response:
+        if stop.is_set():
+            return _failed(request, "not asked: the run was stopped before")
+        endpoint, began = self._connect(), time.monotonic()
+        bodies, mode = self._bodies(request, endpoint.model)
+        texts: list[str] = []
+        finish: list[str] = []
+        usage = Usage()
+        for body in bodies:
+            share = replace(request, n=body.get("n", 1))
+            most = self._most(share)
+            try:
+                answer, retries = endpoint.ask(
+                    body,
+                    int(most["tokens"] or prompt_tokens(request)),
+                    stop,
+                    lambda send, most=most: self._spend(request.key[:16], most, send),
+                )
+            except Fault as fault:
+                if texts:
+                    break  # keep what came; the next request will tell
+                if fault.kind == "fatal":
+                    raise LLMError(str(fault)) from None
+                return _failed(request, str(fault), fault.retries)
+            except LLMError:
+                if texts:
+                    break
+                raise
+            came = read_answer(answer)
+            texts, finish = texts + came[0], finish + came[1]
+            usage = usage + self.usage_of(request, answer, paid=True) + Usage(retries=retries)
+        usage = replace(usage, seconds=time.monotonic() - began)
+        return Response(request, tuple(texts), tuple(finish), usage, mode, created=now())
+
+    def _bodies(self, request: Request, model: str) -> tuple[list[dict[str, Any]], Mode]:
+        """What is sent for a request: one body, or one an answer where the endpoint gives one at a time."""
+        can, chat = self.capabilities, self.api == "chat"
+        if (request.messages is None) == chat:
+            raise ConfigError(f"llm.api={self.api} does not fit the prompt, which is for the other kind of model")
+        fields, mode = constrain(request.constraint, can, chat)
+        body: dict[str, Any] = {"model": model}
+        body |= {"messages": [dict(m) for m in request.messages or ()]} if chat else {"prompt": request.prompt}
+        body |= {**request.sampling, **fields, **self.extra_body}
+        seed = body.get("seed") if can.seed else body.pop("seed", None) and None
+        if request.n == 1:
+            return [body], mode
+        if can.n:
+            return [body | {"n": request.n}], mode
+        return [body | ({} if seed is None else {"seed": seed + i}) for i in range(request.n)], mode
+
+    def _spend(self, name: str, most: Mapping[str, float | None], send: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """Send within the budget."""
+        name = f"{name}-{uuid.uuid4().hex[:8]}"
+        self._budget.reserve(name, most)
+        cost: Mapping[str, float | None] = {"requests": 1, "tokens": 0, "money": 0.0}
+        try:
+            answer = send()
+            used = self.usage_of(None, answer, paid=True)
+            cost = {"requests": 1, "tokens": used.paid_tokens, "money": used.money}
+            return answer
+        except Fault as fault:
+            if fault.billed:  # nobody knows: count the most it can be
+                cost = most
+            raise
+        finally:
+            self._budget.settle(name, cost)
+
+    def usage_of(self, request: Request | None, answer: Mapping[str, Any], paid: bool) -> Usage:
+        """Tokens and money of one answer; counted roughly where the endpoint does not say."""
+        said = answer.get("usage") or {}
+        prompt = said.get("prompt_tokens")
+        if prompt is None:
+            prompt = prompt_tokens(request) if request else 0
+        completion = said.get("completion_tokens")
+        if completion is None:
+            completion = sum(map(count_tokens, read_answer(answer)[0]))
+        cached = (said.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+        money = self._money(prompt, completion, cached)
+        usage = Usage(1, 0, 0, prompt, completion, cached, money)
+        return replace(usage, paid_requests=1, paid_tokens=prompt + completion, paid_money=money)
+
+    def _most(self, request: Request) -> dict[str, float | None]:
+        """The most that a request can cost."""
+        prompt, completion = prompt_tokens(request), answer_tokens(request)
+        if completion is None:
+            return {"requests": 1, "tokens": None, "money": None}
+        return {"requests": 1, "tokens": prompt + completion, "money": self._money(prompt, completion)}
+
+    def _money(self, prompt: int, completion: int, cached: int = 0) -> float | None:
+        money = self._prices.money(prompt, completion, cached)
+        return money if money is None or self.mode == "direct" else money * self._prices.batch
+
+    def _stored(self, request: Request) -> Response | None:
+        found = None if self.cache == "off" else self._store.get(request)
+        if found is not None and found.usage.money is None:  # made before the prices were known
+            usage = found.usage
+            money = self._money(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+            return replace(found, usage=replace(usage, money=money))
+        return found
+
+    def _connect(self) -> Endpoint:
+        with self._lock:
+            base_url, key = self.server.start() if self.server is not None else (self.base_url, self._key())
+            if self._endpoint is None or (self._endpoint.base_url, self._endpoint.api_key) != (base_url, key):
+                self._endpoint = Endpoint(
+                    base_url,
+                    self.identity(),
+                    key,
+                    timeout=self.timeout,
+                    retries=self.retries,
+                    backoff=self.backoff,
+                    pace=self._pace,
+                    direct=self.server is not None,
+                )
+            return self._endpoint
+
+    def _key(self) -> str:
+        if self.key_env is None:
+            return ""
+        key = os.environ.get(self.key_env, "").strip()
+        if not key:
+            raise LLMError(f"no key for {self.identity()}: set the environment variable {self.key_env} (llm.key_env)")
+        if not key.isascii() or not key.isprintable():
+            raise LLMError(f"the environment variable {self.key_env} (llm.key_env) holds characters that no key has")
+        return key
+
+
+def read_answer(answer: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Texts and finish reasons of an answer's choices, in the order of their index."""
+    choices = sorted(answer["choices"], key=lambda c: c.get("index") or 0)
+    return [text_of(c) for c in choices], [str(c.get("finish_reason") or "unknown") for c in choices]
+
+
+def now() -> str:
+    """The time as ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _failed(request: Request, why: str, retries: int = 0) -> Response:
+    return Response(request, (), (f"error: {why}",), Usage(retries=retries), "free")
+
+
+def _plain(value: Any) -> Any:
+    """Configuration containers as dicts and lists."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(v) for v in value]
+    return value

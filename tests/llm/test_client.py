@@ -1,0 +1,219 @@
+"""The client against a (fake) OpenAI server over real HTTP: what is sent, what comes back, what it cost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import pytest
+from fake_server import FakeLLM, Reply, Status
+
+from opal.errors import ConfigError, LLMError
+from opal.llm.client import Client
+from opal.llm.exchange import Constraint
+
+KEY = "sk-test-5e07d8a1"
+ALL = {"json_schema": True, "json_object": True, "grammar": "llguidance", "seed": True, "n": True}
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    """A client of a fake server, with quick retries and a store of its own."""
+    monkeypatch.setenv("TEST_KEY", KEY)
+
+    def make(fake, **kwargs):
+        defaults = {"model": "fake", "base_url": fake.url, "key_env": "TEST_KEY", "supports": ALL}
+        defaults |= {"timeout": 0.5, "retries": 2, "backoff": 0.01, "store": tmp_path / "store"}
+        return Client(**(defaults | kwargs))
+
+    return make
+
+
+def ask(client, count=1, **fields):
+    return [client.request(messages=({"role": "user", "content": "rows?"},), draw=i, **fields) for i in range(count)]
+
+
+def test_sends_exactly_what_the_request_says(make):
+    with FakeLLM(answer=lambda body: ["a", "b"]) as fake:
+        client = make(
+            fake, sampling={"temperature": 0.6, "max_tokens": 50, "seed": 3}, extra_body={"cache_prompt": False}
+        )
+        request = ask(client, n=2, sampling={"temperature": 0.9, "top_k": 5})[0]
+        [response] = client.complete([request])
+    assert fake.requests == [
+        {
+            "model": "fake",
+            "messages": [{"role": "user", "content": "rows?"}],
+            "temperature": 0.9,
+            "max_tokens": 50,
+            "seed": 3,
+            "top_k": 5,
+            "n": 2,
+            "cache_prompt": False,
+        }
+    ]
+    assert fake.headers[0]["authorization"] == f"Bearer {KEY}"
+    assert response.texts == ("a", "b") and response.finish == ("stop", "stop")
+    assert not response.cached and response.usage.paid_requests == response.usage.requests == 1
+
+
+def test_base_models_continue_a_prompt(make):
+    with FakeLLM(answer=lambda body: body["prompt"][::-1]) as fake:
+        client = make(fake, api="completion")
+        [response] = client.complete([client.request(prompt="abc")])
+        assert response.texts == ("cba",)
+        with pytest.raises(ConfigError, match=r"llm\.api"):
+            client.complete(ask(client))
+
+
+def test_answers_come_in_the_order_of_requests_and_concurrently(make):
+    def slow_first(body):
+        return Reply([body["user"]], delay=0.3 if body["user"] == "0" else 0.1)
+
+    seen = []
+    with FakeLLM(answer=slow_first) as fake:
+        client = make(fake, concurrency=4)
+        requests = [replace(r, sampling={"user": str(r.draw)}) for r in ask(client, 8)]
+        began = time.monotonic()
+        responses = client.complete(requests, on_response=seen.append)
+        assert time.monotonic() - began < 0.8  # one after another: 1.0
+    assert [r.texts[0] for r in responses] == list("01234567")
+    assert sorted(r.texts[0] for r in seen) == list("01234567") and seen[0].texts != ("0",)
+
+
+@pytest.mark.parametrize(
+    ("supports", "field", "mode"),
+    [
+        ({"grammar": "llguidance", "json_schema": True}, "grammar", "grammar"),
+        ({"grammar": "structured_outputs"}, "structured_outputs", "grammar"),
+        ({"grammar": "guided_regex"}, "guided_regex", "grammar"),
+        ({"json_schema": True, "json_object": True}, "response_format", "schema"),
+        ({"json_object": True}, "response_format", "json"),
+        ({}, None, "free"),
+    ],
+)
+def test_a_constraint_is_applied_as_strictly_as_the_endpoint_can(make, supports, field, mode):
+    with FakeLLM() as fake:
+        client = make(fake, supports=supports)
+        constraint = Constraint({"type": "object"}, r"\d/x")
+        [response] = client.complete(ask(client, constraint=constraint))
+        [again] = client.complete(ask(client, constraint=constraint))
+    assert response.mode == again.mode == mode
+    assert set(fake.requests[0]) - {"model", "messages"} == ({field} if field else set())
+    if field == "grammar":
+        assert fake.requests[0]["grammar"] == "%llguidance {}\nstart: /\\d\\/x/\n"
+
+
+def test_answers_are_asked_for_one_by_one_where_n_is_not_supported(make):
+    with FakeLLM(answer=lambda body: str(body["seed"])) as fake:
+        client = make(fake, supports={"seed": True}, sampling={"seed": 40})
+        [response] = client.complete(ask(client, n=3))
+    assert response.texts == ("40", "41", "42") and response.usage.requests == 3
+    assert all("n" not in body for body in fake.requests)
+
+
+def test_usage_counts_tokens_money_and_retries(make):
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 40}}
+    with FakeLLM(script=[Status(500), Reply(["x"], usage=usage)]) as fake:
+        client = make(fake, prices={"prompt": 1.0, "cached_prompt": 0.5, "completion": 10.0})
+        [paid] = client.complete(ask(client))
+        [stored] = client.complete(ask(client))
+    money = (60 * 1 + 40 * 0.5 + 10 * 10) / 1e6
+    assert paid.usage.money == paid.usage.paid_money == pytest.approx(money)
+    assert (paid.usage.retries, paid.usage.cached_tokens, paid.usage.paid_tokens) == (1, 40, 110)
+    assert stored.cached and stored.usage.cache_hits == 1 and stored.usage.paid_tokens == 0
+    for name in ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money"):
+        assert getattr(stored.usage, name) == getattr(paid.usage, name)
+    assert len(fake.requests) == 2
+
+
+def test_unknown_prices_stay_unknown(make):
+    with FakeLLM() as fake:
+        client = make(fake, prices={"prompt": 1.0, "completion": None})
+        [response] = client.complete(ask(client))
+        assert response.usage.money is None and response.usage.paid_money is None
+        assert client.estimate(ask(client, 5), 10).money is None
+        [stored] = make(fake, prices={"prompt": 1.0, "completion": 1.0}).complete(ask(client))
+    assert stored.usage.money > 0 and stored.usage.paid_money == 0
+
+
+def test_estimate_calls_nothing_and_knows_the_store(make):
+    with FakeLLM() as fake:
+        client = make(fake, prices={"prompt": 1e6, "completion": 1e6}, sampling={"max_tokens": 7})
+        client.complete(ask(client, 2))
+        before = len(fake.requests)
+        estimate = client.estimate(ask(client, 5, n=2), 10)
+        most = client.estimate(ask(client, 5, n=2))
+        assert client.estimate(ask(client, 5)).stored == 2
+        assert len(fake.requests) == before
+    assert (estimate.requests, estimate.stored, estimate.completion_tokens) == (5, 0, 50)
+    assert estimate.money == estimate.prompt_tokens + 50 and most.completion_tokens == 5 * 2 * 7
+
+
+def test_requests_per_minute_are_spaced(make):
+    with FakeLLM() as fake:
+        make(fake, requests_per_minute=600, concurrency=4).complete(ask(make(fake), 4))
+    assert fake.times[-1] - fake.times[0] > 0.25  # three gaps of 0.1 s
+
+
+def test_a_missing_key_is_told_before_any_call(make, monkeypatch):
+    monkeypatch.delenv("TEST_KEY")
+    with FakeLLM() as fake:
+        client = make(fake)
+        with pytest.raises(LLMError, match="set the environment variable TEST_KEY"):
+            client.complete(ask(client))
+        assert fake.requests == []
+        free = make(fake, key_env=None)
+        assert free.complete(ask(free))[0].texts == ("hello",)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "text"),
+    [
+        ({"cache": "maybe"}, r"llm\.cache='maybe'"),
+        ({"mode": "slow"}, r"llm\.mode"),
+        ({"concurrency": 0}, r"llm\.concurrency=0"),
+        ({"model": None}, r"llm\.model"),
+        ({"base_url": "https://user:pass@host/v1"}, r"llm\.base_url"),
+        ({"supports": {"magic": True}}, r"llm\.supports\.magic"),
+        ({"budget": {"dollars": 3}}, r"llm\.budget\.dollars"),
+        ({"budget": {"money": 3}}, r"llm\.prices"),
+    ],
+)
+def test_wrong_options_are_named(make, kwargs, text):
+    with FakeLLM() as fake, pytest.raises(ConfigError, match=text):
+        _ = make(fake, **kwargs).capabilities
+
+
+def test_a_server_of_our_own_starts_at_the_first_call_only(make):
+    with FakeLLM(key="local-key") as fake:
+
+        class Server:
+            model, starts = "weights@sha256:abc", 0
+
+            def start(self):
+                Server.starts += 1
+                return fake.url, "local-key"
+
+        client = make(fake, model=None, base_url=None, key_env=None, server=Server())
+        assert client.identity() == "weights@sha256:abc" and ask(client)[0].model == client.identity()
+        client.estimate(ask(client), 1)
+        assert Server.starts == 0
+        client.complete(ask(client))
+        assert Server.starts and fake.requests[0]["model"] == "weights@sha256:abc"
+
+
+def test_interrupting_keeps_what_is_in_flight(make):
+    """Ctrl-C while calls are in flight: they are stored, no further one begins."""
+
+    def interrupt(response):
+        raise KeyboardInterrupt
+
+    with FakeLLM(answer=lambda body: Reply(["x"], delay=0.1)) as fake:
+        client = make(fake, concurrency=2)
+        with pytest.raises(KeyboardInterrupt):
+            client.complete(ask(client, 20), on_response=interrupt)
+        assert len(fake.requests) <= 4
+        assert threading.active_count() < 20
+        assert client.estimate(ask(client, 20)).stored == len(fake.requests)
