@@ -1,0 +1,149 @@
+"""A finished trial as plain values ready for MLflow: metric points, description, dataset."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from opal.table import Table
+
+Point = tuple[str, float, int]  # key, value, step
+Status = Literal["finished", "partial", "failed"]
+VOLATILE = ("time/", "paid/")  # metrics that differ between equal runs
+_NOT_ALLOWED = re.compile(r"[^\w\-. :/]")
+_MLFLOW_TYPES = {"i": "long", "u": "long", "f": "double", "b": "boolean", "M": "datetime"}
+
+
+@dataclass(frozen=True)
+class DatasetInput:
+    """What MLflow shows as the run's dataset.
+
+    Parameters
+    ----------
+    digest : at most 36 characters, MLflow's limit
+    schema : column name -> dtype
+    """
+
+    name: str
+    digest: str
+    source: str = ""
+    schema: Mapping[str, str] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: Table) -> DatasetInput:
+        """The dataset of ``table``: its digest, columns and class counts."""
+        counts = table.frame[table.schema.target].value_counts()
+        profile = {"num_rows": len(table.frame), "num_columns": table.frame.shape[1]}
+        profile |= {f"{table.schema.target}={label}": int(n) for label, n in counts.items()}
+        schema = {str(n): str(t) for n, t in table.frame.dtypes.items()}
+        return cls(table.name, table.digest, table.source or table.name, schema, profile)
+
+    def mlflow_source(self) -> str:
+        return json.dumps({"uri": self.source})
+
+    def mlflow_profile(self) -> str:
+        return json.dumps(dict(self.profile))
+
+    def mlflow_schema(self) -> str:
+        columns = [{"type": _mlflow_type(t), "name": n, "required": True} for n, t in self.schema.items()]
+        return json.dumps({"mlflow_colspec": columns})
+
+
+@dataclass
+class RunRecord:
+    """All that one MLflow run holds, apart from its artifacts.
+
+    Parameters
+    ----------
+    name : the run's name in the UI
+    config_hash, generation_hash : 64 hex digits each
+    params : short scalars
+    metrics : (key, value, step); NaN is left out
+    description : Markdown, shown on the run's page
+    seconds : how long the trial took; the run's start is set back by it
+    """
+
+    name: str
+    config_hash: str
+    generation_hash: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: list[Point] = field(default_factory=list)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    dataset: DatasetInput | None = None
+    description: str = ""
+    status: Status = "finished"
+    seconds: float = 0.0
+
+
+def run_name(data: str, method: str, classifier: str, config_hash: str) -> str:
+    """``data/method/classifier`` and the first 12 digits of the hash."""
+    return f"{data}/{method}/{classifier}-{config_hash[:12]}"
+
+
+def metrics_of(errors: pd.DataFrame) -> list[Point]:
+    """Metric points of a tidy frame, ``step`` being the number of synthetic rows added.
+
+    Parameters
+    ----------
+    errors : DataFrame with the columns seed, amount, metric, value
+
+    Returns
+    -------
+    ``<metric>`` (mean over seeds), ``<metric>_std`` (sample standard deviation, from two seeds on) and
+    ``seed_<s>/<metric>``. A mean is given only where every seed has a value: means over different seeds
+    at different amounts would not make a curve.
+    """
+    seeds = list(dict.fromkeys(errors["seed"]))
+    cells = errors.pivot(index=["metric", "amount"], columns="seed", values="value")[seeds]
+    points: list[Point] = []
+    for (metric, amount), values in zip(cells.index, cells.to_numpy(dtype=float), strict=True):
+        key, step = clean_key(metric), int(amount)
+        points += [(f"seed_{s}/{key}", float(v), step) for s, v in zip(seeds, values, strict=True)]
+        points.append((key, float(values.mean()), step))  # NaN where a seed is missing
+        if len(seeds) > 1:
+            points.append((f"{key}_std", float(values.std(ddof=1)), step))
+    return [p for p in points if not math.isnan(p[1])]
+
+
+def scalars(metrics: Mapping[str, float | None], prefix: str = "") -> list[Point]:
+    """Metric points at step 0 of plain figures; None (unknown) and NaN are left out."""
+    return [
+        (clean_key(prefix + key), float(value), 0)
+        for key, value in metrics.items()
+        if value is not None and not math.isnan(value)
+    ]
+
+
+def description_of(errors: pd.DataFrame, metric: str = "error") -> str:
+    """Markdown table of ``metric``: mean and sample standard deviation over seeds by amount."""
+    cells = errors[errors["metric"] == metric]
+    lines = [f"| synthetic rows | {metric} | std | seeds |", "| ---: | ---: | ---: | ---: |"]
+    for amount, cell in cells.groupby("amount"):
+        std = cell["value"].std(ddof=1)
+        shown = "" if math.isnan(std) else f"{std:.4f}"
+        lines.append(f"| {amount} | {cell['value'].mean():.4f} | {shown} | {len(cell)} |")
+    return "\n".join(lines)
+
+
+def volatile(key: str) -> bool:
+    """Whether a metric may differ between two equal runs."""
+    return key.startswith(VOLATILE)
+
+
+def clean_key(key: str) -> str:
+    """``key`` with every character that MLflow refuses in a metric name replaced by ``_``."""
+    return _NOT_ALLOWED.sub("_", str(key))
+
+
+def _mlflow_type(dtype: str) -> str:
+    try:
+        return _MLFLOW_TYPES.get(pd.api.types.pandas_dtype(dtype).kind, "string")
+    except TypeError:
+        return "string"

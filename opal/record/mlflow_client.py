@@ -1,0 +1,101 @@
+"""A connected MLflow client, and MLflow's many exceptions turned into one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opal.errors import OpalError, TrackingError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # MLflow's own 7 wait for minutes when a server is gone
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+
+
+def connect(uri: str, mlruns: Path) -> MlflowClient:
+    """Client for ``uri``.
+
+    A SQLite file is initialised under a lock (processes that meet on a missing database break it) and put
+    into WAL mode, so that readers and writers do not wait for each other.
+    """
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow.tracking import MlflowClient
+
+    for name in ("mlflow", "alembic"):  # after the import, which sets them to INFO
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    if not uri.startswith("sqlite:///"):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+        return client
+    from filelock import FileLock
+
+    _tune_sqlite()
+    Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    (mlruns / "locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(mlruns / "locks" / "mlflow.db.lock"):
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)
+    return client
+
+
+def _tune_sqlite() -> None:
+    """Set WAL and its matching durability on every SQLite connection of this process, once."""
+    import sqlite3
+
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def on_connect(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA busy_timeout=20000")  # MLflow sets the same, but only once connected
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+    if not getattr(_tune_sqlite, "done", False):
+        event.listen(Engine, "connect", on_connect)
+        _tune_sqlite.done = True  # type: ignore[attr-defined]
+
+
+@contextmanager
+def faults(uri: Any) -> Iterator[None]:
+    """Turn what MLflow, SQLAlchemy, requests and the file system raise into one TrackingError sentence."""
+    try:
+        yield
+    except OpalError:
+        raise
+    except Exception as err:
+        if not _is_fault(err):
+            raise
+        raise TrackingError(_sentence(str(uri), err)) from err
+
+
+def _is_fault(err: Exception) -> bool:
+    modules = {cls.__module__.split(".")[0] for cls in type(err).__mro__}
+    known = {"mlflow", "sqlalchemy", "requests", "urllib3", "sqlite3", "filelock"}
+    return isinstance(err, OSError) or bool(modules & known)
+
+
+def _sentence(uri: str, err: Exception) -> str:
+    from urllib.parse import urlsplit
+
+    text = str(err)
+    lines = [line for line in text.splitlines() if line.strip()]
+    why = lines[0][:300].rstrip(".") if lines else type(err).__name__
+    if "Max retries exceeded" in text or "Connection refused" in text:
+        why = "no server answers there"
+    said = f"the MLflow store {uri} failed: {why}"
+    password = urlsplit(uri).password
+    return said.replace(password, "***") if password else said

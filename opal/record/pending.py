@@ -1,0 +1,91 @@
+"""Results on disk that are not in MLflow yet: ``mlruns/pending/<hash>/{record.json, artifacts/}``."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from opal.errors import TrackingError
+from opal.record.log import DatasetInput, RunRecord
+
+ARTIFACTS = "artifacts"
+RECORD = "record.json"  # written last, in one move: a folder that has it is complete
+
+
+def folder_of(mlruns: Path, config_hash: str) -> Path:
+    return mlruns / "pending" / config_hash[:16]
+
+
+def folders(mlruns: Path) -> list[Path]:
+    """Complete results that wait to be logged."""
+    return sorted(p for p in (mlruns / "pending").glob("*") if complete(p))
+
+
+def complete(folder: Path) -> bool:
+    return (folder / RECORD).is_file()
+
+
+def keep(mlruns: Path, record: RunRecord, write: Callable[[Path], None] | None) -> Path:
+    """Write a result to its pending folder, or to a temporary one where ``mlruns`` cannot be written."""
+    try:
+        return _keep(folder_of(mlruns, record.config_hash), record, write)
+    except OSError as err:
+        folder = Path(tempfile.gettempdir()) / f"opal-pending-{record.config_hash[:16]}"
+        try:
+            return _keep(folder, record, write)
+        except OSError:
+            raise TrackingError(f"the result can be written neither to {mlruns} nor to {folder.parent}: {err}") from err
+
+
+def _keep(folder: Path, record: RunRecord, write: Callable[[Path], None] | None) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    artifacts = folder / ARTIFACTS
+    artifacts.mkdir(parents=True)
+    if write:
+        write(artifacts)
+    content = asdict(record) | {"identity": uuid.uuid4().hex}
+    part = folder / f"{RECORD}.part"
+    with part.open("w") as file:
+        json.dump(content, file, default=str)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(folder / RECORD)
+    return folder
+
+
+def load(folder: Path) -> RunRecord:
+    """The record of a pending folder.
+
+    Raises
+    ------
+    TrackingError : there is none
+    """
+    content = _content(folder)
+    del content["identity"]
+    dataset = content.pop("dataset")
+    metrics = [(key, value, step) for key, value, step in content.pop("metrics")]
+    return RunRecord(**content, metrics=metrics, dataset=DatasetInput(**dataset) if dataset else None)
+
+
+def identity(folder: Path) -> str:
+    """What tells this result from every other, also from a later one of the same hash."""
+    return _content(folder)["identity"]
+
+
+def clean_name(name: str) -> str:
+    """``name`` as a folder's name."""
+    return re.sub(r"[^\w\-.]", "_", name)
+
+
+def _content(folder: Path) -> dict:
+    try:
+        return json.loads((folder / RECORD).read_text())
+    except OSError as err:
+        raise TrackingError(f"{folder} holds no result to log: {err.strerror}") from err

@@ -1,0 +1,229 @@
+"""What MLflow holds after a trial, after a crash, and after a fault."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trials
+
+from opal.errors import ConfigError, TrackingError
+from opal.record import pending
+from opal.record.store import Tracking
+
+H = "a" * 64
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A database with all migrations done, to copy: they take seconds."""
+    folder = tmp_path_factory.mktemp("store")
+    tracking = Tracking(f"sqlite:///{folder}/mlflow.db")
+    tracking.client.search_experiments(max_results=1)
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def uri(empty_store, tmp_path):
+    (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+@pytest.fixture
+def tracking(uri):
+    return Tracking(uri)
+
+
+def log(tracking: Tracking, config_hash: str = H, **given) -> str | None:
+    """What a job does: the id of the new run, or None when it is skipped."""
+    with tracking.claim(config_hash) as done:
+        return None if done else tracking.log(trials.record(config_hash, **given), trials.write)
+
+
+def test_a_run_holds_curve_tags_dataset_and_artifacts(tracking, tmp_path):
+    run_id = log(tracking, seconds=2.0, tags={"opal.version": "1"})
+    run = tracking.client.get_run(run_id)
+    assert (run.info.run_name, run.info.status) == ("toy/none/logistic-aaaa", "FINISHED")
+    assert run.info.end_time - run.info.start_time >= 2000
+    assert run.data.tags["opal.status"] == "finished"
+    assert run.data.tags["opal.data_digest"] == trials.table().digest
+    assert run.inputs.dataset_inputs[0].dataset.digest == trials.table().digest
+    history = tracking.client.get_metric_history(run_id, "error")
+    assert [(m.step, round(m.value, 4)) for m in history] == [(0, 0.065), (10, 0.165), (20, 0.265)]
+    assert run.data.metrics["error_std"] == pytest.approx(0.5**0.5 / 100)
+    assert run.data.metrics["seed_2/control/threshold/error"] == pytest.approx(0.25)
+    assert {a.path for a in tracking.client.list_artifacts(run_id)} == {"errors.csv", "synthetic"}
+    assert str(tmp_path / "mlruns") in run.info.artifact_uri
+    assert not pending.folders(tracking.mlruns)
+
+
+def test_more_points_than_one_batch_takes(tracking):
+    record = trials.record(H)
+    record.metrics = [(f"m{i}", float(i), 0) for i in range(2500)]
+    record.params = {f"p{i}": i for i in range(150)}
+    run = tracking.client.get_run(tracking.log(record, trials.write))
+    assert len(run.data.metrics) == 2500 and len(run.data.params) == 150
+
+
+def test_existing_run_is_skipped_superseded_or_refused(tracking, uri):
+    first = log(tracking)
+    assert log(tracking) is None
+    second = log(Tracking(uri, existing="rerun"))
+    assert tracking.finished(H).info.run_id == second
+    assert tracking.client.get_run(first).data.tags["opal.status"] == "superseded"
+    with pytest.raises(TrackingError, match="is finished"):
+        log(Tracking(uri, existing="fail"))
+    with pytest.raises(ConfigError, match="skip, rerun, fail"):
+        Tracking(uri, existing="maybe")  # type: ignore[arg-type]
+
+
+def test_partial_run_is_done_anew(tracking):
+    first = log(tracking, status="partial")
+    second = log(tracking)
+    assert tracking.client.get_run(first).data.tags["opal.status"] == "superseded"
+    assert tracking.finished(H).info.run_id == second
+
+
+@pytest.mark.parametrize("step", ["log_batch", "log_inputs", "log_artifacts", "set_terminated"])
+def test_killed_while_writing(uri, tmp_path, step):
+    """SIGKILL at each step of writing: the next start logs the kept result, once, and marks the half run."""
+    process = multiprocessing.get_context("spawn").Process(target=_killed_at, args=(uri, step))
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    tracking = Tracking(uri)
+    assert tracking.finished(H) is None
+    assert log(tracking) is None  # nothing is computed again
+    runs = tracking.runs()
+    assert sorted(r.data.tags["opal.status"] for r in runs) in (["finished", "interrupted"], ["finished"])
+    assert {r.info.status for r in runs} <= {"FINISHED", "KILLED"}
+    assert not pending.folders(tracking.mlruns)
+
+
+def _killed_at(uri: str, step: str) -> None:
+    tracking = Tracking(uri)
+    with tracking.claim(H):
+        setattr(tracking.client, step, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        tracking.log(trials.record(H), trials.write)
+
+
+def test_runs_of_dead_processes_are_marked_on_request(uri):
+    process = multiprocessing.get_context("spawn").Process(target=_killed_at, args=(uri, "log_batch"))
+    process.start()
+    process.join(60)
+    tracking = Tracking(uri)
+    assert tracking.mark_interrupted() == 1
+    assert [(r.info.status, r.data.tags["opal.status"]) for r in tracking.runs()] == [("KILLED", "interrupted")]
+    assert tracking.mark_interrupted() == 0
+
+
+def test_artifact_store_unwritable_keeps_the_result(tracking):
+    tracking.experiment_id  # noqa: B018
+    (tracking.mlruns / "opal").write_text("a file stands where the artifacts' folder should be")
+    with pytest.raises(TrackingError, match=r"python -m opal\.store log") as err:
+        log(tracking)
+    assert "\n" not in str(err.value)
+    (folder,) = pending.folders(tracking.mlruns)
+    assert (folder / "artifacts" / "errors.csv").is_file()
+    assert [r.data.tags["opal.status"] for r in tracking.runs()] == ["interrupted"]
+    (tracking.mlruns / "opal").unlink()
+    run_id = tracking.log_pending(folder)
+    assert tracking.finished(H).info.run_id == run_id and not folder.exists()
+
+
+@pytest.fixture
+def impatient():
+    """MLflow waits 0.1 s instead of 20 s for SQLite's lock."""
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    def shorten(_connection, _cursor, statement, parameters, *_):
+        return statement.replace("busy_timeout = 20000", "busy_timeout = 100"), parameters
+
+    event.listen(Engine, "before_cursor_execute", shorten, retval=True)
+    yield
+    event.remove(Engine, "before_cursor_execute", shorten)
+
+
+def test_locked_database_keeps_the_result(uri, tracking, impatient):
+    other = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None, check_same_thread=False)
+    with tracking.claim(H):
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(TrackingError, match="locked"):
+            tracking.log(trials.record(H), trials.write)
+        other.execute("ROLLBACK")
+    assert log(tracking) is None and tracking.finished(H)
+    assert len(tracking.runs()) == 1
+
+
+def test_full_disk_keeps_the_result(uri, tmp_path):
+    """A limit on the size of files stands for the full disk: the database cannot grow, small files can."""
+    code = f"""
+import resource, signal, sys
+sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+import trials
+from opal.record.store import Tracking
+t = Tracking({uri!r})
+with t.claim({H!r}):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    t.log(trials.record({H!r}), trials.write)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert "python -m opal.store log" in result.stderr.splitlines()[-1], result.stderr
+    assert log(Tracking(uri)) is None
+    assert Tracking(uri).finished(H)
+
+
+def test_many_processes_lose_and_double_nothing(tmp_path):
+    """Four processes meet on a missing database; two of them share their hashes."""
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    hashes = [[f"{group}{i:063d}" for i in range(6)] for group in (0, 0, 1, 2)]
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_log_all, args=(uri, h)) for h in hashes]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [p.exitcode for p in processes] == [0, 0, 0, 0]
+    tracking = Tracking(uri)
+    runs = tracking.runs()
+    assert sorted(r.data.tags["opal.config_hash"] for r in runs) == sorted({h for part in hashes for h in part})
+    assert {r.data.tags["opal.status"] for r in runs} == {"finished"}
+    points = len({key for key, _, _ in trials.record().metrics})
+    assert {len(r.data.metrics) for r in runs} == {points}
+
+
+def _log_all(uri: str, hashes: list[str]) -> None:
+    tracking = Tracking(uri)
+    for config_hash in hashes:
+        log(tracking, config_hash)
+
+
+def test_unreachable_server_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(TrackingError) as err:
+        Tracking("http://user:secret@127.0.0.1:9").client  # noqa: B018
+    assert "127.0.0.1:9" in str(err.value) and "secret" not in str(err.value) and "\n" not in str(err.value)
+
+
+def test_file_store_is_refused_with_the_mend():
+    with pytest.raises(ConfigError, match="sqlite:///"):
+        Tracking("./mlruns")
+
+
+def test_pending_record_survives_the_round_trip(tmp_path):
+    record = trials.record(H)
+    folder = pending.keep(tmp_path, record, trials.write)
+    assert pending.load(folder) == record
+    assert json.loads((folder / "record.json").read_text())["identity"] == pending.identity(folder)

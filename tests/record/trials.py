@@ -1,0 +1,52 @@
+"""Small made-up trials for the tests of the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from opal.record.log import DatasetInput, RunRecord, metrics_of, scalars
+from opal.table import Schema, Table
+
+
+def table(rows: int = 12, name: str = "toy") -> Table:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "x": rng.normal(size=rows).round(2),
+            "c": ["a", "b", None] * (rows // 3),
+            "y": [0, 1, 1] * (rows // 3),
+        }
+    )
+    return Table(name, frame, Schema.infer(frame, "y", descriptions={"x": "a number"}), 0, source="made here")
+
+
+def errors(seeds: tuple[int, ...] = (1, 2), amounts: tuple[int, ...] = (0, 10, 20)) -> pd.DataFrame:
+    rows = [
+        (s, a, m, (s + a + len(m)) / 100)
+        for m in ("error", "balanced_error", "control/threshold/error")
+        for s in seeds
+        for a in (amounts if "/" not in m else (0,))
+    ]
+    return pd.DataFrame(rows, columns=["seed", "amount", "metric", "value"])
+
+
+def record(config_hash: str = "a" * 64, name: str = "toy/none/logistic-aaaa", **given: object) -> RunRecord:
+    return RunRecord(
+        name=name,
+        config_hash=config_hash,
+        generation_hash="b" * 64,
+        params={"data": "toy", "method": "none"},
+        metrics=metrics_of(errors()) + scalars({"time/curve": 1.5}),
+        dataset=DatasetInput.of(table()),
+        description="| a |\n| --- |",
+        **given,  # type: ignore[arg-type]
+    )
+
+
+def write(folder: Path) -> None:
+    errors().to_csv(folder / "errors.csv", index=False)
+    (folder / "synthetic").mkdir()
+    (folder / "synthetic" / "seed_1.csv").write_text("x\n1\n")
