@@ -1,0 +1,49 @@
+"""Rows from a language model (``method=llm``)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from opal.llm.generate import Client, Generator, Plan, Reject
+from opal.llm.prompt import Prompt
+from opal.methods.base import Oversampler, share_out
+from opal.result import Rows
+from opal.table import Group, Train
+
+
+class LLM(Oversampler):
+    """Shows train rows to a language model and keeps the valid rows of its answers.
+
+    Parameters
+    ----------
+    client : opal.llm.client.Client
+    prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience :
+        see opal.llm.generate.Generator
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        prompt: Prompt,
+        obfuscate: bool = False,
+        widen: float = 0.25,
+        reject_copies: Reject = "auto",
+        reject_repeats: Reject = "auto",
+        max_rows_factor: float = 10.0,
+        patience: int = 3,
+    ) -> None:
+        self.client = client
+        self._generator = Generator(
+            client, prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience
+        )
+
+    def plan(self, train: Train, n: int) -> Plan:
+        """The requests that ``n`` rows would begin with, and their rough size; calls nothing."""
+        return self._generator.plan(train, share_out(n, train.minority_groups))
+
+    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> Rows:
+        # rng stays unused: each request's seed follows from the train seed, its group and its number, so that
+        # asking for more rows later begins with the same requests
+        return self._generator.sample(train, wanted, progress)
