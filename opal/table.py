@@ -214,10 +214,14 @@ class Train:
 
 @dataclass(frozen=True)
 class Split:
-    """One seed's train and test rows; the index of both tells the rows of the table."""
+    """One seed's train and test rows; the index of both tells the rows of the table.
+
+    overlap : test rows that equal a train row, where the split came from elsewhere and may have some
+    """
 
     train: Train
     test: pd.DataFrame = field(repr=False)
+    overlap: int = 0
 
     @property
     def seed(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,14 +22,19 @@ class Classifier:
     estimator : makes a new scikit-learn style estimator (in YAML: ``_partial_: true``)
     encoding : onehot, or native for estimators that take names and missing numbers themselves
     scale : standardise the numbers
+    drop_last_feature : leave out the last feature, as the published imbalanced runs did
     """
 
     estimator: Callable[..., Any]
     encoding: Encoding = "onehot"
     scale: bool = False
+    drop_last_feature: bool = False
 
     def fit(self, frame: pd.DataFrame, schema: Schema, sample_weight: np.ndarray | None = None) -> Fitted:
         """Fit on ``frame`` (n_rows, n_columns); training with a single class gives that class always."""
+        if self.drop_last_feature:
+            last = schema.features[-1]
+            schema = replace(schema, columns=tuple(c for c in schema.columns if c is not last))
         codes = label_codes(frame, schema)
         missing = {c.name for c in schema.features if frame[c.name].isna().any()}
         transform = transformer(schema.learn(frame) if missing else schema, self.encoding, self.scale)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,10 @@ import pandas as pd
 
 from opal.errors import ConfigError, SplitError
 from opal.table import Group, Split, Table, Train
+from opal.tasks import published
+from opal.tasks.files import overlap, read_sides
 
+SOURCES = ("random", "files", "published")
 TEST_SHARE = 0.3  # of the table, where neither task nor table names a size
 
 
@@ -19,15 +22,32 @@ class Task:
 
     Parameters
     ----------
+    sizes : the subclass's own; None takes the table's
     deduplicate : keep equal rows on one side, so that no test row was seen in training
     test_rows : rows of test; None takes the table's own size, else 30 % of its rows
+    split : random cuts the table; files reads ``train`` and ``test``; published draws as the published study did,
+        or reads its files where ``folder`` is given
+    train, test : files, ``{seed}`` standing for the seed
+    folder : a folder in the study's layout
 
     Subclasses write ``_groups`` and ``_wanted``.
     """
 
     name = ""
 
-    def __init__(self, test_rows: int | None = None, deduplicate: bool = True, **sizes: Any) -> None:
+    def __init__(
+        self,
+        sizes: Mapping[str, float | None],
+        test_rows: int | None = None,
+        deduplicate: bool = True,
+        split: str = "random",
+        train: str | None = None,
+        test: str | None = None,
+        folder: str | None = None,
+    ) -> None:
+        if split not in SOURCES:
+            raise ConfigError(f"task.split={split} is not one of {', '.join(SOURCES)}")
+        self.source, self.files, self.folder = split, (train, test), folder
         self.deduplicate = deduplicate
         self.sizes = {"test_rows": test_rows, **sizes}
         for key, value in self.sizes.items():
@@ -42,9 +62,11 @@ class Task:
         SplitError : too few rows of a class or group, with the counts.
         """
         groups = self._groups(table)
+        if self.source != "random":
+            return self._fixed(table, groups, seed)
         rng = np.random.default_rng(seed)
         order, values = self._shuffled(table, rng)
-        n_test = self._size("test_rows", table) or round(TEST_SHARE * len(order))
+        n_test = self._n_test(table)
         if n_test >= len(order):
             raise SplitError(f"task.test_rows={n_test} leaves no train rows: data={table.name} has {len(order)}")
         test, rest = order[:n_test], order[n_test:]
@@ -55,6 +77,25 @@ class Task:
             Train(train, table.schema.learn(train), groups, seed),
             table.frame.iloc[test],
         )
+
+    def _fixed(self, table: Table, groups: tuple[Group, ...], seed: int) -> Split:
+        """The split of ``task.split=files`` or ``published``."""
+        n_test = self._n_test(table)
+        if self.source == "files":
+            train, test = read_sides(table, seed, *self.files)
+        elif self.folder:
+            n_train = sum(self._wanted(table, groups, [int(g.mask(table.frame).sum()) for g in groups]))
+            names = published.file_names(self.folder, n_train, n_test, len(table.frame))
+            train, test = read_sides(table, seed, *names)
+        else:
+            train, test = published.draw(table, groups, lambda left: self._wanted(table, groups, left), n_test, seed)
+        for group in groups:
+            if not group.mask(train).any():
+                raise SplitError(f"the train rows of seed {seed} have no row of {group.name}")
+        return Split(Train(train, table.schema.learn(train), groups, seed), test, overlap(train, test))
+
+    def _n_test(self, table: Table) -> int:
+        return self._size("test_rows", table) or round(TEST_SHARE * len(table.frame))
 
     def _shuffled(self, table: Table, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Row positions in random order, equal rows side by side if deduplicating; a value code per row."""

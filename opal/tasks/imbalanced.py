@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from opal.table import Group, Table
@@ -19,14 +21,8 @@ class Imbalanced(Task):
 
     name = "imbalanced"
 
-    def __init__(
-        self,
-        train_rows: int | None = None,
-        minority_share: float | None = None,
-        test_rows: int | None = None,
-        deduplicate: bool = True,
-    ) -> None:
-        super().__init__(test_rows, deduplicate, train_rows=train_rows, minority_share=minority_share)
+    def __init__(self, train_rows: int | None = None, minority_share: float | None = None, **common: Any) -> None:
+        super().__init__({"train_rows": train_rows, "minority_share": minority_share}, **common)
 
     def _groups(self, table: Table) -> tuple[Group, ...]:
         return class_groups(table)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from opal.errors import ConfigError
 from opal.table import Group, Table
 from opal.tasks.base import Task, attribute_levels
@@ -19,14 +21,8 @@ class Spurious(Task):
     name = "spurious"
     _mend = "majority_rows, task.minority_rows or task.test_rows"
 
-    def __init__(
-        self,
-        majority_rows: int | None = None,
-        minority_rows: int | None = None,
-        test_rows: int | None = None,
-        deduplicate: bool = True,
-    ) -> None:
-        super().__init__(test_rows, deduplicate, majority_rows=majority_rows, minority_rows=minority_rows)
+    def __init__(self, majority_rows: int | None = None, minority_rows: int | None = None, **common: Any) -> None:
+        super().__init__({"majority_rows": majority_rows, "minority_rows": minority_rows}, **common)
 
     def _groups(self, table: Table) -> tuple[Group, ...]:
         column, labels = table.group, table.schema.labels
