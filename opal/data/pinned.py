@@ -50,13 +50,13 @@ def load(
     codes = {str(c): dict(m) for c, m in (recode or {}).items()}
 
     def read(path: str | Path) -> pd.DataFrame:
-        return _verified(Path(path), name, dtypes, codes, digest, page)
+        return _verified(Path(path), name, dtypes, codes, digest)
 
-    if (path := _local_file(data_dir, name)) is not None:
+    path = _local_file(data_dir, name) or _download(name, list(urls), page, data_dir, cache_dir, read)
+    try:
         frame = read(path)
-    else:
-        path = _download(name, list(urls), page, data_dir, cache_dir, read)
-        frame = read(path)
+    except DataError as error:
+        raise DataError(f"{error}; replace it with the file from {page}") from error
     return build_table(name, frame, source=str(path), **common)
 
 
@@ -83,7 +83,10 @@ def _download(
 
     def fetch_and_check(url: str, output_file: str, caller: Any) -> None:
         fetch(url, output_file, caller)
-        read(output_file)
+        try:
+            read(output_file)
+        except DataError as error:  # the temporary name says nothing
+            raise DataError(str(error).replace(str(output_file), "the file")) from error
 
     faults = []
     for url in urls:
@@ -102,23 +105,22 @@ def _download(
 
 
 def _verified(
-    path: Path, name: str, columns: dict[str, str], recode: dict[str, dict[str, Any]], digest: str, page: str
+    path: Path, name: str, columns: dict[str, str], recode: dict[str, dict[str, Any]], digest: str
 ) -> pd.DataFrame:
     frame = parse_file(path)
+    as_given = {c.casefold(): c for c in columns}  # UCI serves one table with two spellings
+    frame = frame.rename(columns=lambda c: as_given.get(str(c).casefold(), c))
     if missing := [c for c in columns if c not in frame.columns]:
-        raise DataError(f"{path} is not the table {name!r}: it has no column {missing[0]!r}; get it from {page}")
+        raise DataError(f"{path} is not the table {name!r}: it has no column {missing[0]!r}")
     frame = frame[list(columns)].copy()
     for column, codes in recode.items():
         frame[column] = frame[column].map(lambda v, codes=codes: codes.get(v, v))
     try:
         frame = frame.astype(columns)
     except (ValueError, TypeError) as error:
-        raise DataError(f"{path} is not the table {name!r}: {error}; get it from {page}") from error
+        raise DataError(f"{path} is not the table {name!r}: {error}") from error
     if (found := frame_digest(frame)) != digest:
-        raise DataError(
-            f"{path} does not hold the published values of {name!r}: their digest is {found}, not {digest}; "
-            f"replace it with the file from {page}"
-        )
+        raise DataError(f"{path} does not hold the published values of {name!r}: their digest is {found}, not {digest}")
     return frame
 
 
