@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from omegaconf import OmegaConf
 
 from opal.errors import ConfigError, OpalError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
 from opal.evaluate.curve import Amounts
 from opal.methods.base import Oversampler
+from opal.row_files import digest_of
 from opal.table import Table
 from opal.tasks.base import Task
 
 # absolute, so that a checkout, an editable install and a wheel find the same files
 _BESIDE, _INSIDE = Path(__file__).parent.parent / "conf", Path(__file__).parent / "conf"
 CONF = str(_INSIDE if _INSIDE.is_dir() else _BESIDE)
+
+# ${opal.digest:${seeds},${.path}}: lets the bytes of a user's files count in the hashes
+OmegaConf.register_new_resolver("opal.digest", digest_of, replace=True)
 
 
 @dataclass(frozen=True)
@@ -30,6 +37,11 @@ class Parts:
     classifier: Classifier
     amounts: Amounts
     controls: Mapping[str, Control]
+
+
+def protect_seed(arguments: Sequence[str]) -> list[str]:
+    """Command-line overrides with every ``file_{seed}.csv`` quoted, which Hydra's grammar asks for."""
+    return [re.sub(r"(?<=[=,\[])[^'\"=,\[\]]*\{seed\}[^'\"=,\[\]]*", r"'\g<0>'", a) for a in arguments]
 
 
 def build(config: Any) -> Parts:

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from opal.errors import OpalError
-from opal.parts import CONF, Parts, build, explained, instantiate
+from opal.parts import CONF, Parts, build, explained, instantiate, protect_seed
 from opal.progress import Progress
 from opal.record.config_hash import config_hash, generation_hash
 from opal.record.log import DatasetInput, RunRecord, description_of, metrics_of, run_name, scalars
@@ -62,6 +62,7 @@ def run(config: DictConfig) -> float | None:
                 parts.controls,
                 config.n_jobs,
                 progress,
+                config.contamination,
             )
         record = describe(config, parts, result, digest)
         record.seconds = time.perf_counter() - start
@@ -157,6 +158,7 @@ def main() -> None:
     """One sentence for what a user can mend, nothing computed lost; HYDRA_FULL_ERROR=1 shows everything."""
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
+    sys.argv[1:] = protect_seed(sys.argv[1:])
     try:
         job()
     except KeyboardInterrupt:

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 import pandas as pd
 
 from opal.evaluate.classifiers import Classifier
+from opal.evaluate.contamination import Contamination, contamination, pool
 from opal.evaluate.controls import Control, run_controls
-from opal.evaluate.contamination import contamination, pool
 from opal.evaluate.curve import Amounts, curve, curve_without
 from opal.methods.base import Oversampler
 from opal.progress import Progress
@@ -29,8 +29,14 @@ def run_trial(
     controls: Mapping[str, Control] | None = None,
     n_jobs: int = 1,
     progress: Progress | None = None,
+    contamination_check: str = "refit",
 ) -> TrialResult:
     """Error on untouched test rows against the number of synthetic rows, over ``seeds``.
+
+    Parameters
+    ----------
+    contamination_check : count counts synthetic rows that equal a test row, refit also draws the curve without
+        them where there are any, off does neither
 
     Raises
     ------
@@ -50,26 +56,33 @@ def run_trial(
     with timed(timings, "controls"):
         progress.stage("controls", fits=len(splits) * len(controls))
         free = run_controls(controls, classifier, splits, table.minority, n_jobs, progress)
-    with timed(timings, "contamination"):
-        checks = [
-            contamination(r.frame, split.train, split.test, table) for r, split in zip(made, splits, strict=True)
-        ]
-        found = pool(checks)
-        clean = errors.iloc[:0]
-        if found.matched.any():
-            masks = [check.matched for check in checks]
-            clean = curve_without(masks, errors, classifier, splits, frames, steps, table.minority, n_jobs)
-            clean = clean.assign(metric="without_test_matches/" + clean["metric"])
-    by_seed = {f"seed_{s}/{k}": v for s, c in zip(seeds, checks, strict=True) for k, v in c.metrics.items()}
-    return TrialResult(
-        errors=pd.concat([f for f in (errors, free, clean) if len(f)], ignore_index=True),
+    result = TrialResult(
+        errors=pd.concat([f for f in (errors, free) if len(f)], ignore_index=True),
         rows=dict(zip(seeds, made, strict=True)),
-        metrics=found.metrics | by_seed,
-        tables={"contamination": found.per_row},
-        notes=[found.sentence] if len(found.per_row) else [],
-        warnings=[found.warning] if found.warning else [],
+        metrics={f"seed_{split.seed}/overlap": split.overlap for split in splits},
+        warnings=[f"{s.overlap} test rows of seed {s.seed} equal a train row" for s in splits if s.overlap],
         timings=timings,
     )
+    if contamination_check != "off":
+        with timed(timings, "contamination"):
+            checks = [contamination(r.frame, s.train, s.test, table) for r, s in zip(made, splits, strict=True)]
+            report(result, checks)
+            if contamination_check == "refit" and any(check.matched.any() for check in checks):
+                masks = [check.matched for check in checks]
+                clean = curve_without(masks, errors, classifier, splits, frames, steps, table.minority, n_jobs)
+                clean = clean.assign(metric="without_test_matches/" + clean["metric"])
+                result.errors = pd.concat([result.errors, clean], ignore_index=True)
+    return result
+
+
+def report(result: TrialResult, checks: Sequence[Contamination]) -> None:
+    """What the contamination check of every seed found."""
+    found = pool(checks)
+    by_seed = {f"seed_{s}/{k}": v for s, c in zip(result.rows, checks, strict=True) for k, v in c.metrics.items()}
+    result.metrics |= found.metrics | by_seed
+    result.tables["contamination"] = found.per_row
+    result.notes += [found.sentence] if len(found.per_row) else []
+    result.warnings += [found.warning] if found.warning else []
 
 
 def sample(method: Oversampler, split: Split, n: int, progress: Progress) -> Rows:
