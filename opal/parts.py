@@ -8,23 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from opal.errors import ConfigError, OpalError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
 from opal.evaluate.curve import Amounts
 from opal.methods.base import Oversampler
-from opal.row_files import digest_of
 from opal.table import Table
 from opal.tasks.base import Task
 
 # absolute, so that a checkout, an editable install and a wheel find the same files
 _BESIDE, _INSIDE = Path(__file__).parent.parent / "conf", Path(__file__).parent / "conf"
 CONF = str(_INSIDE if _INSIDE.is_dir() else _BESIDE)
-
-# ${opal.digest:${seeds},${.path}}: lets the bytes of a user's files count in the hashes
-OmegaConf.register_new_resolver("opal.digest", digest_of, replace=True)
 
 
 @dataclass(frozen=True)

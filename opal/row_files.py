@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable, Iterable
 from pathlib import Path
 
@@ -16,23 +15,6 @@ from opal.table import Column, Schema
 def fill_in(name: str, seed: int) -> Path:
     """The path that ``name`` means for ``seed``."""
     return Path(name.replace("{seed}", str(seed))).expanduser()
-
-
-def digest_of(seeds: Iterable[int], *names: str | None) -> str | None:
-    """SHA-256 (32 hex digits) over the bytes of the files that ``names`` mean for ``seeds``; None if none is named.
-
-    A folder stands for its files that end in ``rand<seed>.csv``. What is not there is left to the reader to tell.
-    """
-    if not (given := [n for n in names if n]):
-        return None
-    state = hashlib.sha256()
-    for seed in seeds:
-        for path in (fill_in(name, seed) for name in given):
-            found = sorted(path.glob(f"*rand{seed}.csv")) if path.is_dir() else [path]
-            for file in found:
-                content = file.read_bytes() if file.is_file() else b""
-                state.update(f"{seed} {len(content)} ".encode() + content)
-    return state.hexdigest()[:32]
 
 
 def read_rows(path: Path, schema: Schema, key: str, exact: bool = True, complete: bool = True) -> pd.DataFrame:

@@ -21,12 +21,9 @@ class Replay(Oversampler):
     path : CSV or Parquet file with the table's columns; ``{seed}`` stands for the split's seed
     folder : a folder in the layout of the published study, used where ``path`` is None
     exact : refuse levels and fractions that a column of the table does not have; False takes any number
-    digest : of the files named; only there to count in the run's hash
     """
 
-    def __init__(
-        self, path: str | None = None, folder: str | None = None, exact: bool = True, digest: str | None = None
-    ) -> None:
+    def __init__(self, path: str | None = None, folder: str | None = None, exact: bool = True) -> None:
         if not path and not folder:
             raise ConfigError(
                 "method=replay needs method.path=FILE, with {seed} in the name where seeds differ "

@@ -29,7 +29,6 @@ class Task:
         or reads its files where ``folder`` is given
     train, test : files, ``{seed}`` standing for the seed
     folder : a folder in the study's layout
-    digest : of the files named; only there to count in the run's hash
 
     Subclasses write ``_groups`` and ``_wanted``.
     """
@@ -45,7 +44,6 @@ class Task:
         train: str | None = None,
         test: str | None = None,
         folder: str | None = None,
-        digest: str | None = None,
     ) -> None:
         if split not in SOURCES:
             raise ConfigError(f"task.split={split} is not one of {', '.join(SOURCES)}")
