@@ -12,54 +12,63 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
 from opal.errors import ConfigError
+from opal.record.inputs import PATH_ARGUMENTS, content_of
 from opal.table import Table
 
 SCHEMA_VERSION = 1  # raise it when the meaning of a key changes; tests/record/golden_hashes.json guards it
 
-# Top-level sections that decide no number. `data` is replaced by the table's own facts; `llm` and `prompt`
-# count through `method`, which refers to them when it uses them; `experiment` and `debug` set other keys.
+# Top-level sections that decide no number. `data` is replaced by the table's own facts; `llm`, `prompt` and `paper`
+# count through the sections that refer to them; `experiment` and `debug` set other keys.
 IGNORED_SECTIONS = frozenset(
-    "data data_dir llm prompt tracking experiment debug hydra dry_run n_jobs progress verbose".split()  # noqa: SIM905
+    ["data", "data_dir", "llm", "prompt", "paper", "tracking", "experiment", "debug", "hydra"]  # noqa: RUF005
+    + ["dry_run", "n_jobs", "progress", "verbose"]
 )
 # Sections that decide metrics but no synthetic row.
 EVALUATION_SECTIONS = frozenset(["classifier", "controls", "metrics", "evaluate", "contamination"])
-# Keyword arguments (beside a `_target_`, at any depth) that say where, how fast and for how much, not what.
-IGNORED_ARGUMENTS = frozenset(
-    """
-    base_url api_key api_key_env key_env headers proxy
-    timeout retries max_retries backoff concurrency max_concurrency requests_per_minute tokens_per_minute
-    price prices budget store cache cache_dir replay offline dry_run
-    n_jobs thread_count verbose progress allow_writing_files
-    """.split()  # noqa: SIM905
-)
+# Keyword arguments (beside a `_target_`) that change speed, not figures.
+IGNORED_ARGUMENTS = frozenset(["n_jobs", "thread_count", "verbose", "progress", "allow_writing_files"])
+# The same, under the name that it has in its parent: address, key, pace, price and storage of a language model.
+# `server.weights` counts as the model's identity. Other arguments that name files (opal.record.inputs) count by
+# what the files hold.
+IGNORED_ARGUMENTS_OF = {
+    "client": frozenset(
+        ["base_url", "key_env", "headers", "timeout", "retries", "backoff", "concurrency", "mode", "poll"]  # noqa: RUF005
+        + ["requests_per_minute", "tokens_per_minute", "prices", "budget", "store", "cache"]
+    ),
+    "server": frozenset(["weights", "startup_timeout"]),
+}
 
 
-def generation_hash(config: Mapping[str, Any], table: Table) -> str:
+def generation_hash(config: Mapping[str, Any], table: Table, model: str = "") -> str:
     """SHA-256 (64 hex digits) over what decides the synthetic rows: table, task, method, seeds, amounts.
 
     Parameters
     ----------
     config : the composed configuration (an OmegaConf node or plain dict), interpolations resolvable
-    table : its digest, schema, minority and group count; its name, source and path do not
+    table : its digest, schema, minority, group and sizes count; its name, source and path do not
+    model : the language model's identity where the method has one (for local weights it holds their digest)
     """
-    return _digest("generation", science(config, table, evaluation=False))
+    return _digest("generation", science(config, table, model, evaluation=False))
 
 
-def config_hash(config: Mapping[str, Any], table: Table) -> str:
+def config_hash(config: Mapping[str, Any], table: Table, model: str = "") -> str:
     """SHA-256 (64 hex digits) over all that can change a number; its first 12 digits name the run."""
-    return _digest("config", science(config, table))
+    return _digest("config", science(config, table, model))
 
 
-def science(config: Mapping[str, Any], table: Table, evaluation: bool = True) -> dict[str, Any]:
+def science(config: Mapping[str, Any], table: Table, model: str = "", evaluation: bool = True) -> dict[str, Any]:
     """The part of the configuration that counts, as plain JSON types: what the hashes are taken over."""
     skipped = IGNORED_SECTIONS if evaluation else IGNORED_SECTIONS | EVALUATION_SECTIONS
-    counted = {name: _plain(value) for name, value in resolved(config).items() if name not in skipped}
-    return {"table": _facts(table)} | counted
+    plain = resolved(config)
+    seeds = plain.get("seeds") or ()
+    counted = {name: _plain(value, seeds) for name, value in plain.items() if name not in skipped}
+    return {"table": _facts(table), "model": model} | counted
 
 
 def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,34 +85,38 @@ def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _facts(table: Table) -> dict[str, Any]:
-    columns = [
-        [c.name, c.kind, c.dtype, c.decimals, c.description] for c in table.schema.columns
-    ]  # levels and ranges follow from the digest
-    return {
-        "digest": table.digest,
-        "target": table.schema.target,
-        "minority": _plain(table.minority),
-        "group": table.group,
-        "columns": columns,
+    """All fields of the table but those that name it; levels and ranges follow from the digest."""
+    named = {
+        f.name: getattr(table, f.name) for f in fields(table) if f.name not in ("name", "source", "frame", "schema")
     }
+    columns = [[c.name, c.kind, c.dtype, c.decimals, c.description] for c in table.schema.columns]
+    return _plain({"digest": table.digest, "target": table.schema.target, "columns": columns} | named, ())
 
 
-def _plain(value: Any) -> Any:
-    """``value`` in JSON types; keyword arguments that do not count are left out."""
+def _plain(value: Any, seeds: Sequence[int], name: str = "") -> Any:
+    """``value`` in JSON types; arguments that do not count are left out, files stand for their content."""
     if isinstance(value, Mapping):
-        ignored = IGNORED_ARGUMENTS if "_target_" in value else frozenset()
-        return {str(k): _plain(v) for k, v in value.items() if k not in ignored}
+        if "_target_" not in value:
+            return {str(k): _plain(v, seeds) for k, v in value.items()}
+        ignored = IGNORED_ARGUMENTS | IGNORED_ARGUMENTS_OF.get(name, frozenset())
+        counted = {str(k): v for k, v in value.items() if k not in ignored}
+        return {k: _argument(k, v, seeds) for k, v in counted.items()}
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, PurePath):
         return str(value)
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_plain(v) for v in value]
+        return [_plain(v, seeds) for v in value]
     if hasattr(value, "item"):  # a NumPy scalar
         return value.item()
     if value is None or isinstance(value, str | bool | int | float):
         return value
     raise ConfigError(f"a configuration holds {value!r}: only plain values have a hash")
+
+
+def _argument(name: str, value: Any, seeds: Sequence[int]) -> Any:
+    files = name in PATH_ARGUMENTS and isinstance(value, str)
+    return content_of(value, seeds) if files else _plain(value, seeds, name)
 
 
 def _digest(kind: str, content: dict[str, Any]) -> str:
