@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,21 @@ def answer_tokens(request: Request) -> int | None:
 
 @dataclass(frozen=True)
 class Prices:
-    """Money per million tokens; None is unknown, and makes every sum that needs it unknown.
-
-    ``batch`` is the share of these prices that the Batch API charges.
-    """
+    """Money per million tokens; None is unknown, and makes every sum that needs it unknown."""
 
     prompt: float | None = None
     cached_prompt: float | None = None
     completion: float | None = None
-    batch: float = 1.0
+
+    @classmethod
+    def declared(cls, given: Mapping[str, Any], batch: bool = False) -> Prices:
+        """From ``llm.prices``; with ``batch`` times its key of that name, the share that the Batch API charges."""
+        rest = dict(given)
+        share = rest.pop("batch", None) or 1.0
+        names = [f.name for f in fields(cls)]
+        if unknown := sorted(set(rest) - set(names)):
+            raise ConfigError(f"llm.prices.{unknown[0]} is no price; prices: {', '.join(names)}, batch")
+        return cls(**{k: v * share if batch and v is not None else v for k, v in rest.items()})
 
     def money(self, prompt: int, completion: int, cached: int = 0) -> float | None:
         """What a call cost; ``cached`` of the prompt's tokens came from the provider's cache."""

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
-import time
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from opal.errors import ConfigError, LLMError
-from opal.llm.budget import Budget, Estimate, Prices, answer_tokens, count_tokens, prompt_tokens
+from opal.llm.budget import Budget, Estimate, Prices, answer_tokens, prompt_tokens
 from opal.llm.cache import Store
+from opal.llm.call import Caller
 from opal.llm.endpoint import Endpoint, Fault, Pace
-from opal.llm.exchange import Mode, Request, Response
-from opal.llm.probe import Capabilities, constrain, probe, remembered, text_of
-from opal.result import Usage
+from opal.llm.exchange import Request, Response
+from opal.llm.probe import Capabilities, probe, remembered
 
 GIVE_UP = 5  # requests in a row that failed after all their retries: the endpoint is out of service
 
@@ -109,10 +106,10 @@ class Client:
             raise ConfigError("llm.mode=batch needs an endpoint with a Batch API, and llm.cache=read_write to resume")
         self.sampling, self.extra_body = _plain(self.sampling), _plain(self.extra_body)
         self._store = Store(self.store)
-        self._prices = Prices(**_plain(self.prices or {}))
+        self._prices = Prices.declared(_plain(self.prices or {}), batch=self.mode == "batch")
         self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
-        self._endpoint: Endpoint | None = None
+        self._caller: Caller | None = None
         self._lock = threading.Lock()
 
     def identity(self) -> str:
@@ -177,7 +174,7 @@ class Client:
         prompt = sum(map(prompt_tokens, missing))
         answers = [answer_tokens(r) if completion_tokens is None else completion_tokens for r in missing]
         completion = None if None in answers else sum(a or 0 for a in answers)
-        money = None if completion is None else self._money(prompt, completion)
+        money = None if completion is None else self._prices.money(prompt, completion)
         return Estimate(len(requests), len(requests) - len(missing), prompt, completion, money)
 
     @cached_property
@@ -185,27 +182,26 @@ class Client:
         """What the endpoint can do, as declared, remembered or probed (which calls it)."""
         if self.supports is not None:
             return Capabilities.declared(_plain(self.supports))
-        endpoint, stop = self._connect(), threading.Event()
-        chat = self.api == "chat"
+        caller, stop = self._connect(), threading.Event()
+        endpoint = caller.endpoint
 
         def ask(fields: dict[str, Any]) -> dict[str, Any] | None:
             body = {"model": endpoint.model, **fields, **self.extra_body}
-            most = {"requests": 1, "tokens": 200, "money": self._money(100, 100)}
+            most = {"requests": 1, "tokens": 200, "money": self._prices.money(100, 100)}
             try:
-                return endpoint.ask(body, 200, stop, lambda send: self._spend("probe", most, send))[0]
+                return caller.send(body, most, "probe", stop)[0]
             except Fault as fault:
                 if fault.kind == "refused":
                     return None
                 raise LLMError(str(fault)) from None
 
-        return remembered(
-            self._store.folder / "endpoints", endpoint.name, endpoint.model, chat, lambda: probe(ask, chat)
-        )
+        folder = self._store.folder / "endpoints"
+        return remembered(folder, endpoint.name, endpoint.model, caller.chat, lambda: probe(ask, caller.chat))
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""
-        if self._endpoint is not None:
-            self._endpoint.close()
+        if self._caller is not None:
+            self._caller.endpoint.close()
 
     def _fetch(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
         """Responses by place, as they arrive."""
@@ -240,118 +236,27 @@ class Client:
 
     def _one(self, request: Request, stop: threading.Event) -> Response:
         if self.cache == "off":
-            return self._ask(request, stop)
+            return self._connect().ask(request, self.capabilities, stop)
         with self._store.lock(request.key, stop):
             if (found := self._stored(request)) is not None:
                 return found
-            response = self._ask(request, stop)
+            response = self._connect().ask(request, self.capabilities, stop)
             return self._store.put(response) if response.texts else response
-
-    def _ask(self, request: Request, stop: threading.Event) -> Response:
-        if stop.is_set():
-            return _failed(request, "not asked: the run was stopped before")
-        endpoint, began = self._connect(), time.monotonic()
-        bodies, mode = self._bodies(request, endpoint.model)
-        texts: list[str] = []
-        finish: list[str] = []
-        usage = Usage()
-        for body in bodies:
-            share = replace(request, n=body.get("n", 1))
-            most = self._most(share)
-            try:
-                answer, retries = endpoint.ask(
-                    body,
-                    int(most["tokens"] or prompt_tokens(request)),
-                    stop,
-                    lambda send, most=most: self._spend(request.key[:16], most, send),
-                )
-            except Fault as fault:
-                if texts:
-                    break  # keep what came; the next request will tell
-                if fault.kind == "fatal":
-                    raise LLMError(str(fault)) from None
-                return _failed(request, str(fault), fault.retries)
-            except LLMError:
-                if texts:
-                    break
-                raise
-            came = read_answer(answer)
-            texts, finish = texts + came[0], finish + came[1]
-            usage = usage + self.usage_of(request, answer, paid=True) + Usage(retries=retries)
-        usage = replace(usage, seconds=time.monotonic() - began)
-        return Response(request, tuple(texts), tuple(finish), usage, mode, created=now())
-
-    def _bodies(self, request: Request, model: str) -> tuple[list[dict[str, Any]], Mode]:
-        """What is sent for a request: one body, or one an answer where the endpoint gives one at a time."""
-        can, chat = self.capabilities, self.api == "chat"
-        if (request.messages is None) == chat:
-            raise ConfigError(f"llm.api={self.api} does not fit the prompt, which is for the other kind of model")
-        fields, mode = constrain(request.constraint, can, chat)
-        body: dict[str, Any] = {"model": model}
-        body |= {"messages": [dict(m) for m in request.messages or ()]} if chat else {"prompt": request.prompt}
-        body |= {**request.sampling, **fields, **self.extra_body}
-        seed = body.get("seed") if can.seed else body.pop("seed", None) and None
-        if request.n == 1:
-            return [body], mode
-        if can.n:
-            return [body | {"n": request.n}], mode
-        return [body | ({} if seed is None else {"seed": seed + i}) for i in range(request.n)], mode
-
-    def _spend(self, name: str, most: Mapping[str, float | None], send: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Send within the budget."""
-        name = f"{name}-{uuid.uuid4().hex[:8]}"
-        self._budget.reserve(name, most)
-        cost: Mapping[str, float | None] = {"requests": 1, "tokens": 0, "money": 0.0}
-        try:
-            answer = send()
-            used = self.usage_of(None, answer, paid=True)
-            cost = {"requests": 1, "tokens": used.paid_tokens, "money": used.money}
-            return answer
-        except Fault as fault:
-            if fault.billed:  # nobody knows: count the most it can be
-                cost = most
-            raise
-        finally:
-            self._budget.settle(name, cost)
-
-    def usage_of(self, request: Request | None, answer: Mapping[str, Any], paid: bool) -> Usage:
-        """Tokens and money of one answer; counted roughly where the endpoint does not say."""
-        said = answer.get("usage") or {}
-        prompt = said.get("prompt_tokens")
-        if prompt is None:
-            prompt = prompt_tokens(request) if request else 0
-        completion = said.get("completion_tokens")
-        if completion is None:
-            completion = sum(map(count_tokens, read_answer(answer)[0]))
-        cached = (said.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        money = self._money(prompt, completion, cached)
-        usage = Usage(1, 0, 0, prompt, completion, cached, money)
-        return replace(usage, paid_requests=1, paid_tokens=prompt + completion, paid_money=money)
-
-    def _most(self, request: Request) -> dict[str, float | None]:
-        """The most that a request can cost."""
-        prompt, completion = prompt_tokens(request), answer_tokens(request)
-        if completion is None:
-            return {"requests": 1, "tokens": None, "money": None}
-        return {"requests": 1, "tokens": prompt + completion, "money": self._money(prompt, completion)}
-
-    def _money(self, prompt: int, completion: int, cached: int = 0) -> float | None:
-        money = self._prices.money(prompt, completion, cached)
-        return money if money is None or self.mode == "direct" else money * self._prices.batch
 
     def _stored(self, request: Request) -> Response | None:
         found = None if self.cache == "off" else self._store.get(request)
         if found is not None and found.usage.money is None:  # made before the prices were known
             usage = found.usage
-            money = self._money(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+            money = self._prices.money(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
             return replace(found, usage=replace(usage, money=money))
         return found
 
-    def _connect(self) -> Endpoint:
+    def _connect(self) -> Caller:
         with self._lock:
             base_url, key = self.server.start() if self.server is not None else (self.base_url, self._key())
-            if self._endpoint is None or (self._endpoint.base_url, self._endpoint.api_key) != (base_url, key):
-                self._endpoint = Endpoint(
+            known = self._caller and (self._caller.endpoint.base_url, self._caller.endpoint.api_key)
+            if self._caller is None or known != (base_url, key):
+                endpoint = Endpoint(
                     base_url,
                     self.identity(),
                     key,
@@ -361,7 +266,8 @@ class Client:
                     pace=self._pace,
                     direct=self.server is not None,
                 )
-            return self._endpoint
+                self._caller = Caller(endpoint, self._budget, self._prices, self.api == "chat", self.extra_body)
+            return self._caller
 
     def _key(self) -> str:
         if self.key_env is None:
@@ -372,21 +278,6 @@ class Client:
         if not key.isascii() or not key.isprintable():
             raise LLMError(f"the environment variable {self.key_env} (llm.key_env) holds characters that no key has")
         return key
-
-
-def read_answer(answer: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Texts and finish reasons of an answer's choices, in the order of their index."""
-    choices = sorted(answer["choices"], key=lambda c: c.get("index") or 0)
-    return [text_of(c) for c in choices], [str(c.get("finish_reason") or "unknown") for c in choices]
-
-
-def now() -> str:
-    """The time as ISO 8601, UTC, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def _failed(request: Request, why: str, retries: int = 0) -> Response:
-    return Response(request, (), (f"error: {why}",), Usage(retries=retries), "free")
 
 
 def _plain(value: Any) -> Any:

@@ -11,12 +11,14 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
 from opal.errors import LLMError
+from opal.llm.budget import count_tokens
+from opal.llm.wire import recount
 
 MAX_BODY = 64 * 2**20  # bytes; no answer is that long, but a broken server's may be endless
 MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
@@ -176,7 +178,17 @@ class Endpoint:
         choices = answer.get("choices") if isinstance(answer, dict) else None
         if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
             raise Fault("passing", f"{self.name} answered without choices", billed=True)
+        recount(answer, self._tokenize)
         return answer
+
+    def _tokenize(self, texts: Sequence[str]) -> int:
+        """Tokens in ``texts``, by the /tokenize of a llama.cpp server; roughly, if that fails."""
+        try:
+            url = f"{self.name.rstrip('/').removesuffix('/v1')}/tokenize"
+            said = self.call(lambda api: api.post(url, body={"content": list(texts)}, cast_to=object))
+            return len(said["tokens"])
+        except (Fault, KeyError, TypeError):
+            return sum(map(count_tokens, texts))
 
     def scrub(self, text: str) -> str:
         """``text`` without the key, should a server echo it."""

@@ -16,7 +16,7 @@ from filelock import FileLock
 
 from opal.errors import ConfigError
 from opal.llm.cache import write_json
-from opal.llm.exchange import Constraint, Mode
+from opal.llm.wire import regex_fields, text_of
 
 GRAMMARS = ("llguidance", "structured_outputs", "guided_regex")  # llama.cpp; vLLM; vLLM before 0.11
 _SCHEMA = {
@@ -59,31 +59,6 @@ class Capabilities:
         if unknown := sorted(set(given) - set(names)):
             raise ConfigError(f"llm.supports.{unknown[0]} is unknown; known: {', '.join(names)}")
         return cls(**given)
-
-
-def constrain(constraint: Constraint | None, can: Capabilities, chat: bool) -> tuple[dict[str, Any], Mode]:
-    """The strictest form of ``constraint`` that the endpoint can apply, as fields of the request's body."""
-    if constraint is None:
-        return {}, "free"
-    regex, schema = constraint.regex, constraint.json_schema
-    if regex is not None and can.grammar is not None:
-        return regex_fields(regex, can.grammar), "grammar"
-    if schema is not None and can.json_schema and chat:
-        form = {"name": "rows", "strict": True, "schema": dict(schema)}
-        return {"response_format": {"type": "json_schema", "json_schema": form}}, "schema"
-    if schema is not None and can.grammar == "llguidance":
-        return {"grammar": f"%llguidance {{}}\nstart: %json {json.dumps(dict(schema))}\n"}, "schema"
-    if schema is not None and can.json_object and chat:
-        return {"response_format": {"type": "json_object"}}, "json"
-    return {}, "free"
-
-
-def regex_fields(regex: str, grammar: str) -> dict[str, Any]:
-    """Body fields that hold an answer to a regular expression."""
-    if grammar == "llguidance":
-        escaped = regex.replace("/", r"\/")
-        return {"grammar": f"%llguidance {{}}\nstart: /{escaped}/\n"}
-    return {"structured_outputs": {"regex": regex}} if grammar == "structured_outputs" else {"guided_regex": regex}
 
 
 def probe(ask: Callable[[dict[str, Any]], dict[str, Any] | None], chat: bool) -> Capabilities:
@@ -134,13 +109,6 @@ def remembered(folder: Path, endpoint: str, model: str, chat: bool, find: Callab
             found = find()
         write_json(path, asked | {"created": datetime.now(UTC).isoformat(), "capabilities": asdict(found)})
         return found
-
-
-def text_of(choice: Mapping[str, Any]) -> str:
-    """The text of one choice of a chat or completion answer."""
-    message = choice.get("message")
-    text = message.get("content") if isinstance(message, Mapping) else choice.get("text")
-    return text if isinstance(text, str) else ""
 
 
 def _is_json(text: str, field: str | None = None) -> bool:
