@@ -120,6 +120,8 @@ class Schema:
         out = {}
         for c in self.columns:
             values = frame[c.name]
+            if _is_text(c.dtype) and not _is_text(values.dtype):  # codes such as "12", read from a file as numbers
+                values = values.map(_written, na_action="ignore")
             whole = pd.api.types.is_integer_dtype(c.dtype) or pd.api.types.is_bool_dtype(c.dtype)
             dtype = "float64" if whole and values.isna().any() else c.dtype
             out[c.name] = values.astype(pd.api.types.pandas_dtype(dtype))
@@ -241,6 +243,11 @@ def frame_digest(frame: pd.DataFrame) -> str:
                 text = b"\x00" if pd.isna(cell) else repr(_plain(cell)).encode()
                 state.update(len(text).to_bytes(8, "little") + text)
     return state.hexdigest()[:32]
+
+
+def _written(value: Any) -> str:
+    """A value as text; 12.0 as 12, since a missing neighbour makes whole numbers floats."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _is_text(dtype: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import io
 import logging
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opal.data.build import build_table, normalise
+from opal.data.parse import parse_file
 from opal.errors import DataError
 from opal.table import Schema, frame_digest
 
@@ -100,9 +100,9 @@ def test_cast_and_learn_hold_for_every_column(table):
         assert part.numeric == whole.numeric, whole.name
 
 
-def test_values_survive_a_csv_file(table):
-    written = pd.read_csv(io.StringIO(table.frame.to_csv(index=False)))
-    assert frame_digest(table.schema.cast(written)) == table.digest
+def test_values_survive_a_csv_file(table, tmp_path):
+    table.frame.to_csv(tmp_path / "t.csv", index=False)
+    assert frame_digest(table.schema.cast(parse_file(tmp_path / "t.csv"))) == table.digest
 
 
 def test_column_without_values_is_left_out_and_said(caplog):
@@ -153,3 +153,13 @@ def test_any_cells_give_a_schema_that_casts_its_own_frame(columns):
     frame["y"] = [0, 1, 0, 1]
     schema = Schema.infer(frame, "y")
     assert frame_digest(schema.cast(frame)) == frame_digest(frame)
+
+
+def test_cast_reads_codes_back_as_text():
+    frame = pd.DataFrame({"code": ["12", "7", None, "A"], "y": ["0", "1", "1", "0"]})
+    table = build_table("codes", frame, source="test", target="y")
+    assert table.minority == "0" and table.schema["code"].kind == "categorical"
+    numbers = pd.DataFrame({"code": [12, np.nan, 7], "y": [0, 1, 1]})  # what a CSV reader makes of such rows
+    back = table.schema.cast(numbers)
+    assert back.code.tolist()[::2] == ["12", "7"] and back.code.isna().tolist() == [False, True, False]
+    assert back.y.tolist() == ["0", "1", "1"]
