@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from opal.result import TrialResult
 from opal.table import Table
 
 Point = tuple[str, float, int]  # key, value, step
@@ -110,6 +111,25 @@ def metrics_of(errors: pd.DataFrame) -> list[Point]:
         if len(seeds) > 1:
             points.append((f"{key}_std", float(values.std(ddof=1)), step))
     return [p for p in points if not math.isnan(p[1])]
+
+
+def points_of(result: TrialResult) -> list[Point]:
+    """All metric points of a trial: curve, controls, single figures, time, and what an LLM's rows cost.
+
+    ``llm/`` is what the rows cost when first made, equal in every repetition; ``paid/`` what this run paid.
+    """
+    singles: dict[str, float | None] = dict(result.metrics)
+    singles |= {f"time/{stage}": seconds for stage, seconds in result.timings.items()}
+    usage, rows = result.usage, sum(len(r.frame) for r in result.rows.values())
+    if usage.requests:
+        counted = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
+        singles |= {f"llm/{key}": getattr(usage, key) for key in counted}
+        singles |= {f"paid/{key}": getattr(usage, f"paid_{key}") for key in ("requests", "tokens", "money")}
+        singles |= {"paid/cache_hits": usage.cache_hits, "paid/retries": usage.retries, "time/llm": usage.seconds}
+        if rows:
+            singles["llm/tokens_per_row"] = (usage.prompt_tokens + usage.completion_tokens) / rows
+        singles |= {f"funnel/{step}": count for step, count in result.funnel.as_dict().items()}
+    return metrics_of(result.errors) + scalars(singles)
 
 
 def scalars(metrics: Mapping[str, float | None], prefix: str = "") -> list[Point]:
