@@ -55,9 +55,7 @@ def judge(strata: Sequence[Stratum], seeds: int = 1) -> tuple[dict[str, float], 
         )
     coarse = expected / rows > COARSE
     what = f"{matched} of {rows} synthetic rows{f' over {seeds} seeds' if seeds > 1 else ''} equal a test row"
-    chance = (
-        f"fresh real rows would by chance in {expected:.3g} cases (95 % interval {low:.0f} to {high:.0f})"
-    )
+    chance = f"fresh real rows would by chance in {expected:.3g} cases (95 % interval {low:.0f} to {high:.0f})"
     if p < ALPHA and matched > expected:
         also = ", or prefers this coarse table's commonest values" if coarse else ""
         text = (
@@ -118,8 +116,6 @@ def _sum(pmfs: Sequence[np.ndarray]) -> np.ndarray:
 
     total = np.ones(1)
     for pmf in pmfs:
-        short = (
-            len(total) * len(pmf) < 10_000_000
-        )  # the transform loses the far tail, so only where it must be
+        short = len(total) * len(pmf) < 10_000_000  # the transform loses the far tail, so only where it must be
         total = np.convolve(total, pmf) if short else np.clip(fftconvolve(total, pmf), 0, None)
     return total

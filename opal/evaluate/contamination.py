@@ -93,27 +93,21 @@ def contamination(
         metrics["contamination/seed_rows_nearest"] = float(per_row["seed_rows_nearest"].median())
         if (held_out := _held_out_nearest(gower, rows, train, test, rest)) is not None:
             metrics["contamination/test_nearest_chance"] = held_out
-    return Contamination(
-        metrics, per_row, warning, per_row["test_exact"].to_numpy(dtype=bool), sentence, strata
-    )
+    return Contamination(metrics, per_row, warning, per_row["test_exact"].to_numpy(dtype=bool), sentence, strata)
 
 
 def pool(parts: Sequence[Contamination]) -> Contamination:
     """The finding over all seeds: counts are added, and the test keeps seeds and groups apart."""
     strata = tuple(s for p in parts for s in p.strata)
     metrics, warning, sentence = judge(strata, len(parts))
-    per_row = (
-        pd.concat([p.per_row for p in parts], ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
-    )
+    per_row = pd.concat([p.per_row for p in parts], ignore_index=True) if parts else pd.DataFrame(columns=COLUMNS)
     for name in ("train", "rest", "seed_rows"):
         count = int(per_row[f"{name}_exact"].sum())
         metrics |= {
             f"contamination/{name}_exact": count,
             f"contamination/{name}_rate": count / max(1, len(per_row)),
         }
-    return Contamination(
-        metrics, per_row, warning, per_row["test_exact"].to_numpy(dtype=bool), sentence, strata
-    )
+    return Contamination(metrics, per_row, warning, per_row["test_exact"].to_numpy(dtype=bool), sentence, strata)
 
 
 def _strata(

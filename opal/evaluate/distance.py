@@ -67,9 +67,7 @@ class Gower:
         for c in self.columns:
             if c.kind in ("integer", "real"):
                 known = _finite(real[c.name])
-                self.scales[c.name] = (
-                    float(np.nanmax(known) - np.nanmin(known)) if np.isfinite(known).any() else 0.0
-                )
+                self.scales[c.name] = float(np.nanmax(known) - np.nanmin(known)) if np.isfinite(known).any() else 0.0
 
     def nearest(
         self, rows: pd.DataFrame, others: pd.DataFrame, skip: np.ndarray | None = None
@@ -120,11 +118,7 @@ class Gower:
             else:
                 pair = [p.astype(float) for p in column_codes(c, rows, others)]
                 # with two codes the difference of the codes is the mismatch: cheaper than comparing
-                kind = (
-                    plain
-                    if max(p.max(initial=0) for p in pair) <= 1 and min(map(np.min, pair)) >= 0
-                    else codes
-                )
+                kind = plain if max(p.max(initial=0) for p in pair) <= 1 and min(map(np.min, pair)) >= 0 else codes
             kind[0].append(pair[0])
             kind[1].append(pair[1])
         return (

@@ -1,0 +1,214 @@
+"""How alike synthetic and real rows are, and how varied: distances, coverage, duplicates, a detector.
+
+With ten reference rows even perfect rows lie far off by chance, so the distances come with what two random halves
+of the pooled rows show (`..._chance`). docs/fidelity.md has formulas and sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from opal.evaluate.distance import Gower, column_codes, row_keys
+from opal.evaluate.features import transformer
+from opal.table import Column, Schema, Train
+
+SHUFFLES = 20  # pooled rows dealt out anew, for the chance level of a distance
+NEIGHBOURS = 5  # as in the paper on coverage
+MOST = 2000  # rows a side; more tell nothing new and cost quadratic time
+DETECTED = 5  # synthetic rows for each real one at most, for the detector
+
+
+def fidelity(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, seed: int = 0) -> dict[str, float]:
+    """Fidelity and diversity of ``rows`` against the ``reference`` rows they imitate.
+
+    Parameters
+    ----------
+    rows, reference : DataFrames with the schema's columns; reference holds train rows of the same group(s)
+    schema : learned from train: its levels and ranges say what is valid
+
+    Returns
+    -------
+    marginal, marginal_max, marginal_chance : mean and largest distance of the columns' distributions
+    (Kolmogorov-Smirnov or total variation, 0 to 1), and its chance level;
+    pairwise, pairwise_max, pairwise_chance : mean and largest absolute difference of the columns' correlations
+    (0 to 2), and the mean's chance level;
+    validity : share of rows whose every value train could hold; coverage : share of reference rows that have a
+    synthetic row nearby; nearest, nearest_real : median Gower distance to the nearest reference row, of
+    synthetic rows and of reference rows among themselves; duplicates : share of rows equal to an earlier one;
+    detector_auc, detector_auc_logistic : area under the ROC curve of telling real from synthetic. Values that too
+    few rows leave undefined are absent.
+    """
+    out: dict[str, float] = {}
+    if not len(rows):
+        return out
+    rng = np.random.default_rng(seed)
+    out["duplicates"] = 1.0 - len(np.unique(row_keys(schema, rows)[0])) / len(rows)
+    out["validity"] = float(valid(rows, schema).mean())
+    rows, reference = _at_most(rows, MOST, rng), _at_most(reference, MOST, rng)
+    if not len(reference):
+        return out
+    out |= _distances(rows, reference, schema, rng)
+    out |= _neighbours(rows, reference, schema)
+    out |= _detector(rows, reference, schema, rng)
+    return out
+
+
+def fidelity_by_group(rows: pd.DataFrame, train: Train) -> dict[str, float]:
+    """`fidelity` for each minority group, as ``fidelity/<name>`` (mean over groups weighted by rows).
+
+    With several groups also ``fidelity/<group>/<name>``; = and , which MLflow refuses become : and a space.
+    """
+    parts: dict[str, dict[str, float]] = {}
+    sizes: dict[str, int] = {}
+    for group in train.minority_groups:
+        mine = rows[group.mask(rows)]
+        if len(mine):
+            name = group.name.replace("=", ":").replace(",", " ")
+            parts[name] = fidelity(mine, train.rows(group), train.schema, train.seed)
+            sizes[name] = len(mine)
+    out: dict[str, float] = {}
+    for metric in dict.fromkeys(m for p in parts.values() for m in p):
+        having = [g for g in parts if metric in parts[g]]
+        weights = [sizes[g] for g in having]
+        out[f"fidelity/{metric}"] = float(np.average([parts[g][metric] for g in having], weights=weights))
+    if len(parts) > 1:
+        out |= {f"fidelity/{g}/{m}": v for g, p in parts.items() for m, v in p.items()}
+    return out
+
+
+def valid(rows: pd.DataFrame, schema: Schema, slack: float = 0.0) -> np.ndarray:
+    """Boolean array of shape (n_rows,): rows whose every value the schema could hold.
+
+    A name must be a known level; a number must lie in the range, widened by ``slack`` times its width, and have
+    no more decimals than the column; a missing value needs a column with missing values.
+    """
+    good = np.ones(len(rows), dtype=bool)
+    for c in schema.columns:
+        values = rows[c.name]
+        missing = values.isna().to_numpy()
+        good &= ~missing | c.missing
+        if c.nominal:
+            known = pd.DataFrame({c.name: list(c.levels)}, dtype=object)
+            mine, levels = column_codes(c, rows[[c.name]], known)
+            good &= missing | np.isin(mine, levels)
+            continue
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        edge = slack * (c.high - c.low) + 1e-9 * max(abs(c.low), abs(c.high), 1e-300)
+        fits = np.abs(numbers - np.round(numbers, c.decimals)) <= 1e-9 * np.maximum(1.0, np.abs(numbers))
+        with np.errstate(invalid="ignore"):
+            good &= missing | ((numbers >= c.low - edge) & (numbers <= c.high + edge) & fits)
+    return good
+
+
+def _distances(
+    rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
+) -> dict[str, float]:
+    pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
+    codes = {c.name: column_codes(c, pooled)[0] for c in schema.features}
+    numbers = _as_numbers(pooled, schema.features, codes)
+
+    def marginals(order: np.ndarray) -> np.ndarray:
+        mine, theirs = order[:n], order[n:]
+        return np.array([_marginal(c, codes[c.name], pooled, mine, theirs) for c in schema.features])
+
+    def pairwise(order: np.ndarray) -> np.ndarray:
+        return np.abs(_correlations(numbers[order[:n]]) - _correlations(numbers[order[n:]]))
+
+    def chance(statistic: Callable[[np.ndarray], np.ndarray]) -> float:
+        return float(np.mean([statistic(rng.permutation(len(pooled))).mean() for _ in range(SHUFFLES)]))
+
+    own = np.arange(len(pooled))
+    out = {}
+    if len(schema.features):
+        found = marginals(own)
+        out = {"marginal": float(found.mean()), "marginal_max": float(found.max())}
+        out["marginal_chance"] = chance(marginals)
+    if numbers.shape[1] > 1 and min(n, len(reference)) > 2:
+        found = pairwise(own)
+        out |= {"pairwise": float(found.mean()), "pairwise_max": float(found.max())}
+        out["pairwise_chance"] = chance(pairwise)
+    return out
+
+
+def _marginal(c: Column, codes: np.ndarray, pooled: pd.DataFrame, mine: np.ndarray, theirs: np.ndarray) -> float:
+    """Total variation of a nominal column, Kolmogorov-Smirnov of a number; a missing value is a level below."""
+    if not c.nominal:  # the rank order of the values, so that codes stand in for them
+        values = pd.to_numeric(pooled[c.name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        codes = np.unique(np.where(np.isnan(values), -np.inf, values), return_inverse=True)[1] - 1
+    size = int(codes.max(initial=0)) + 2
+    a = np.bincount(codes[mine] + 1, minlength=size) / max(1, len(mine))
+    b = np.bincount(codes[theirs] + 1, minlength=size) / max(1, len(theirs))
+    return float(np.abs(a - b).sum() / 2 if c.nominal else np.abs(np.cumsum(a - b)).max())
+
+
+def _as_numbers(pooled: pd.DataFrame, columns: Sequence[Column], codes: dict[str, np.ndarray]) -> np.ndarray:
+    """Ranks of numbers and of two-valued columns, an indicator a level of other names (the 20 commonest)."""
+    from scipy.stats import rankdata
+
+    out = []
+    for c in columns:
+        if c.nominal:
+            levels, counts = np.unique(codes[c.name], return_counts=True)
+            order = np.argsort(-counts, kind="stable")
+            out += [(codes[c.name] == level).astype(float) for level in levels[order][: 1 if len(levels) <= 2 else 20]]
+        else:
+            values = pd.to_numeric(pooled[c.name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+            ranks = rankdata(values, nan_policy="omit")
+            out.append(np.where(np.isnan(ranks), np.nanmean(ranks), ranks))
+    return np.column_stack(out) if out else np.empty((len(pooled), 0))
+
+
+def _correlations(numbers: np.ndarray) -> np.ndarray:
+    """Pearson correlations of the columns, the upper triangle; 0 where a column is constant."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        matrix = np.corrcoef(numbers, rowvar=False)
+    return np.nan_to_num(matrix[np.triu_indices(numbers.shape[1], 1)])
+
+
+def _neighbours(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema) -> dict[str, float]:
+    gower = Gower(schema, reference, schema.features)
+    out = {"nearest": float(np.median(gower.nearest(rows, reference)[0]))}
+    if len(reference) > 1:
+        own = np.arange(len(reference))
+        out["nearest_real"] = float(np.median(gower.nearest(reference, reference, skip=own)[0]))
+        k = min(NEIGHBOURS, len(reference) - 1)
+        radius = np.sort(gower.pairs(reference, reference), axis=1)[:, k]  # column 0 is the row itself
+        out["coverage"] = float((gower.nearest(reference, rows)[0] <= radius + 1e-12).mean())
+    return out
+
+
+def _detector(
+    rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
+) -> dict[str, float]:
+    """Cross-validated area under the ROC curve, all folds' scores pooled; 0.5 when no one can tell."""
+    from sklearn.ensemble import GradientBoostingClassifier
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold
+
+    rows = _at_most(rows, DETECTED * len(reference), rng)
+    folds = min(5, len(rows), len(reference))
+    if folds < 2:
+        return {}
+    pooled = pd.concat([rows, reference], ignore_index=True)
+    real = np.repeat([0, 1], [len(rows), len(reference)])
+    weights = np.where(real == 1, len(rows) / len(reference), 1.0)
+    # scaling looks at no label, so that one encoding serves every fold
+    numbers = transformer(schema.learn(pooled), "onehot", scale=True).fit_transform(pooled)
+    models = {
+        "detector_auc": GradientBoostingClassifier(n_estimators=50, max_depth=3, random_state=0),
+        "detector_auc_logistic": LogisticRegression(max_iter=500),
+    }
+    scores = {name: np.zeros(len(real)) for name in models}
+    for fit, held in StratifiedKFold(folds, shuffle=True, random_state=0).split(numbers, real):
+        for name, model in models.items():
+            model.fit(numbers[fit], real[fit], sample_weight=weights[fit])
+            scores[name][held] = model.decision_function(numbers[held])
+    return {name: float(roc_auc_score(real, found)) for name, found in scores.items()}
+
+
+def _at_most(frame: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    return frame if len(frame) <= n else frame.iloc[np.sort(rng.choice(len(frame), n, replace=False))]
