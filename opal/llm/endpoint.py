@@ -202,7 +202,7 @@ class Endpoint:
         import openai
 
         detail = self.scrub(" ".join(str(error).split()))[:300]
-        if isinstance(error, openai.APITimeoutError) or isinstance(error.__cause__, _Late):
+        if isinstance(error, openai.APITimeoutError):
             return Fault("passing", f"no complete answer from {self.name} within {self.timeout:g} s", billed=True)
         if isinstance(error, openai.APIStatusError):
             return self._status_fault(error, detail)
@@ -211,9 +211,8 @@ class Endpoint:
             if type(error.__cause__).__name__ != "ConnectError":
                 return Fault("passing", f"the connection to {self.name} broke off ({cause})", billed=True)
             kind: Literal["fatal", "passing"] = "passing" if self._answered else "fatal"
-            return Fault(
-                kind, f"{self.name} cannot be reached ({cause}): is the server running, and llm.base_url right?"
-            )
+            mend = "is the server running, and llm.base_url right?"
+            return Fault(kind, f"{self.name} cannot be reached for model {self.model!r} ({cause}): {mend}")
         if isinstance(error, Fault | LLMError):
             raise error
         return Fault("fatal", f"the call to {self.name} failed: {type(error).__name__}: {detail}")
@@ -224,9 +223,8 @@ class Endpoint:
             mend = "check the variable named by llm.key_env, and its rights"
             return Fault("fatal", f"{self.name} refused the key for model {self.model!r} (status {status}): {mend}")
         if status == 404:
-            return Fault(
-                "fatal", f"{self.name} does not know model {self.model!r}: check llm.model and llm.base_url ({detail})"
-            )
+            mend = "check llm.model and llm.base_url"
+            return Fault("fatal", f"{self.name} does not know model {self.model!r}: {mend} ({detail})")
         if status == 402 or "insufficient_quota" in code or "insufficient_quota" in detail:
             mend = "top it up, then run again"
             return Fault("fatal", f"the account at {self.name} has no credit left for {self.model!r}: {mend}")
@@ -236,10 +234,6 @@ class Endpoint:
                 return Fault("fatal", f"{self.name} asks to wait {wait:.0f} s (status {status}): run again later")
             return Fault("passing", f"{self.name} answered with status {status}: {detail}", wait)
         return Fault("refused", f"{self.name} refused the request (status {status}): {detail}")
-
-
-class _Late(Exception):
-    """An answer that takes longer, or is longer, than any answer may be."""
 
 
 def _limit_body(response: Any) -> None:
@@ -254,7 +248,7 @@ def _limit_body(response: Any) -> None:
             for chunk in inner:
                 size += len(chunk)
                 if time.monotonic() > deadline or size > MAX_BODY:
-                    raise _Late("the answer does not end")
+                    raise http.ReadTimeout("the answer does not end", request=response.request)
                 yield chunk
 
         def close(self) -> None:

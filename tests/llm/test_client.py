@@ -10,31 +10,12 @@ import pytest
 from fake_server import FakeLLM, Reply, Status
 
 from opal.errors import ConfigError, LLMError
-from opal.llm.client import Client
 from opal.llm.exchange import Constraint
 
 KEY = "sk-test-5e07d8a1"
-ALL = {"json_schema": True, "json_object": True, "grammar": "llguidance", "seed": True, "n": True}
 
 
-@pytest.fixture
-def make(tmp_path, monkeypatch):
-    """A client of a fake server, with quick retries and a store of its own."""
-    monkeypatch.setenv("TEST_KEY", KEY)
-
-    def make(fake, **kwargs):
-        defaults = {"model": "fake", "base_url": fake.url, "key_env": "TEST_KEY", "supports": ALL}
-        defaults |= {"timeout": 0.5, "retries": 2, "backoff": 0.01, "store": tmp_path / "store"}
-        return Client(**(defaults | kwargs))
-
-    return make
-
-
-def ask(client, count=1, **fields):
-    return [client.request(messages=({"role": "user", "content": "rows?"},), draw=i, **fields) for i in range(count)]
-
-
-def test_sends_exactly_what_the_request_says(make):
+def test_sends_exactly_what_the_request_says(make, ask):
     with FakeLLM(answer=lambda body: ["a", "b"]) as fake:
         client = make(
             fake, sampling={"temperature": 0.6, "max_tokens": 50, "seed": 3}, extra_body={"cache_prompt": False}
@@ -58,7 +39,7 @@ def test_sends_exactly_what_the_request_says(make):
     assert not response.cached and response.usage.paid_requests == response.usage.requests == 1
 
 
-def test_base_models_continue_a_prompt(make):
+def test_base_models_continue_a_prompt(make, ask):
     with FakeLLM(answer=lambda body: body["prompt"][::-1]) as fake:
         client = make(fake, api="completion")
         [response] = client.complete([client.request(prompt="abc")])
@@ -67,7 +48,7 @@ def test_base_models_continue_a_prompt(make):
             client.complete(ask(client))
 
 
-def test_answers_come_in_the_order_of_requests_and_concurrently(make):
+def test_answers_come_in_the_order_of_requests_and_concurrently(make, ask):
     def slow_first(body):
         return Reply([body["user"]], delay=0.3 if body["user"] == "0" else 0.1)
 
@@ -93,7 +74,7 @@ def test_answers_come_in_the_order_of_requests_and_concurrently(make):
         ({}, None, "free"),
     ],
 )
-def test_a_constraint_is_applied_as_strictly_as_the_endpoint_can(make, supports, field, mode):
+def test_a_constraint_is_applied_as_strictly_as_the_endpoint_can(make, ask, supports, field, mode):
     with FakeLLM() as fake:
         client = make(fake, supports=supports)
         constraint = Constraint({"type": "object"}, r"\d/x")
@@ -105,7 +86,7 @@ def test_a_constraint_is_applied_as_strictly_as_the_endpoint_can(make, supports,
         assert fake.requests[0]["grammar"] == "%llguidance {}\nstart: /\\d\\/x/\n"
 
 
-def test_answers_are_asked_for_one_by_one_where_n_is_not_supported(make):
+def test_answers_are_asked_for_one_by_one_where_n_is_not_supported(make, ask):
     with FakeLLM(answer=lambda body: str(body["seed"])) as fake:
         client = make(fake, supports={"seed": True}, sampling={"seed": 40})
         [response] = client.complete(ask(client, n=3))
@@ -113,7 +94,7 @@ def test_answers_are_asked_for_one_by_one_where_n_is_not_supported(make):
     assert all("n" not in body for body in fake.requests)
 
 
-def test_usage_counts_tokens_money_and_retries(make):
+def test_usage_counts_tokens_money_and_retries(make, ask):
     usage = {"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 40}}
     with FakeLLM(script=[Status(500), Reply(["x"], usage=usage)]) as fake:
         client = make(fake, prices={"prompt": 1.0, "cached_prompt": 0.5, "completion": 10.0})
@@ -128,7 +109,7 @@ def test_usage_counts_tokens_money_and_retries(make):
     assert len(fake.requests) == 2
 
 
-def test_unknown_prices_stay_unknown(make):
+def test_unknown_prices_stay_unknown(make, ask):
     with FakeLLM() as fake:
         client = make(fake, prices={"prompt": 1.0, "completion": None})
         [response] = client.complete(ask(client))
@@ -138,7 +119,7 @@ def test_unknown_prices_stay_unknown(make):
     assert stored.usage.money > 0 and stored.usage.paid_money == 0
 
 
-def test_estimate_calls_nothing_and_knows_the_store(make):
+def test_estimate_calls_nothing_and_knows_the_store(make, ask):
     with FakeLLM() as fake:
         client = make(fake, prices={"prompt": 1e6, "completion": 1e6}, sampling={"max_tokens": 7})
         client.complete(ask(client, 2))
@@ -151,13 +132,13 @@ def test_estimate_calls_nothing_and_knows_the_store(make):
     assert estimate.money == estimate.prompt_tokens + 50 and most.completion_tokens == 5 * 2 * 7
 
 
-def test_requests_per_minute_are_spaced(make):
+def test_requests_per_minute_are_spaced(make, ask):
     with FakeLLM() as fake:
         make(fake, requests_per_minute=600, concurrency=4).complete(ask(make(fake), 4))
     assert fake.times[-1] - fake.times[0] > 0.25  # three gaps of 0.1 s
 
 
-def test_a_missing_key_is_told_before_any_call(make, monkeypatch):
+def test_a_missing_key_is_told_before_any_call(make, ask, monkeypatch):
     monkeypatch.delenv("TEST_KEY")
     with FakeLLM() as fake:
         client = make(fake)
@@ -181,12 +162,12 @@ def test_a_missing_key_is_told_before_any_call(make, monkeypatch):
         ({"budget": {"money": 3}}, r"llm\.prices"),
     ],
 )
-def test_wrong_options_are_named(make, kwargs, text):
+def test_wrong_options_are_named(make, ask, kwargs, text):
     with FakeLLM() as fake, pytest.raises(ConfigError, match=text):
         _ = make(fake, **kwargs).capabilities
 
 
-def test_a_server_of_our_own_starts_at_the_first_call_only(make):
+def test_a_server_of_our_own_starts_at_the_first_call_only(make, ask):
     with FakeLLM(key="local-key") as fake:
 
         class Server:
@@ -204,7 +185,7 @@ def test_a_server_of_our_own_starts_at_the_first_call_only(make):
         assert Server.starts and fake.requests[0]["model"] == "weights@sha256:abc"
 
 
-def test_interrupting_keeps_what_is_in_flight(make):
+def test_interrupting_keeps_what_is_in_flight(make, ask):
     """Ctrl-C while calls are in flight: they are stored, no further one begins."""
 
     def interrupt(response):
