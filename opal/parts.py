@@ -32,6 +32,12 @@ class Parts:
     amounts: Amounts
     controls: Mapping[str, Control]
 
+    @property
+    def model(self) -> str:
+        """Identity of the language model that the method asks, "" if it asks none; starts nothing."""
+        client = getattr(self.method, "client", None)
+        return client.identity() if client is not None else ""
+
 
 def protect_seed(arguments: Sequence[str]) -> list[str]:
     """Command-line overrides with every ``file_{seed}.csv`` quoted, which Hydra's grammar asks for."""

@@ -20,7 +20,11 @@ from opal.errors import OpalError
 from opal.parts import CONF, Parts, build, explained, instantiate, protect_seed
 from opal.progress import Progress
 from opal.record.config_hash import config_hash, generation_hash
-from opal.record.log import DatasetInput, RunRecord, description_of, metrics_of, run_name, scalars
+from opal.record.environment import tags as environment_tags
+from opal.record.log import DatasetInput, RunRecord, description_of, points_of, run_name
+from opal.record.origin import write_config, write_origin
+from opal.record.store import Tracking
+from opal.record.sweep import close_sweep, note_job
 from opal.result import TrialResult
 from opal.trial import run_trial
 
@@ -36,7 +40,11 @@ def job(config: DictConfig) -> float | None:
     """One Hydra job: one trial, one MLflow run. The score is the mean error with the most synthetic rows."""
     try:
         return run(config)
-    except OpalError as fault:
+    except Exception as fault:
+        typed = " ".join(HydraConfig.get().overrides.task)
+        note("failed", name=typed, error=" ".join(str(fault).split()) or type(fault).__name__)
+        if not isinstance(fault, OpalError):
+            raise
         log.error("opal: %s", fault)
         raise JobFailed(str(fault)) from fault
 
@@ -44,11 +52,12 @@ def job(config: DictConfig) -> float | None:
 def run(config: DictConfig) -> float | None:
     """Run the trial of ``config`` unless a finished run has its hash; record and print it."""
     parts = build(config)
-    digest = config_hash(config, parts.table)
+    digest = config_hash(config, parts.table, parts.model)
     tracking = instantiate(config, "tracking")
     with tracking.claim(digest, log.info) as known:
         if known is not None:
             log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)
+            note("skipped", known.info.run_id, known.info.run_name)
             return known.data.metrics.get("error")
         start = time.perf_counter()
         with Progress() as progress:
@@ -68,7 +77,8 @@ def run(config: DictConfig) -> float | None:
         record.seconds = time.perf_counter() - start
         names = choices()
         summary = result.summary(parts.table.name, names["method"], names["classifier"])
-        run_id = tracking.log(record, lambda folder: write(folder, config, result, summary, record.name))
+        run_id = tracking.log(record, lambda folder: write(folder, config, parts, result, summary, record.name))
+        note(record.status, run_id, record.name)
     print(summary)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
     return float(result.curve().mean().iloc[-1])
@@ -80,29 +90,14 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
     return RunRecord(
         name=run_name(parts.table.name, names["method"], names["classifier"], digest),
         config_hash=digest,
-        generation_hash=generation_hash(config, parts.table),
+        generation_hash=generation_hash(config, parts.table, parts.model),
         params=params(config, names),
-        metrics=metrics_of(result.errors) + scalars(result.metrics | usage_metrics(result)),
-        tags={"opal.kind": "trial", "opal.sweep_id": sweep_id()},
+        metrics=points_of(result),
+        tags={"opal.kind": "trial", "opal.sweep_id": sweep_id()} | environment_tags(),
         dataset=DatasetInput.of(parts.table),
         description=description_of(result.errors),
         status="partial" if result.stopped else "finished",
     )
-
-
-def usage_metrics(result: TrialResult) -> dict[str, float | None]:
-    """Seconds by stage; for an LLM what its rows cost when first made (``llm/``) and what this run paid."""
-    found: dict[str, float | None] = {f"time/{stage}": s for stage, s in result.timings.items()}
-    usage, rows = result.usage, sum(len(r.frame) for r in result.rows.values())
-    if not usage.requests:
-        return found
-    llm = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
-    found |= {f"llm/{key}": getattr(usage, key) for key in llm}
-    found |= {f"paid/{key}": getattr(usage, f"paid_{key}") for key in ("requests", "tokens", "money")}
-    found |= {"paid/cache_hits": usage.cache_hits, "paid/retries": usage.retries, "time/llm": usage.seconds}
-    if rows:
-        found["llm/tokens_per_row"] = (usage.prompt_tokens + usage.completion_tokens) / rows
-    return found | {f"funnel/{step}": count for step, count in result.funnel.as_dict().items()}
 
 
 def params(config: DictConfig, names: dict[str, str]) -> dict[str, Any]:
@@ -124,14 +119,40 @@ def scalars_of(node: Any, path: str) -> dict[str, Any]:
     return {path: node} if node is not None and len(str(node)) <= 250 and not isinstance(node, list) else {}
 
 
-def write(folder: Path, config: DictConfig, result: TrialResult, summary: str, title: str) -> None:
+def write(folder: Path, config: DictConfig, parts: Parts, result: TrialResult, summary: str, title: str) -> None:
     """Every artifact of the run."""
     from opal.report.figures import run_figures
 
     result.save(folder)
-    (folder / "config.yaml").write_text(OmegaConf.to_yaml(config, resolve=True), encoding="utf-8")
+    write_config(folder, config)
     (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
     run_figures(result.errors, folder / "figures", title)
+    typed = list(HydraConfig.get().overrides.task)
+    write_origin(folder, config, parts.table, typed, log_table=config.tracking.get("log_table", True))
+
+
+def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:
+    """Leave word of this job for the sweep's own run."""
+    if sweep_id():
+        hydra_config = HydraConfig.get()
+        note_job(Path(hydra_config.sweep.dir), hydra_config.job.num, outcome, run_id, name, error)
+
+
+def sum_up() -> None:
+    """Record the sweep that this process launched, jobs that failed included."""
+    from opal.report.figures import sweep_figure
+    from opal.run import Sweep as Launched  # Hydra's, also where this module runs as __main__
+
+    if Launched.config is None:
+        return
+    try:
+        tracking: Tracking = instantiate(Launched.config, "tracking")
+        folder = Path(Launched.config.hydra.sweep.dir)
+        swept = {"overrides": " ".join(Launched.config.hydra.overrides.task)}
+        if close_sweep(tracking, folder, folder.name, swept, sweep_figure):
+            log.info("opal: the sweep is summed up as sweep/%s", folder.name)
+    except OpalError as fault:
+        log.error("opal: the sweep could not be summed up: %s", fault)
 
 
 def choices() -> dict[str, str]:
@@ -169,6 +190,8 @@ def main() -> None:
         if not isinstance(fault, JobFailed):
             print(f"opal: {sentence(fault)}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        sum_up()
 
 
 def sentence(fault: Exception) -> str:

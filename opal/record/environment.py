@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 import sys
+import tomllib
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -28,9 +30,14 @@ def environment(overrides: list[str] | None = None) -> dict[str, Any]:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cpus": os.cpu_count(),
-        "overrides": list(overrides or []),
+        "overrides": [masked(o) for o in overrides or []],
         "packages": packages(),
     }
+
+
+def masked(text: str) -> str:
+    """``text`` without the passwords that addresses in it hold."""
+    return re.sub(r"(\w://[^/\s:@]*):[^/\s@]+@", r"\1:***@", text)
 
 
 def tags() -> dict[str, str]:
@@ -42,8 +49,10 @@ def tags() -> dict[str, str]:
 
 
 def version() -> str:
-    """OPAL's version; "unknown" where it runs without being installed."""
-    return packages().get("opal", "unknown")
+    """OPAL's version; where it runs without being installed, that of its project file."""
+    if "opal" in packages() or not (PACKAGE.parent / "pyproject.toml").is_file():
+        return packages().get("opal", "unknown")
+    return tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]["version"]
 
 
 @lru_cache(maxsize=1)

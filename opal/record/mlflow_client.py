@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opal.errors import OpalError, TrackingError
+from opal.record.environment import masked
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -96,6 +97,6 @@ def _sentence(uri: str, err: Exception) -> str:
     why = lines[0][:300].rstrip(".") if lines else type(err).__name__
     if "Max retries exceeded" in text or "Connection refused" in text:
         why = "no server answers there"
-    said = f"the MLflow store {uri} failed: {why}"
     password = urlsplit(uri).password
+    said = f"the MLflow store {masked(uri)} failed: {why}"
     return said.replace(password, "***") if password else said

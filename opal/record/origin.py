@@ -13,12 +13,20 @@ import pandas as pd
 from opal.errors import TrackingError
 from opal.record import inputs
 from opal.record.config_hash import resolved
-from opal.record.environment import environment
+from opal.record.environment import environment, masked
 from opal.table import Column, Schema, Table, frame_digest
 
 TABLE_LIMIT = 5_000_000  # bytes of Parquet: larger tables are not copied into every run
+CONFIG = "config.yaml"
 RESPONSES = "responses.jsonl.gz"
 TABLE, FACTS = "table.parquet", "table.json"
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write ``config.yaml``: the resolved configuration, passwords in addresses masked."""
+    from omegaconf import OmegaConf
+
+    (folder / CONFIG).write_text(masked(OmegaConf.to_yaml(OmegaConf.create(resolved(config)))), encoding="utf-8")
 
 
 def write_origin(

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from opal.errors import ConfigError, TrackingError
 from opal.record import pending
+from opal.record.environment import masked
 from opal.record.log import RunRecord
 from opal.record.mlflow_client import connect, faults
 
@@ -166,7 +167,7 @@ class Tracking:
         except TrackingError as err:
             raise TrackingError(
                 f"{err}. The result is kept in {folder}; log it later with: python -m opal.store log "
-                f"--uri {self.uri} --experiment {self.experiment} {folder}"
+                f"--uri {masked(str(self.uri))} --experiment {self.experiment} {folder}"
             ) from err
         shutil.rmtree(folder, ignore_errors=True)
         return run_id

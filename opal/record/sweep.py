@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 
+from opal.record.environment import masked
 from opal.record.environment import tags as environment_tags
 from opal.record.log import RunRecord
 from opal.record.mlflow_client import faults
@@ -87,7 +88,7 @@ def close_sweep(
     record = RunRecord(
         name=f"sweep/{sweep_id}",
         config_hash=identity,
-        params={**(params or {}), "jobs": len(jobs)},
+        params={k: masked(str(v)) for k, v in (params or {}).items()} | {"jobs": len(jobs)},
         metrics=[(f"jobs/{outcome}", float(n), 0) for outcome, n in counts.items()],
         tags={"opal.kind": "sweep", "opal.sweep_id": sweep_id} | environment_tags(),
         description=_markdown(table, jobs),
