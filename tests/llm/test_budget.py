@@ -1,0 +1,142 @@
+"""The budget: no call that could break it, over all processes; it goes on when raised."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_server import Drip, FakeLLM, Reply, Status
+
+from opal.errors import BudgetError, ConfigError
+from opal.llm.budget import Budget, Prices, count_tokens
+
+ROOT = Path(__file__).resolve().parents[2]
+USAGE = {"prompt_tokens": 10, "completion_tokens": 10}
+
+
+def answer(body):
+    return Reply(["x"], usage=USAGE)
+
+
+def ledger(folder):
+    return json.loads((folder / "store" / "budgets" / "default.json").read_text())
+
+
+def test_requests_stop_before_the_limit_and_go_on_when_it_is_raised(make, ask):
+    with FakeLLM(answer=answer) as fake:
+        client = make(fake, budget={"requests": 3})
+        with pytest.raises(BudgetError, match=r"llm\.budget\.requests=3 stops the run") as caught:
+            client.complete(ask(client, 8))
+        assert len(fake.requests) == 3 and len(caught.value.partial) == 3
+        more = make(fake, budget={"requests": 8})
+        assert all(r.texts for r in more.complete(ask(more, 8)))
+        assert len(fake.requests) == 8
+
+
+def test_stored_answers_cost_nothing(make, ask):
+    with FakeLLM(answer=answer) as fake:
+        client = make(fake, budget={"requests": 2})
+        for _ in range(3):
+            assert len(client.complete(ask(client, 2))) == 2
+
+
+def test_tokens_are_reserved_at_their_most_and_settled_at_what_came(make, ask, tmp_path):
+    """Each call may take 6 + prompt + 100 tokens, and takes 20: the limit is used, not only what is reserved."""
+    with FakeLLM(answer=answer) as fake:
+        client = make(fake, budget={"tokens": 300}, sampling={"max_tokens": 100}, concurrency=4)
+        with pytest.raises(BudgetError, match="tokens"):
+            client.complete(ask(client, 50))
+        assert 9 <= len(fake.requests) <= 10
+    made = len(fake.requests)
+    assert ledger(tmp_path) == {"spent": {"money": 0, "tokens": 20 * made, "requests": made}, "open": {}}
+
+
+def test_money_needs_prices_and_holds(make, ask):
+    prices = {"prompt": 1e6, "completion": 1e6}  # one a token
+    with FakeLLM(answer=answer) as fake:
+        with pytest.raises(ConfigError, match=r"llm\.budget\.money needs llm\.prices"):
+            make(fake, budget={"money": 5}, prices={"prompt": 1, "completion": None})
+        client = make(fake, budget={"money": 100.0}, prices=prices, sampling={"max_tokens": 20})
+        with pytest.raises(BudgetError, match="money"):
+            client.complete(ask(client, 50))
+        assert 3 <= len(fake.requests) <= 5
+
+
+def test_an_unlimited_answer_cannot_be_budgeted(make, ask):
+    with FakeLLM() as fake:
+        client = make(fake, budget={"tokens": 1000})
+        with pytest.raises(ConfigError, match=r"llm\.sampling\.max_tokens"):
+            client.complete(ask(client))
+        assert fake.requests == []
+
+
+def test_what_may_have_been_billed_counts_and_what_was_refused_does_not(make, ask, tmp_path):
+    with FakeLLM(script=[Drip(), Status(500)], answer=answer) as fake:
+        client = make(fake, budget={"tokens": 10_000}, sampling={"max_tokens": 100}, timeout=0.3)
+        request = ask(client)[0]
+        client.complete([request])
+    spent = ledger(tmp_path)["spent"]
+    assert spent["requests"] == 3 and 20 + 100 < spent["tokens"] < 20 + 150
+
+
+def test_a_scope_is_a_purse_of_its_own(make, ask):
+    with FakeLLM(answer=answer) as fake:
+        for scope in ("mine", "yours"):
+            client = make(fake, cache="off", budget={"requests": 2, "scope": scope})
+            with pytest.raises(BudgetError):
+                client.complete(ask(client, 9))
+        assert len(fake.requests) == 4
+        with pytest.raises(ConfigError, match=r"llm\.budget\.scope"):
+            make(fake, budget={"requests": 1, "scope": "../x"})
+
+
+ASK = """
+import sys
+from opal.llm.client import Client
+from opal.errors import BudgetError
+options = {"key_env": None, "supports": {}, "concurrency": 3, "store": sys.argv[2], "budget": {"requests": 9}}
+client = Client("fake", sys.argv[1], **options)
+try:
+    client.complete([client.request(messages=({"role": "user", "content": sys.argv[3]},), draw=i) for i in range(20)])
+except BudgetError as error:
+    print(len(error.partial))
+"""
+
+
+def test_all_processes_share_one_budget(tmp_path):
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with FakeLLM() as fake:
+        command = [sys.executable, "-c", ASK, fake.url, str(tmp_path)]
+        both = [subprocess.Popen([*command, name], env=env, stdout=subprocess.PIPE, text=True) for name in "ab"]
+        came = [int(p.communicate(timeout=60)[0]) for p in both]
+        assert sum(came) == len(fake.requests) == 9
+
+
+def test_what_a_killed_process_left_open_stays_spent(tmp_path):
+    prices = Prices()
+    Budget({"requests": 3}, prices, tmp_path).reserve("of a dead process", {"requests": 2, "tokens": 1, "money": None})
+    budget = Budget({"requests": 3}, prices, tmp_path)
+    budget.reserve("one", {"requests": 1, "tokens": 1, "money": None})
+    budget.settle("one", {"requests": 1, "tokens": 1, "money": None})
+    with pytest.raises(BudgetError, match="3 spent"):
+        budget.reserve("two", {"requests": 1, "tokens": 1, "money": None})
+
+
+def test_tokens_are_counted_rather_too_high():
+    """Against counts of the embedded model's tokenizer (gemma), which splits digits as most do."""
+    assert count_tokens("11.8,6.1,1,0,1,1,0\n") >= 19
+    assert count_tokens("Continue the table with new rows.") >= 7
+
+
+def test_unknown_prices_make_unknown_sums():
+    assert Prices(1.0, None, 2.0).money(1_000_000, 500_000) == 2.0
+    assert Prices(1.0, None, 2.0).money(1_000_000, 500_000, cached=1) is None
+    assert Prices().money(0, 0) == 0.0
+    assert Prices.declared({"prompt": 2, "completion": 4, "batch": 0.5}, batch=True).money(10**6, 10**6) == 3.0
+    assert Prices.declared({"prompt": 2, "completion": 4, "batch": 0.5}).money(10**6, 10**6) == 6.0
+    with pytest.raises(ConfigError, match=r"llm\.prices\.promt"):
+        Prices.declared({"promt": 2})
