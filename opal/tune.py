@@ -1,0 +1,110 @@
+"""python -m opal.tune: search a classifier's settings by cross-validation on train rows, and write it as a YAML.
+
+python -m opal.tune data=gender classifier=random_forest
+python -m opal.run --config-dir tuned data=gender classifier=gender_random_forest
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from opal.errors import ConfigError
+from opal.evaluate.classifiers import Classifier
+from opal.evaluate.controls import out_of_fold
+from opal.evaluate.curve import each
+from opal.evaluate.features import label_codes
+from opal.evaluate.metrics import errors
+from opal.launch import launch
+from opal.parts import CONF, instantiate
+from opal.progress import Progress
+from opal.table import Train
+
+log = logging.getLogger("opal")
+METRICS = ("error", "balanced_error", "worst_group_error")
+
+
+def draw(space: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """One candidate: a list names choices, ``{low, high}`` a range with both ends, ``log: true`` on a log scale.
+
+    Ends that are whole numbers give whole numbers.
+    """
+    candidate: dict[str, Any] = {}
+    for name, values in space.items():
+        if isinstance(values, Sequence) and not isinstance(values, str) and len(values):
+            candidate[name] = values[int(rng.integers(len(values)))]
+        elif isinstance(values, Mapping) and {"low", "high"} <= set(values) and values["low"] <= values["high"]:
+            low, high, whole = values["low"], values["high"], all(isinstance(values[k], int) for k in ("low", "high"))
+            if values.get("log"):
+                value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
+                candidate[name] = round(value) if whole else value
+            else:
+                candidate[name] = int(rng.integers(low, high + 1)) if whole else float(rng.uniform(low, high))
+        else:
+            raise ConfigError(f"space.{name}={values} is neither a list of values nor {{low: ..., high: ...}}")
+    return candidate
+
+
+def validation_error(classifier: Classifier, train: Train, folds: int, metric: str) -> float:
+    """Cross-validated ``metric`` on the train rows of one split: test rows are never seen."""
+    predicted = out_of_fold(classifier, train, folds).argmax(axis=1)
+    return errors(predicted, train.frame, label_codes(train.frame, train.schema), train.groups)[metric]
+
+
+def search(
+    classifiers: Sequence[Classifier], trains: Sequence[Train], folds: int, metric: str, n_jobs: int, progress: Any
+) -> pd.DataFrame:
+    """Validation error of every classifier (rows) on every split (columns)."""
+    jobs = [(classifier, train, folds, metric) for classifier in classifiers for train in trains]
+    found = np.array(list(each(validation_error, jobs, n_jobs, progress)))
+    return pd.DataFrame(found.reshape(len(classifiers), len(trains)), columns=[t.seed for t in trains])
+
+
+@hydra.main(version_base="1.3", config_path=CONF, config_name="tune")
+def job(config: DictConfig) -> float:
+    """Draw candidates, the settings as they stand among them, keep the best and write it."""
+    if config.metric not in METRICS:
+        raise ConfigError(f"metric={config.metric} is not one of {', '.join(METRICS)}")
+    if "estimator" not in config.classifier:
+        raise ConfigError("opal.tune sets arguments of classifier.estimator, which this classifier does not have")
+    table, task = instantiate(config, "data"), instantiate(config, "task")
+    trains = [task.split(table, seed).train for seed in config.seeds]
+    rng = np.random.default_rng(config.seed)
+    space: Any = OmegaConf.to_container(config.space, resolve=True)
+    candidates: list[dict[str, Any]] = [{}, *(draw(space, rng) for _ in range(config.trials))]
+    OmegaConf.set_struct(config, False)  # a candidate may set arguments that the YAML leaves at their defaults
+    configs: list[Any] = [OmegaConf.merge(config, {"classifier": {"estimator": c}}) for c in candidates]
+    classifiers = [instantiate(c, "classifier") for c in configs]
+    with Progress() as progress:
+        progress.stage("search", fits=len(classifiers) * len(trains))
+        scores = search(classifiers, trains, config.folds, config.metric, config.n_jobs, progress)
+    means = scores.mean(axis=1)
+    best = int(means.idxmin())
+    path = write(config, configs[best].classifier, f"{config.metric} {means[best]:.4f}, before {means[0]:.4f}")
+    print(f"best of {len(candidates)}: {candidates[best] or 'the settings as they were'}")
+    print(f"cross-validated {config.metric} on train rows: {means[best]:.4f}, before {means[0]:.4f}")
+    print(f"written to {path}: python -m opal.run --config-dir {config.output} classifier={path.stem}")
+    return float(means[best])
+
+
+def write(config: DictConfig, classifier: Any, found: str) -> Path:
+    """The classifier as ``<output>/classifier/<name>.yaml``, with the command that made it."""
+    name = config.name or f"{config.data.name}_{HydraConfig.get().runtime.choices.classifier}"
+    path = Path(config.output).expanduser() / "classifier" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    head = f"# python -m opal.tune {' '.join(sys.argv[1:])}\n# cross-validated on train rows: {found}\n"
+    path.write_text(head + OmegaConf.to_yaml(classifier, resolve=True), encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    launch(job)
