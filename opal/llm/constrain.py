@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from opal.llm.exchange import Constraint
-from opal.llm.serialize import MISSING, Style, cell, csv_line, json_string, level_text, line, name
+from opal.llm.serialize import MISSING, Style, csv_line, json_string, level_text, name
 from opal.table import Column, Group, Schema
 
 _META = set("\\.+*?()|[]{}^$")
@@ -110,10 +110,20 @@ def json_schema(columns: Sequence[Column], rows: int) -> dict[str, Any]:
 
 def _json_cell(column: Column) -> dict[str, Any]:
     if column.nominal:
-        levels = [v if isinstance(v, bool | int | float | str) else str(v) for v in column.levels]
-        return {"enum": levels + [None] * column.missing}
+        levels: list[Any] = [v if isinstance(v, bool | int | float) else str(v) for v in column.levels]
+        levels += [None] * (column.missing or not levels)
+        return {"type": sorted({_json_type(v) for v in levels}), "enum": levels}
+    if math.isnan(column.low):
+        return {"type": "null"}
     kind = "number" if column.decimals else "integer"
     return {"type": [kind, "null"] if column.missing else kind}
+
+
+def _json_type(value: Any) -> str:
+    for kind, shown in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string")):
+        if isinstance(value, kind):
+            return shown
+    return "null"
 
 
 def escape(text: str) -> str:
@@ -186,8 +196,3 @@ def _span(low: str, high: str, decimals: int) -> str:
 
 def _digits(count: int) -> str:
     return "[0-9]" if count == 1 else f"[0-9]{{{count}}}"
-
-
-def example_line(values: Sequence[Any], columns: Sequence[Column], style: Style) -> str:
-    """A row as its constraint wants it (for tests and for estimates of length)."""
-    return line([cell(v, c, style) for v, c in zip(values, columns, strict=True)], columns, style)

@@ -173,10 +173,11 @@ class _Quota:
         left = self.settings.max_rows_factor * self.wanted - self.funnel.requested
         if self.missing <= 0 or left <= 0 or self.dry_rounds >= self.settings.patience:
             return []
-        acceptance = (self.funnel.valid + 1) / (self.funnel.requested + 1)
-        size = self.prompt.rows_per_request
+        acceptance = max((self.funnel.valid + 1) / (self.funnel.requested + 1), 1 / 3)
+        size, most = self.prompt.rows_per_request, max(1, self.settings.client.n_per_request)
         answers = math.ceil(min(self.missing / acceptance, left) / size)
-        most = max(1, self.settings.client.n_per_request)
+        if self.dry_rounds:  # nothing came of the last round: spend one request to see whether that changes
+            answers = min(answers, most)
         counts = [most] * (answers // most) + [answers % most] * (answers % most > 0)
         return [self._request(n) for n in counts]
 
@@ -187,8 +188,10 @@ class _Quota:
             examples = self.disguise.rows(examples, self.train.schema)
         messages, prompt = self.prompt.render(self.settings.client.api, self.shown, examples, self.target, self.names)
         size = self.prompt.rows_per_request
-        sampling = {"max_tokens": math.ceil(1.25 * size * self.row_tokens) + 32} | self.sampling
-        sampling["seed"] = _seed(self.train.seed, self.group.name, self.draws)
+        sampling = self.sampling | {"seed": _seed(self.train.seed, self.group.name, self.draws)}
+        if "max_completion_tokens" not in sampling:  # at least what the rows take
+            needed = math.ceil(1.25 * size * self.row_tokens) + 32
+            sampling["max_tokens"] = max(needed, sampling.get("max_tokens") or 0)
         request = Request(self.model, messages, prompt, sampling, self.constraint, n=n, draw=self.draws)
         self.draws += 1
         self.asked[request.key] = request
