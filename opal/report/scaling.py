@@ -168,7 +168,7 @@ def variance_sources(errors: pd.DataFrame) -> Variances:
         raise ConfigError("two sources of variance need at least two draws of rows and two training seeds for each")
     ms_between, ms_within = between / df_between, within / df_within
     replicates = unequal / df_between
-    generator = max(0.0, (ms_between - ms_within) / replicates)
+    generator = max(0.0, float((ms_between - ms_within) / replicates))
     total = generator + ms_within
     share = generator / total if total > 0 else float("nan")
     p = float(fisher.sf(ms_between / ms_within, df_between, df_within)) if ms_within > 0 else float(not between)
