@@ -44,15 +44,15 @@ def protect_seed(arguments: Sequence[str]) -> list[str]:
     return [re.sub(r"(?<=[=,\[])[^'\"=,\[\]]*\{seed\}[^'\"=,\[\]]*", r"'\g<0>'", a) for a in arguments]
 
 
-def build(config: Any) -> Parts:
-    """Instantiate the parts that ``config`` names.
+def build(config: Any, table: Table | None = None) -> Parts:
+    """Instantiate the parts that ``config`` names; ``table`` stands for its data where given.
 
     Raises
     ------
     OpalError : an option does not fit, or the table cannot be had.
     """
     return Parts(
-        table=instantiate(config, "data"),
+        table=instantiate(config, "data") if table is None else table,
         task=instantiate(config, "task"),
         method=instantiate(config, "method"),
         classifier=instantiate(config, "classifier"),

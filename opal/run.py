@@ -177,12 +177,13 @@ class Sweep(Callback):
 
 def main() -> None:
     """One sentence for what a user can mend, nothing computed lost; HYDRA_FULL_ERROR=1 shows everything."""
-    full = os.environ.get("HYDRA_FULL_ERROR")
+    full, interrupted = os.environ.get("HYDRA_FULL_ERROR"), False
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
     sys.argv[1:] = protect_seed(sys.argv[1:])
     try:
         job()
     except KeyboardInterrupt:
+        interrupted = True
         sys.exit("opal: stopped; what was finished is kept, and the same command goes on from there")
     except (OpalError, HydraException) as fault:
         if full:
@@ -191,7 +192,8 @@ def main() -> None:
             print(f"opal: {sentence(fault)}", file=sys.stderr)
         sys.exit(1)
     finally:
-        sum_up()
+        if not interrupted:
+            sum_up()
 
 
 def sentence(fault: Exception) -> str:

@@ -7,11 +7,12 @@ import platform
 import re
 import subprocess
 import sys
-import tomllib
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+import opal
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -24,7 +25,7 @@ def environment(overrides: list[str] | None = None) -> dict[str, Any]:
     overrides : command-line overrides as typed
     """
     return {
-        "opal": version(),
+        "opal": opal.__version__,
         "git_revision": git("rev-parse", "HEAD"),
         "git_dirty": dirty(),
         "python": platform.python_version(),
@@ -43,16 +44,9 @@ def masked(text: str) -> str:
 def tags() -> dict[str, str]:
     """The part of the environment that the UI filters by; the commit stands where MLflow looks for it."""
     revision = git("rev-parse", "HEAD") or "unknown"
-    found = {"opal.version": version(), "opal.python": platform.python_version()}
+    found = {"opal.version": opal.__version__, "opal.python": platform.python_version()}
     found |= {"mlflow.source.git.commit": revision, "opal.git_dirty": str(dirty()).lower()}
     return found | {"mlflow.source.name": "opal", "mlflow.source.type": "LOCAL"}
-
-
-def version() -> str:
-    """OPAL's version; where it runs without being installed, that of its project file."""
-    if "opal" in packages() or not (PACKAGE.parent / "pyproject.toml").is_file():
-        return packages().get("opal", "unknown")
-    return tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]["version"]
 
 
 @lru_cache(maxsize=1)

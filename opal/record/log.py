@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from opal.record.environment import peak_memory_mb
 from opal.result import TrialResult
 from opal.table import Table
 
@@ -120,6 +121,7 @@ def points_of(result: TrialResult) -> list[Point]:
     """
     singles: dict[str, float | None] = dict(result.metrics)
     singles |= {f"time/{stage}": seconds for stage, seconds in result.timings.items()}
+    singles["time/peak_memory_mb"] = peak_memory_mb()
     usage, rows = result.usage, sum(len(r.frame) for r in result.rows.values())
     if usage.requests:
         counted = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")

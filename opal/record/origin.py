@@ -26,7 +26,7 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.yaml``: the resolved configuration, passwords in addresses masked."""
     from omegaconf import OmegaConf
 
-    (folder / CONFIG).write_text(masked(OmegaConf.to_yaml(OmegaConf.create(resolved(config)))), encoding="utf-8")
+    (folder / CONFIG).write_text(masked(OmegaConf.to_yaml(config, resolve=True)), encoding="utf-8")
 
 
 def write_origin(
@@ -136,6 +136,14 @@ def keys_of(prompts: Path) -> list[str]:
             if line.strip() and (key := json.loads(line).get("key")):
                 keys.add(key)
     return sorted(keys)
+
+
+def model_of(artifacts: Path) -> str:
+    """Identity of the language model that a run asked, "" if it asked none."""
+    for path in sorted((artifacts / "prompts").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            return json.loads(line)["model"]
+    return ""
 
 
 def _response_store(plain: Mapping[str, Any]) -> str | None:

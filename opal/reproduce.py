@@ -1,0 +1,227 @@
+"""python -m opal.reproduce HASH: repeat a run from its own record and compare every figure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from opal.errors import DataError, OpalError, TrackingError
+from opal.parts import Parts, build, instantiate
+from opal.progress import Progress
+from opal.record import inputs
+from opal.record.config_hash import config_hash, resolved
+from opal.record.differences import Difference, compare_artifacts, compare_environment, compare_metrics
+from opal.record.log import points_of
+from opal.record.origin import CONFIG, RESPONSES, keys_of, model_of, read_table, unpack_responses
+from opal.record.read import RUN_FILE, Recorded, load, load_export
+from opal.record.store import Tracking, sqlite_path
+from opal.result import TrialResult
+from opal.table import Table
+from opal.trial import run_trial
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exit status 0: all equal; 1: something differs; 2: the run cannot be repeated, said in one sentence."""
+    given = _parser().parse_args(arguments)
+    try:
+        with tempfile.TemporaryDirectory(prefix="opal-reproduce-") as folder:
+            recorded = recorded_run(given.run, given.to, given.experiment, Path(folder) / "run")
+            equal = fresh(recorded) if given.fresh else repeat(recorded, Path(folder), given.recorded_data)
+    except OpalError as fault:
+        print(f"opal: {fault}", file=sys.stderr)
+        sys.exit(2)
+    sys.exit(0 if equal else 1)
+
+
+def recorded_run(reference: str, uri: str | None, experiment: str, folder: Path) -> Recorded:
+    """The run that ``reference`` means: an exported folder, or a hash, id or name in the MLflow store.
+
+    Raises
+    ------
+    TrackingError : there is none, or it is no trial
+    """
+    if (Path(reference) / RUN_FILE).is_file():
+        recorded = load_export(Path(reference))
+    else:
+        recorded = load(existing_store(uri, experiment), reference, folder)
+    if not (recorded.artifacts / CONFIG).is_file():
+        raise TrackingError(f"{recorded.name} ({recorded.run_id}) holds no {CONFIG}: only trials can be repeated")
+    return recorded
+
+
+def existing_store(uri: str | None, experiment: str) -> Tracking:
+    """Tracking for reading: a missing SQLite file is an error here, not made."""
+    tracking = Tracking(uri or os.environ.get("MLFLOW_TRACKING_URI"), experiment)
+    path = sqlite_path(str(tracking.uri))
+    if path is not None and not path.is_file():
+        raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it with --to URI")
+    return tracking
+
+
+def repeat(recorded: Recorded, folder: Path, recorded_data: bool = False) -> bool:
+    """Run the trial again from what the run logged, the model's stored answers included; True if all is equal."""
+    config = resolved(OmegaConf.load(recorded.artifacts / CONFIG))
+    differences = [] if recorded_data else data_difference(config, recorded)
+    _replay(config, recorded, folder / "responses")
+    result, parts = run_again(config, recorded)
+    written = folder / "again"
+    written.mkdir()
+    result.save(written)
+    summary = result.summary(parts.table.name, recorded.params["method"], recorded.params["classifier"])
+    (written / "summary.txt").write_text(summary + "\n", encoding="utf-8")
+    differences += compare_metrics(recorded.metrics, points_of(result))
+    differences += compare_artifacts(recorded.artifacts, written)
+    notes = compare_environment(recorded.artifacts)
+    original = resolved(OmegaConf.load(recorded.artifacts / CONFIG))
+    inputs.redirect(original, recorded.artifacts / "inputs")
+    if (now := config_hash(original, parts.table, model_of(recorded.artifacts))) != recorded.config_hash:
+        notes.append(Difference("config hash", recorded.config_hash[:12], now[:12], False))
+    return _told(recorded, differences, notes)
+
+
+def run_again(config: dict[str, Any], recorded: Recorded) -> tuple[TrialResult, Parts]:
+    """The trial of a recorded configuration, on the recorded table where the run kept it."""
+    table = recorded_table(config, recorded)
+    inputs.redirect(config, recorded.artifacts / "inputs")
+    config["data"] = None
+    parts = build(OmegaConf.create(config), table)
+    with Progress() as progress:
+        result = run_trial(
+            parts.table,
+            parts.task,
+            parts.method,
+            parts.classifier,
+            config["seeds"],
+            parts.amounts,
+            parts.controls,
+            config.get("n_jobs", 1),
+            progress,
+            config.get("contamination", "refit"),
+        )
+    return result, parts
+
+
+def recorded_table(config: dict[str, Any], recorded: Recorded) -> Table:
+    """The table that the run kept, else the one its data source gives now.
+
+    Raises
+    ------
+    DataError : the source gives another table than the run had
+    """
+    table = read_table(recorded.artifacts / "data")
+    if table is None:
+        table = instantiate(OmegaConf.create(config), "data")
+    expected = recorded.tags.get("opal.data_digest", table.digest)
+    if table.digest != expected:
+        raise DataError(f"data={table.name} has digest {table.digest} now; the run had {expected}")
+    return table
+
+
+def data_difference(config: dict[str, Any], recorded: Recorded) -> list[Difference]:
+    """Whether a local file that the run read has changed since; the run's own copy is used in any case."""
+    path = (config.get("data") or {}).get("path")
+    if not path or not Path(path).is_file() or read_table(recorded.artifacts / "data") is None:
+        return []
+    try:
+        digest = instantiate(OmegaConf.create(config), "data").digest
+    except OpalError as fault:
+        digest = str(fault)
+    expected = recorded.tags.get("opal.data_digest", "")
+    return [Difference(f"data {path}", expected, digest, digest == expected)]
+
+
+def fresh(recorded: Recorded) -> bool:
+    """Ask the model anew, or draw with today's code, and report the difference; True: nothing is judged."""
+    config = resolved(OmegaConf.load(recorded.artifacts / CONFIG))
+    client = (config.get("method") or {}).get("client")
+    if client:
+        client["cache"] = "off"
+    result, _ = run_again(config, recorded)
+    kept = Path("mlruns") / "fresh" / f"{recorded.config_hash[:12]}-{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    kept.mkdir(parents=True)
+    result.save(kept)
+    _told_fresh(recorded, result)
+    print(f"The new rows and errors are kept in {kept}")
+    return True
+
+
+def _replay(config: dict[str, Any], recorded: Recorded, store: Path) -> None:
+    """Point the method's client, if it has one, at the answers that the run kept."""
+    client = (config.get("method") or {}).get("client")
+    if not isinstance(client, dict):
+        return
+    wanted = len(keys_of(recorded.artifacts / "prompts"))
+    if unpack_responses(recorded.artifacts / RESPONSES, store) < wanted:
+        raise TrackingError(f"{recorded.name} kept not all of its {wanted} stored answers: --fresh asks the model anew")
+    client |= {"model": model_of(recorded.artifacts), "server": None, "store": str(store), "cache": "replay"}
+    client |= {"mode": "direct", "key_env": None, "budget": None}
+
+
+def _told(recorded: Recorded, differences: list[Difference], notes: list[Difference]) -> bool:
+    """Print what differs, and the verdict."""
+    from rich.console import Console
+    from rich.table import Table as Printed
+
+    console, unequal = Console(), [d for d in differences if not d.equal]
+    shown = Printed(title=f"{recorded.name} ({recorded.run_id})")
+    for name in ("compared", "recorded", "now", ""):
+        shown.add_column(name, overflow="fold")
+    groups = {"metrics": "metric ", "artifacts": "artifact "}
+    for title, prefix in groups.items():
+        group = [d for d in differences if d.what.startswith(prefix)]
+        same = sum(d.equal for d in group)
+        shown.add_row(title, str(len(group)), f"{same} equal", "equal" if same == len(group) else "DIFFERENT")
+    for d in unequal[:40]:
+        shown.add_row(d.what, d.recorded, d.now, "DIFFERENT")
+    for d in notes:
+        shown.add_row(d.what, d.recorded, d.now, "other" if unequal else "other, without effect")
+    console.print(shown)
+    if len(unequal) > 40:
+        console.print(f"... and {len(unequal) - 40} more differences")
+    console.print("Reproduced: all equal." if not unequal else f"NOT reproduced: {len(unequal)} differences.")
+    return not unequal
+
+
+def _told_fresh(recorded: Recorded, result: TrialResult) -> None:
+    """Print the error by amount: recorded, new, and the mean paired difference over seeds with its 95 % interval."""
+    import pandas as pd
+    from rich.console import Console
+    from rich.table import Table as Printed
+
+    from opal.report.verdict import confidence_interval
+
+    old = pd.read_csv(recorded.artifacts / "errors.csv")
+    before = old[old["metric"] == "error"].pivot(index="seed", columns="amount", values="value")
+    after = result.curve()
+    shown = Printed(title=f"{recorded.name}: asked anew")
+    for name in ("synthetic rows", "recorded error", "new error", "difference", "95 % interval"):
+        shown.add_column(name, justify="right")
+    for amount in before.columns.intersection(after.columns):
+        gap = (after[amount] - before[amount]).dropna().to_numpy()
+        low, high = confidence_interval(gap)
+        cells = (before[amount].mean(), after[amount].mean(), gap.mean())
+        shown.add_row(str(amount), *(f"{c:.4f}" for c in cells), f"{low:.4f} to {high:.4f}")
+    Console().print(shown)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("opal reproduce", description=__doc__)
+    parser.add_argument("run", help="full or short hash, run id, run name, or folder of an exported run")
+    parser.add_argument("--to", metavar="URI", help="MLflow store that holds the run (default: the one here)")
+    parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the run")
+    parser.add_argument("--fresh", action="store_true", help="ask the model anew and report the difference")
+    parser.add_argument(
+        "--recorded-data", action="store_true", help="do not look whether the data file has changed since"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    main()
