@@ -58,3 +58,8 @@ def number_table(n: int = 200, seed: int = 0) -> Table:
         }
     )
     return build_table("numbers", frame, source="made up", target="label", minority=1, group="flag")
+
+
+def table_of(frame: pd.DataFrame, target: str, minority: object = None) -> Table:
+    """Any frame as a Table."""
+    return build_table("made", frame, source="made up", target=target, minority=minority)

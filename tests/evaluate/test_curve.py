@@ -1,0 +1,130 @@
+"""The curve and its controls, on classifiers fast enough to fit often."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from tables import mixed_table, number_table
+
+from opal.errors import ConfigError
+from opal.evaluate import controls
+from opal.evaluate.classifiers import Classifier
+from opal.evaluate.curve import Amounts, curve, curve_without
+from opal.evaluate.features import label_codes
+from opal.evaluate.metrics import calibration_error, errors
+from opal.methods.duplicate import Duplicate
+from opal.tasks.imbalanced import Imbalanced
+from opal.tasks.spurious import Spurious
+
+LOGISTIC = Classifier(partial(LogisticRegression, max_iter=500), scale=True)
+
+
+def native_catboost(**options) -> Classifier:
+    from catboost import CatBoostClassifier
+
+    quiet = {"iterations": 10, "thread_count": 1, "verbose": False, "allow_writing_files": False}
+    return Classifier(partial(CatBoostClassifier, **quiet, **options), encoding="native")
+
+
+@pytest.fixture(scope="module")
+def trial():
+    splits = [Imbalanced(40, 0.2, test_rows=80).split(mixed_table(400), seed) for seed in (1, 2)]
+    rows = [Duplicate().sample(s.train, 24).frame for s in splits]
+    return splits, rows, [[0, 8, 16, 24]] * 2
+
+
+@pytest.mark.parametrize("classifier", [LOGISTIC, native_catboost()], ids=["logistic", "catboost"])
+def test_a_curve_holds_every_seed_and_amount_for_any_number_of_workers(trial, classifier):
+    found = curve(classifier, *trial, "yes")
+    assert set(found["metric"]) >= {"error", "balanced_error", "worst_group_error", "roc_auc", "brier"}
+    error = found[found["metric"] == "error"]
+    assert list(zip(error["seed"], error["amount"], strict=True)) == [(s, a) for s in (1, 2) for a in (0, 8, 16, 24)]
+    assert found["value"].between(0, 1).all()
+    pd.testing.assert_frame_equal(found, curve(classifier, *trial, "yes", n_jobs=2))
+
+
+def test_amounts_that_the_rows_do_not_reach_are_left_out(trial):
+    splits, rows, amounts = trial
+    found = curve(LOGISTIC, splits, [rows[0].iloc[:10], rows[1]], amounts, "yes")
+    assert found[found["seed"] == 1]["amount"].max() == 8
+
+
+def test_rows_left_out_change_only_the_amounts_that_hold_them(trial):
+    splits, rows, amounts = trial
+    known = curve(LOGISTIC, splits, rows, amounts, "yes")
+    out = [np.arange(24) >= 16, np.zeros(24, dtype=bool)]
+    found = curve_without(out, known, LOGISTIC, splits, rows, amounts, "yes")
+    both = known.merge(found, on=["seed", "amount", "metric"], suffixes=("", "_clean"))
+    assert len(both) == len(known) == len(found)
+    changed = both[both["value"] != both["value_clean"]]
+    assert set(zip(changed["seed"], changed["amount"], strict=True)) == {(1, 24)}
+    assert (
+        both[(both["seed"] == 1) & (both["amount"] == 24)]["value_clean"].tolist()
+        == both[(both["seed"] == 1) & (both["amount"] == 16)]["value"].tolist()
+    )
+
+
+def test_errors_by_group():
+    split = Spurious(20, 5, test_rows=100).split(number_table(600), 1)
+    truth = label_codes(split.test, split.train.schema)
+    predicted = np.zeros_like(truth)  # always label 0
+    found = errors(predicted, split.test, truth, split.train.groups)
+    minority = np.any([g.mask(split.test) for g in split.train.minority_groups], axis=0)
+    assert found["error"] == pytest.approx(truth.mean())
+    assert found["balanced_error"] == 0.5
+    assert found["minority_error"] == pytest.approx(truth[minority].mean())
+    assert found["majority_error"] == pytest.approx(truth[~minority].mean())
+    assert found["worst_group_error"] == found["group_gap"] == 1.0
+
+
+def test_calibration_error_by_hand():
+    assert calibration_error(np.array([0.95, 0.95, 0.05, 0.05]), np.array([1, 0, 0, 0])) == pytest.approx(0.25)
+
+
+def test_amounts():
+    assert Amounts()(100) == [0, 20, 40, 60, 80, 100]
+    assert Amounts(steps=2, size=7)(100) == [0, 7, 14]
+    assert Amounts()(3) == [0, 1, 2, 3, 4, 5]
+    with pytest.raises(ConfigError, match=r"size >= 1"):
+        Amounts(size=0)
+
+
+def test_controls_move_what_they_say_they_move(trial):
+    splits, rows, amounts = trial
+    raw = curve(LOGISTIC, splits, rows, amounts, "yes").query("amount == 0").set_index(["seed", "metric"])["value"]
+    named = {n: getattr(controls, n) for n in ("class_weight", "base_rate_threshold", "tuned_threshold")}
+    found = controls.run_controls(named, LOGISTIC, splits, "yes").set_index(["seed", "metric"])["value"]
+    for seed in (1, 2):
+        for threshold in ("base_rate_threshold", "tuned_threshold"):
+            assert found[seed, f"control/{threshold}/roc_auc"] == raw[seed, "roc_auc"]
+            assert found[seed, f"control/{threshold}/brier"] == raw[seed, "brier"]
+        assert found[seed, "control/base_rate_threshold/minority_error"] <= raw[seed, "minority_error"]
+        assert found[seed, "control/class_weight/brier"] != raw[seed, "brier"]
+
+
+def test_tuned_threshold_is_chosen_without_test_rows(trial):
+    splits, _, _ = trial
+    split = splits[0]
+    proba, predicted = controls.tuned_threshold(LOGISTIC, split, "yes")
+    fewer = type(split)(split.train, split.test.iloc[:7])
+    _, again = controls.tuned_threshold(LOGISTIC, fewer, "yes")
+    assert (again == predicted[:7]).all()
+    held_out = controls.out_of_fold(LOGISTIC, split.train, 5)
+    truth = label_codes(split.train.frame, split.train.schema)
+    code = split.train.schema.labels.index("yes")
+    low, high = proba[predicted != code, code].max(), proba[predicted == code, code].min()
+    chosen = balanced_accuracy_score(truth, controls.above(held_out, code, (low + high) / 2))
+    assert chosen >= balanced_accuracy_score(truth, controls.above(held_out, code, 0.5))
+
+
+def test_unseen_levels_and_missing_values_are_predicted():
+    split = Imbalanced(40, 0.2, test_rows=80).split(mixed_table(400), 1)
+    test = split.test.assign(job="astronaut", age=np.nan, income=np.nan)
+    for classifier in (LOGISTIC, native_catboost()):
+        proba = classifier.fit(split.train.frame, split.train.schema).predict_proba(test)
+        assert proba.shape == (80, 2) and np.isfinite(proba).all()
