@@ -72,13 +72,13 @@ def _fitted(values: pd.Series, column: Column, file: str, levels: tuple[Hashable
         values = values.where(values.isna(), values.astype(str))
     elif not pd.api.types.is_numeric_dtype(values.dtype):
         bad = known[pd.to_numeric(known, errors="coerce").isna()]
-        raise DataError(f"{where} holds {bad.iloc[0]!r}, which is no number")
+        raise DataError(f"{where} holds {bad.tolist()[0]!r}, which is no number")
     elif np.isinf(known.to_numpy(dtype=float)).any():
         raise DataError(f"{where} holds infinite values")
     if levels and len(strange := known[~known.isin(levels)]):
-        raise DataError(f"{where} holds {strange.iloc[0]!r}; the table has {_listed(levels)}")
+        raise DataError(f"{where} holds {strange.tolist()[0]!r}; the table has {_listed(levels)}")
     if exact and _whole(column) and len(fractions := known[known != known.round()]):
-        raise DataError(f"{where} holds {fractions.iloc[0]!r}; the table has whole numbers there")
+        raise DataError(f"{where} holds {fractions.tolist()[0]!r}; the table has whole numbers there")
     cast = Schema((column,), column.name).cast(values.to_frame(column.name))[column.name]
     truncated = column.numeric and not np.array_equal(cast.astype(float), values.astype(float), equal_nan=True)
     return values.astype(float) if truncated else cast

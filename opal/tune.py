@@ -98,7 +98,7 @@ def job(config: DictConfig) -> float:
 
 def write(config: DictConfig, classifier: Any, found: str) -> Path:
     """The classifier as ``<output>/classifier/<name>.yaml``, with the command that made it."""
-    name = config.name or f"{config.data.name}_{HydraConfig.get().runtime.choices.classifier}"
+    name = config.name or f"{config.data.name}_{HydraConfig.get().runtime.choices['classifier']}"
     path = Path(config.output).expanduser() / "classifier" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     head = f"# python -m opal.tune {' '.join(sys.argv[1:])}\n# cross-validated on train rows: {found}\n"
