@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -16,12 +15,12 @@ from opal.errors import DataError, OpalError, TrackingError
 from opal.parts import Parts, build, instantiate
 from opal.progress import Progress
 from opal.record import inputs
-from opal.record.config_hash import config_hash, resolved
+from opal.record.config_hash import config_hash
 from opal.record.differences import Difference, compare_artifacts, compare_environment, compare_metrics
 from opal.record.log import points_of
-from opal.record.origin import CONFIG, RESPONSES, keys_of, model_of, read_table, unpack_responses
+from opal.record.origin import CONFIG, RESPONSES, keys_of, model_of, read_config, read_table, unpack_responses
 from opal.record.read import RUN_FILE, Recorded, load, load_export
-from opal.record.store import Tracking, sqlite_path
+from opal.record.store import existing_store
 from opal.result import TrialResult
 from opal.table import Table
 from opal.trial import run_trial
@@ -56,18 +55,9 @@ def recorded_run(reference: str, uri: str | None, experiment: str, folder: Path)
     return recorded
 
 
-def existing_store(uri: str | None, experiment: str) -> Tracking:
-    """Tracking for reading: a missing SQLite file is an error here, not made."""
-    tracking = Tracking(uri or os.environ.get("MLFLOW_TRACKING_URI"), experiment)
-    path = sqlite_path(str(tracking.uri))
-    if path is not None and not path.is_file():
-        raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it with --to URI")
-    return tracking
-
-
 def repeat(recorded: Recorded, folder: Path, recorded_data: bool = False) -> bool:
     """Run the trial again from what the run logged, the model's stored answers included; True if all is equal."""
-    config = resolved(OmegaConf.load(recorded.artifacts / CONFIG))
+    config = read_config(recorded.artifacts)
     differences = [] if recorded_data else data_difference(config, recorded)
     _replay(config, recorded, folder / "responses")
     result, parts = run_again(config, recorded)
@@ -79,7 +69,7 @@ def repeat(recorded: Recorded, folder: Path, recorded_data: bool = False) -> boo
     differences += compare_metrics(recorded.metrics, points_of(result))
     differences += compare_artifacts(recorded.artifacts, written)
     notes = compare_environment(recorded.artifacts)
-    original = resolved(OmegaConf.load(recorded.artifacts / CONFIG))
+    original = read_config(recorded.artifacts)
     inputs.redirect(original, recorded.artifacts / "inputs")
     if (now := config_hash(original, parts.table, model_of(recorded.artifacts))) != recorded.config_hash:
         notes.append(Difference("config hash", recorded.config_hash[:12], now[:12], False))
@@ -139,7 +129,7 @@ def data_difference(config: dict[str, Any], recorded: Recorded) -> list[Differen
 
 def fresh(recorded: Recorded) -> bool:
     """Ask the model anew, or draw with today's code, and report the difference; True: nothing is judged."""
-    config = resolved(OmegaConf.load(recorded.artifacts / CONFIG))
+    config = read_config(recorded.artifacts)
     client = (config.get("method") or {}).get("client")
     if client:
         client["cache"] = "off"

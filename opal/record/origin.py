@@ -29,6 +29,13 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     (folder / CONFIG).write_text(masked(OmegaConf.to_yaml(config, resolve=True)), encoding="utf-8")
 
 
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration that `write_config` wrote."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(OmegaConf.load(folder / CONFIG))  # type: ignore[return-value]
+
+
 def write_origin(
     folder: Path,
     config: Mapping[str, Any],

@@ -319,6 +319,20 @@ def is_finished(run: Run) -> bool:
     return run.data.tags.get("opal.status") == "finished" and run.info.status == "FINISHED"
 
 
+def existing_store(uri: str | None = None, experiment: str = "opal") -> Tracking:
+    """Tracking to read from: ``uri``, else MLFLOW_TRACKING_URI, else the SQLite file here.
+
+    Raises
+    ------
+    TrackingError : the SQLite file is missing; it is not made
+    """
+    tracking = Tracking(uri or os.environ.get("MLFLOW_TRACKING_URI"), experiment)
+    path = sqlite_path(str(tracking.uri))
+    if path is not None and not path.is_file():
+        raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it by its URI")
+    return tracking
+
+
 def resolve_uri(uri: str | None) -> str:
     """``uri`` with relative SQLite paths made absolute; None is ``mlflow.db`` in the working folder."""
     uri = uri or "sqlite:///mlflow.db"

@@ -1,0 +1,56 @@
+"""python -m opal.export HASH --output DIR: one run as a folder, enough to repeat it without MLflow's store."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+from opal.errors import OpalError, TrackingError
+from opal.record.read import export, load
+from opal.record.store import existing_store
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exit status 2, and one sentence, where it cannot be done."""
+    parser = argparse.ArgumentParser("opal export", description=__doc__)
+    parser.add_argument("run", help="full or short hash, run id or run name")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--uri", help="MLflow store that holds the run (default: the one here)")
+    parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the run")
+    given = parser.parse_args(arguments)
+    try:
+        print(f"{export_run(given.run, given.output, given.uri, given.experiment)} is in {given.output}")
+    except OpalError as fault:
+        print(f"opal: {fault}", file=sys.stderr)
+        sys.exit(2)
+
+
+def export_run(reference: str, output: Path, uri: str | None = None, experiment: str = "opal") -> str:
+    """Copy the run that ``reference`` means to ``output``; gives its name.
+
+    Raises
+    ------
+    TrackingError : no such run, or ``output`` exists and is not empty
+    """
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise TrackingError(f"--output {output} exists already: name a new folder")
+    tracking = existing_store(uri, experiment)
+    part = output.with_name(output.name + ".part")  # whole or not there
+    shutil.rmtree(part, ignore_errors=True)
+    try:
+        recorded = load(tracking, reference, part / "artifacts")
+        export(recorded, part)
+        if output.exists():
+            output.rmdir()
+        part.replace(output)
+    except OSError as err:
+        raise TrackingError(f"--output {output} cannot be written: {err.strerror}") from err
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return recorded.name
+
+
+if __name__ == "__main__":
+    main()
