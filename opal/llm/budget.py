@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from opal.llm.cache import write_json
 from opal.llm.exchange import Request
 
 LIMITS = ("money", "tokens", "requests")
+Cost = Mapping[str, float | None]  # per limit; None is unknown
 
 # Cautious: tables are digits and punctuation, which most tokenizers split one by one; words give a token or two.
 _PIECE = re.compile(r"[a-zA-Z]{1,5}|\S|\n")
@@ -122,8 +123,8 @@ class Budget:
         self._mine: set[str] = set()  # reservations of this process that will be settled
         self._changed = threading.Condition()
 
-    def reserve(self, name: str, cost: Mapping[str, float | None], settles: bool = True) -> None:
-        """Set ``cost`` (per limit) aside under ``name``; waits for calls in flight if they may yet cost less.
+    def reserve(self, name: str, cost: Cost) -> None:
+        """Set ``cost`` aside under ``name``; waits for calls in flight, which may yet cost less than reserved.
 
         Raises
         ------
@@ -132,14 +133,27 @@ class Budget:
         if not self.limits:
             return
         with self._changed:
-            while broken := self._try(name, cost):
+            while (broken := self._try(name, [cost])[1]) is not None:
                 if not self._mine:
                     raise BudgetError(self._sentence(broken, cost))
                 self._changed.wait()
-            if settles:
-                self._mine.add(name)
+            self._mine.add(name)
 
-    def settle(self, name: str, cost: Mapping[str, float | None]) -> None:
+    def reserve_first(self, name: str, costs: Sequence[Cost]) -> int:
+        """Set as many of the first ``costs`` aside as fit, together under ``name``; returns how many.
+
+        Raises
+        ------
+        BudgetError : not even the first fits
+        """
+        if not self.limits:
+            return len(costs)
+        fit, broken = self._try(name, costs)
+        if not fit and broken is not None:
+            raise BudgetError(self._sentence(broken, costs[0]))
+        return fit
+
+    def settle(self, name: str, cost: Cost) -> None:
         """Replace the reservation by what the call did cost."""
         if not self.limits:
             return
@@ -158,21 +172,24 @@ class Budget:
         ledger = self._read()
         return {k: ledger["spent"][k] + sum(o[k] or 0.0 for o in ledger["open"].values()) for k in LIMITS}
 
-    def _try(self, name: str, cost: Mapping[str, float | None]) -> str | None:
-        """Reserve; returns the limit that forbids it, if any."""
+    def _try(self, name: str, costs: Sequence[Cost]) -> tuple[int, str | None]:
+        """Reserve the first costs that fit; how many, and the limit that forbids the next."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock"):
-            spent = self.spent()
-            for limit, most in self.limits.items():
-                more = cost[limit]
-                if more is None:
-                    raise ConfigError(f"llm.budget.{limit} needs llm.sampling.max_tokens, to know what a call may cost")
-                if spent[limit] + more > most:
-                    return limit
-            ledger = self._read()
-            ledger["open"][name] = dict(cost)
-            write_json(self.path, ledger)
-            return None
+            ledger, spent = self._read(), self.spent()
+            total, fit, broken = dict.fromkeys(LIMITS, 0.0), 0, None
+            for cost in costs:
+                if unknown := [k for k in self.limits if cost[k] is None]:
+                    raise ConfigError(f"llm.budget.{unknown[0]} needs llm.sampling.max_tokens: what a call may cost")
+                more = {k: total[k] + (cost[k] or 0.0) for k in LIMITS}
+                broken = next((k for k, most in self.limits.items() if spent[k] + more[k] > most), None)
+                if broken is not None:
+                    break
+                total, fit = more, fit + 1
+            if fit:
+                ledger["open"][name] = total
+                write_json(self.path, ledger)
+            return fit, broken
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -182,7 +199,7 @@ class Budget:
         except ValueError:
             raise BudgetError(f"the ledger {self.path} is damaged: mend or delete it to go on") from None
 
-    def _sentence(self, limit: str, cost: Mapping[str, float | None]) -> str:
+    def _sentence(self, limit: str, cost: Cost) -> str:
         return (
             f"llm.budget.{limit}={self.limits[limit]:g} stops the run: {self.spent()[limit]:.6g} spent in scope "
             f"{self.scope!r}, the next call may take {cost[limit]:.6g}; all answers so far are kept: raise the "

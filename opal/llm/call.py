@@ -5,20 +5,18 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from opal.errors import LLMError
-from opal.llm.budget import Budget, Prices, answer_tokens, prompt_tokens
+from opal.llm.budget import Budget, Cost, Prices, answer_tokens, prompt_tokens
 from opal.llm.endpoint import Endpoint, Fault
 from opal.llm.exchange import Request, Response
 from opal.llm.probe import Capabilities
 from opal.llm.wire import bodies, read_answer, tokens_of
 from opal.result import Usage
-
-Cost = Mapping[str, float | None]  # per limit of a budget
 
 
 @dataclass(frozen=True)
@@ -72,12 +70,12 @@ class Caller:
         Fault, BudgetError
         """
 
-        def attempt(post: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        def attempt() -> dict[str, Any]:
             entry = f"{name}-{uuid.uuid4().hex[:8]}"
             self.budget.reserve(entry, most)
             cost: Cost = {"requests": 1, "tokens": 0, "money": 0.0}
             try:
-                answer = post()
+                answer = self.endpoint.post(body)
                 used = self.usage(answer)
                 cost = {"requests": 1, "tokens": used.paid_tokens, "money": used.money}
                 return answer
@@ -88,7 +86,7 @@ class Caller:
             finally:
                 self.budget.settle(entry, cost)
 
-        return self.endpoint.ask(body, int(most["tokens"] or 0), stop, attempt)
+        return self.endpoint.retry(attempt, int(most["tokens"] or 0), stop)
 
     def usage(self, answer: Mapping[str, Any], request: Request | None = None) -> Usage:
         """Tokens and money of an answer that was just made."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
 from opal.errors import ConfigError, LLMError
+from opal.llm.batch import Batches
 from opal.llm.budget import Budget, Estimate, Prices, answer_tokens, prompt_tokens
 from opal.llm.cache import Store
 from opal.llm.call import Caller
@@ -206,9 +207,7 @@ class Client:
     def _fetch(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
         """Responses by place, as they arrive."""
         if self.mode == "batch":
-            from opal.llm.batch import fetch
-
-            return fetch(self, requests)
+            return Batches(self._connect(), self.capabilities, self._store, self.poll).fetch(requests)
         return self._direct(requests)
 
     def _direct(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:

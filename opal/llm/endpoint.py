@@ -14,15 +14,17 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from opal.errors import LLMError
 from opal.llm.budget import count_tokens
-from opal.llm.wire import recount
+from opal.llm.wire import choices_of, recount
 
 MAX_BODY = 64 * 2**20  # bytes; no answer is that long, but a broken server's may be endless
 MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
 MAX_BACKOFF = 30.0  # seconds
+
+T = TypeVar("T")
 
 
 class Fault(Exception):
@@ -38,9 +40,10 @@ class Fault(Exception):
         sentence: str,
         wait: float | None = None,
         billed: bool = False,
+        status: int | None = None,
     ) -> None:
         super().__init__(sentence)
-        self.kind, self.wait, self.billed = kind, wait, billed
+        self.kind, self.wait, self.billed, self.status = kind, wait, billed, status
         self.retries = 0
 
 
@@ -115,15 +118,12 @@ class Endpoint:
                 self._api.close()
                 self._api = None
 
-    def ask(
-        self, body: Mapping[str, Any], tokens: int, stop: threading.Event, attempt: Callable[..., Any]
-    ) -> tuple[Any, int]:
-        """Send a completion request until it is answered; returns what ``attempt(send)`` returned, and retries.
+    def retry(self, attempt: Callable[[], T], tokens: int, stop: threading.Event) -> tuple[T, int]:
+        """``attempt()`` until it succeeds, and the number of retries that took.
 
         Parameters
         ----------
-        tokens : what the request may take, for the pace
-        attempt : called for every try with a function that sends the body and returns the answer as a dict
+        tokens : what an attempt may take, for the pace
 
         Raises
         ------
@@ -135,7 +135,7 @@ class Endpoint:
             if stop.is_set():
                 raise Fault("passing", "not asked: the run was stopped")
             try:
-                return attempt(lambda: self._send(body)), tried
+                return attempt(), tried
             except Fault as fault:
                 fault.retries = tried
                 if fault.kind != "passing" or tried == self.retries:
@@ -156,7 +156,13 @@ class Endpoint:
             fault = self._fault(error)
         raise fault  # outside of the handler: the original, which may quote the key, is not chained
 
-    def _send(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def post(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a completion request, with at least one choice.
+
+        Raises
+        ------
+        Fault
+        """
         rest = dict(body)
         model = rest.pop("model")
         if "messages" in rest:
@@ -175,8 +181,7 @@ class Endpoint:
             answer = json.loads(self.scrub(raw.content.decode("utf-8", errors="replace")))
         except ValueError:
             raise Fault("passing", f"{self.name} answered with malformed JSON", billed=True) from None
-        choices = answer.get("choices") if isinstance(answer, dict) else None
-        if not isinstance(choices, list) or not choices or not all(isinstance(c, dict) for c in choices):
+        if not choices_of(answer):
             raise Fault("passing", f"{self.name} answered without choices", billed=True)
         recount(answer, self._tokenize)
         return answer
@@ -224,7 +229,7 @@ class Endpoint:
             return Fault("fatal", f"{self.name} refused the key for model {self.model!r} (status {status}): {mend}")
         if status == 404:
             mend = "check llm.model and llm.base_url"
-            return Fault("fatal", f"{self.name} does not know model {self.model!r}: {mend} ({detail})")
+            return Fault("fatal", f"{self.name} does not know model {self.model!r}: {mend} ({detail})", status=404)
         if status == 402 or "insufficient_quota" in code or "insufficient_quota" in detail:
             mend = "top it up, then run again"
             return Fault("fatal", f"the account at {self.name} has no credit left for {self.model!r}: {mend}")
@@ -240,6 +245,8 @@ def _limit_body(response: Any) -> None:
     """Event hook: end a body at the deadline of its request, however it trickles in."""
     http: Any = importlib.import_module(type(response).__module__.partition(".")[0])  # httpx; httpx2 in newer openai
     deadline = response.request.extensions["opal_deadline"]
+    if response.request.url.path.endswith("/content"):  # a batch's answers are many
+        return
     inner = response.stream
 
     class Limited(http.SyncByteStream):  # type: ignore[name-defined]

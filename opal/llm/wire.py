@@ -69,6 +69,13 @@ def regex_fields(regex: str, grammar: str) -> dict[str, Any]:
     return {"structured_outputs": {"regex": regex}} if grammar == "structured_outputs" else {"guided_regex": regex}
 
 
+def choices_of(answer: Any) -> list[dict[str, Any]]:
+    """The choices of an answer; none, if it is not one."""
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    well = isinstance(choices, list) and all(isinstance(c, dict) for c in choices)
+    return choices if well and choices else []
+
+
 def read_answer(answer: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Texts and finish reasons of an answer's choices, in the order of their index."""
     choices = sorted(answer["choices"], key=lambda c: c["index"] if isinstance(c.get("index"), int) else 0)

@@ -97,6 +97,8 @@ class FakeLLM:
         self.batches: dict[str, dict[str, Any]] = {}
         self.batch_polls = 2  # polls until a batch is complete
         self.hold_batches = False  # no batch completes while True
+        self.fail_batches = ""  # the reason why every batch fails
+        self.batch_faults: list[Any] = []  # Status or Reset, one for each of the first looks at a batch
         self.lock = threading.Lock()
         self.stopped = threading.Event()
         handler = type("Handler", (_Handler,), {"fake": self})
@@ -175,7 +177,13 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/batches":
             self.send(200, {"object": "list", "data": list(fake.batches.values()), "has_more": False})
         elif path.startswith("/batches/") and path.rpartition("/")[2] in fake.batches:
-            self.send(200, self.poll(path.rpartition("/")[2]))
+            fault = fake.batch_faults.pop(0) if fake.batch_faults else None
+            if isinstance(fault, Status):
+                self.error(fault)
+            elif isinstance(fault, Reset):
+                self.reset()
+            else:
+                self.send(200, self.poll(path.rpartition("/")[2]))
         elif match := re.fullmatch(r"/files/([^/]+)/content", path):
             self.send_bytes(200, fake.files[match[1]])
         else:
@@ -208,12 +216,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(reply, Raw):
             self.send_bytes(200, reply.body)
         elif isinstance(reply, Reset):
-            self.head(200, 1000)
-            self.wfile.write(b'{"choices": [')
-            self.wfile.flush()
-            self.close_connection = True
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.shutdown(socket.SHUT_RDWR)
+            self.reset()
         elif isinstance(reply, Drip):
             self.head(200, 10**9)
             while not fake.stopped.wait(reply.every):
@@ -223,6 +226,14 @@ class _Handler(BaseHTTPRequestHandler):
             if isinstance(reply, Reply):
                 fake.stopped.wait(reply.delay)
             self.send(200, fake.completion(body, reply))
+
+    def reset(self) -> None:
+        self.head(200, 1000)
+        self.wfile.write(b'{"choices": [')
+        self.wfile.flush()
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.shutdown(socket.SHUT_RDWR)
 
     def upload(self, data: bytes) -> None:
         boundary = re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])
@@ -249,6 +260,10 @@ class _Handler(BaseHTTPRequestHandler):
         fake, batch = self.fake, self.fake.batches[name]
         batch["polls"] += 1
         if fake.hold_batches or batch["status"] != "in_progress" or batch["polls"] < fake.batch_polls:
+            return batch
+        if fake.fail_batches:
+            errors = {"object": "list", "data": [{"code": "fake", "message": fake.fail_batches}]}
+            batch |= {"status": "failed", "errors": errors}
             return batch
         good, bad = [], []
         for line in fake.files[batch["input_file_id"]].decode().splitlines():

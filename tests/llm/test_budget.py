@@ -98,22 +98,26 @@ ASK = """
 import sys
 from opal.llm.client import Client
 from opal.errors import BudgetError
-options = {"key_env": None, "supports": {}, "concurrency": 3, "store": sys.argv[2], "budget": {"requests": 9}}
+options = {"key_env": None, "supports": {}, "concurrency": 3, "store": sys.argv[2], "budget": {"requests": 17}}
 client = Client("fake", sys.argv[1], **options)
+def ask(text, count):
+    return [client.request(messages=({"role": "user", "content": text},), draw=i) for i in range(count)]
+client.complete(ask("wanted by both", 8))
 try:
-    client.complete([client.request(messages=({"role": "user", "content": sys.argv[3]},), draw=i) for i in range(20)])
+    client.complete(ask(sys.argv[3], 20))
 except BudgetError as error:
     print(len(error.partial))
 """
 
 
-def test_all_processes_share_one_budget(tmp_path):
+def test_processes_pay_once_for_what_both_want_and_share_one_budget(tmp_path):
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with FakeLLM() as fake:
+    with FakeLLM(answer=lambda body: Reply(["x"], delay=0.1)) as fake:
         command = [sys.executable, "-c", ASK, fake.url, str(tmp_path)]
         both = [subprocess.Popen([*command, name], env=env, stdout=subprocess.PIPE, text=True) for name in "ab"]
         came = [int(p.communicate(timeout=60)[0]) for p in both]
-        assert sum(came) == len(fake.requests) == 9
+        assert sum(came) == 9 and len(fake.requests) == 17
+        assert sum(b["messages"][0]["content"] == "wanted by both" for b in fake.requests) == 8
 
 
 def test_what_a_killed_process_left_open_stays_spent(tmp_path):

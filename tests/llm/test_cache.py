@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_server import FakeLLM, Reply
+from fake_server import FakeLLM
 
 from opal.errors import LLMError
 from opal.llm.cache import Store
@@ -116,23 +116,6 @@ def test_a_lock_is_held_by_one_at_a_time_and_leaves_nothing_once_answered(tmp_pa
     for thread in threads:
         thread.join()
     assert most == [1] * 8 and list((tmp_path / "locks").iterdir()) == []
-
-
-ASK = """
-import sys
-from opal.llm.client import Client
-client = Client("fake", sys.argv[1], key_env=None, supports={}, concurrency=4, store=sys.argv[2])
-client.complete([client.request(prompt=None, messages=({"role": "user", "content": "?"},), draw=i) for i in range(8)])
-"""
-
-
-def test_processes_that_want_the_same_answers_pay_once(tmp_path):
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with FakeLLM(answer=lambda body: Reply(["x"], delay=0.2)) as fake:
-        command = [sys.executable, "-c", ASK, fake.url, str(tmp_path)]
-        both = [subprocess.Popen(command, env=env) for _ in range(2)]
-        assert [p.wait(timeout=60) for p in both] == [0, 0]
-        assert len(fake.requests) == 8
 
 
 REPLAY = """

@@ -90,6 +90,7 @@ def test_a_fault_while_probing_is_no_finding(make, tmp_path):
         assert make(fake, supports=None).capabilities.json_schema
 
 
+@pytest.mark.local_model
 def test_the_embedded_model_can_what_its_yaml_declares(tmp_path):
     pytest.importorskip("xllamacpp")
     from opal.llm.client import Client
