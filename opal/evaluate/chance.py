@@ -55,11 +55,11 @@ def judge(strata: Sequence[Stratum], seeds: int = 1) -> tuple[dict[str, float], 
         )
     coarse = expected / rows > COARSE
     what = f"{matched} of {rows} synthetic rows{f' over {seeds} seeds' if seeds > 1 else ''} equal a test row"
-    chance = f"fresh real rows would by chance in {expected:.3g} cases (95 % interval {low:.0f} to {high:.0f})"
+    chance = f"by chance about {expected:.3g} of as many fresh real rows would (95 % interval {low:.0f} to {high:.0f})"
     if p < ALPHA and matched > expected:
         also = ", or prefers this coarse table's commonest values" if coarse else ""
         text = (
-            f"{what} in every column, {chance}; p = {p:.2g}: the generator seems to know the test set{also}. "
+            f"{what} in every column; {chance}; p = {p:.2g}: the generator seems to know the test set{also}. "
             "Trust the curve without the matched rows rather than this one."
         )
         return metrics, f"WARNING: {text}", text

@@ -99,8 +99,8 @@ class Confidence(Filter):
 
     Gradient boosting is fitted to train, classes weighted equally. With P_e the probability it gives the row's own
     label after iteration e: confidence = mean of P_e; uncertainty (aleatoric) = mean of P_e (1 - P_e), at most
-    0.25. Left out: confidence below ``confidence`` and uncertainty below ``uncertainty``. A row that is merely
-    hard to tell (high uncertainty) stays.
+    0.25. Left out: confidence at most ``confidence`` and uncertainty at most ``uncertainty``. A row that is merely
+    hard to tell (high uncertainty) stays. The thresholds are those of the first source's code.
     Source: Seedat et al., "Curated LLM" (arXiv 2312.12112) and "Data-IQ" (arXiv 2210.13043).
     """
 
@@ -114,7 +114,7 @@ class Confidence(Filter):
     def _keep(self, rows: pd.DataFrame, train: Train, rng: np.random.Generator) -> np.ndarray:
         own = own_label_probabilities(rows, train, self.iterations, rng)
         confidence, uncertainty = own.mean(axis=0), (own * (1 - own)).mean(axis=0)
-        return ~((confidence < self.confidence) & (uncertainty < self.uncertainty))
+        return ~((confidence <= self.confidence) & (uncertainty <= self.uncertainty))
 
 
 class Agreement(Filter):
