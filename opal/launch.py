@@ -1,4 +1,4 @@
-"""How a verb starts Hydra: one sentence for what a user can mend."""
+"""How a verb starts Hydra: one sentence for what a user can mend, everything with HYDRA_FULL_ERROR=1."""
 
 from __future__ import annotations
 
@@ -12,20 +12,41 @@ from opal.errors import OpalError
 from opal.parts import explained, protect_seed
 
 
-def launch(job: Callable[[], object]) -> None:
-    """Run a ``@hydra.main`` function; HYDRA_FULL_ERROR=1 shows everything."""
+INTERRUPTED = 130  # the shell's exit status after Ctrl-C
+
+
+class Said(OpalError):
+    """A fault whose sentence the user has read already."""
+
+
+def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
+    """Run a ``@hydra.main`` function.
+
+    Parameters
+    ----------
+    stopped : what to say after Ctrl-C
+
+    Raises
+    ------
+    SystemExit : 1 after a fault, 130 after Ctrl-C
+    """
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
     sys.argv[1:] = protect_seed(sys.argv[1:])
     try:
         job()
     except KeyboardInterrupt:
-        sys.exit("opal: stopped")
+        print(f"opal: {stopped}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except (OpalError, HydraException) as fault:
         if full:
             raise
-        print(f"opal: {sentence(fault)}", file=sys.stderr)
+        if not isinstance(fault, Said):
+            print(f"opal: {sentence(fault)}", file=sys.stderr)
         sys.exit(1)
+    finally:
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
 
 
 def sentence(fault: Exception) -> str:

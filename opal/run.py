@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from opal.errors import OpalError
-from opal.parts import CONF, Parts, build, explained, instantiate, protect_seed
+from opal.launch import INTERRUPTED, Said, launch
+from opal.parts import CONF, Parts, build, instantiate
 from opal.progress import Progress
 from opal.record.config_hash import config_hash, generation_hash
 from opal.record.environment import tags as environment_tags
@@ -31,10 +29,6 @@ from opal.trial import run_trial
 log = logging.getLogger("opal")
 
 
-class JobFailed(OpalError):
-    """A job's fault that was already said."""
-
-
 @hydra.main(version_base="1.3", config_path=CONF, config_name="config")
 def job(config: DictConfig) -> float | None:
     """One Hydra job: one trial, one MLflow run. The score is the mean error with the most synthetic rows."""
@@ -46,7 +40,7 @@ def job(config: DictConfig) -> float | None:
         if not isinstance(fault, OpalError):
             raise
         log.error("opal: %s", fault)
-        raise JobFailed(str(fault)) from fault
+        raise Said(str(fault)) from fault
 
 
 def run(config: DictConfig) -> float | None:
@@ -176,32 +170,14 @@ class Sweep(Callback):
 
 
 def main() -> None:
-    """One sentence for what a user can mend, nothing computed lost; HYDRA_FULL_ERROR=1 shows everything."""
-    full, interrupted = os.environ.get("HYDRA_FULL_ERROR"), False
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
-    sys.argv[1:] = protect_seed(sys.argv[1:])
+    """Run the jobs; then sum up the sweep, unless Ctrl-C ended it: the same command goes on with that one."""
     try:
-        job()
-    except KeyboardInterrupt:
-        interrupted = True
-        sys.exit("opal: stopped; what was finished is kept, and the same command goes on from there")
-    except (OpalError, HydraException) as fault:
-        if full:
-            raise
-        if not isinstance(fault, JobFailed):
-            print(f"opal: {sentence(fault)}", file=sys.stderr)
-        sys.exit(1)
-    finally:
-        if not interrupted:
+        launch(job, "stopped; what was finished is kept, and the same command goes on from there")
+    except SystemExit as stop:
+        if stop.code != INTERRUPTED:
             sum_up()
-
-
-def sentence(fault: Exception) -> str:
-    """What went wrong in one line."""
-    if isinstance(fault, MissingConfigException) and fault.missing_cfg_file and fault.options:
-        group, _, option = str(fault.missing_cfg_file).partition("/")
-        return f"{group}={option} is no option; options: {', '.join(fault.options)}"
-    return " ".join(str(explained(fault) or fault).split())
+        raise
+    sum_up()
 
 
 if __name__ == "__main__":

@@ -60,12 +60,17 @@ def base_rate_threshold(classifier: Classifier, split: Split, minority: Any) -> 
 
 
 def tuned_threshold(classifier: Classifier, split: Split, minority: Any, folds: int = 5) -> Predictions:
-    """The threshold with the least balanced error on out-of-fold train probabilities."""
+    """The threshold with the least balanced error on out-of-fold train probabilities.
+
+    A class with a single train row leaves nothing to tune on: the likeliest class is predicted then.
+    """
     from sklearn.metrics import balanced_accuracy_score
 
     train = split.train
     proba = classifier.fit(train.frame, train.schema).predict_proba(split.test)
     code, truth = train.schema.labels.index(minority), label_codes(train.frame, train.schema)
+    if np.bincount(truth)[np.unique(truth)].min() < 2:
+        return proba, proba.argmax(axis=1)
     held_out = out_of_fold(classifier, train, folds)
     known = np.unique(held_out[:, code])
     cuts = (known[1:] + known[:-1]) / 2 if len(known) > 1 else known
@@ -75,11 +80,14 @@ def tuned_threshold(classifier: Classifier, split: Split, minority: Any, folds: 
 
 
 def out_of_fold(classifier: Classifier, train: Train, folds: int) -> np.ndarray:
-    """Probabilities of each train row by a classifier that did not see it; shape (n_rows, n_classes)."""
+    """Probabilities of each train row by a classifier that did not see it; shape (n_rows, n_classes).
+
+    ``folds`` is at most the rows of the rarest class, which must have two.
+    """
     from sklearn.model_selection import StratifiedKFold
 
     truth = label_codes(train.frame, train.schema)
-    folds = max(2, min(folds, int(np.bincount(truth)[np.unique(truth)].min())))
+    folds = min(folds, int(np.bincount(truth)[np.unique(truth)].min()))
     proba = np.zeros((len(truth), len(train.schema.labels)))
     for seen, held in StratifiedKFold(folds, shuffle=True, random_state=train.seed).split(truth, truth):
         fitted = classifier.fit(train.frame.iloc[seen], train.schema)
