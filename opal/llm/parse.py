@@ -8,23 +8,22 @@ Reasons: ``stray`` (a line that is no row), ``cut`` (the unfinished last row), `
 from __future__ import annotations
 
 import csv
+import itertools
 import json
-import math
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from opal.llm.serialize import MISSING, Style, name, plain_text
+from opal.llm.cells import CellReader
+from opal.llm.serialize import Style, name
 from opal.table import Column
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)
-_THOUSANDS = re.compile(r"[+-]?[0-9]{1,3}(?:([,'\u2019\u00a0\u202f ])[0-9]{3})(?:\1[0-9]{3})*(?:\.[0-9]*)?", re.ASCII)
+_HEAD, _TAIL = re.compile(r"[+-]?[1-9][0-9]{0,2}"), re.compile(r"[0-9]{3}(?:\.[0-9]*)?")
 _BULLET = re.compile(r"\s*(?:[-*\u2022]\s+|\(?[0-9]{1,4}[.):]\s+|(?:row|record|sample)\s*[0-9]*\s*[:.)-]\s*)", re.I)
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _RULE = re.compile(r"[\s|:+-]+")
-_MISSING_WORDS = {"", "nan", "na", "n/a", "null", "none", "missing", "?"}
 _MAX_JSON_FAILURES = 200  # each costs time; an answer with more of them is no JSON
 _CUT = ("length", "content_filter")
 
@@ -62,7 +61,7 @@ class Parser:
         self.style = style
         self.required = [c.name for c in columns]
         self._cells = {
-            c.name: _Cell(c, style, (labels or {}).get(c.name, ()), check_range) for c in (*columns, *optional)
+            c.name: CellReader(c, style, (labels or {}).get(c.name, ()), check_range) for c in (*columns, *optional)
         }
         self._folded = {n.casefold(): n for n in reversed(self._cells)}
         shown = {name(c, s): c.name for c in (*optional, *columns) for s in ("csv", "text")}
@@ -129,10 +128,30 @@ class Parser:
                 if len(again) == len(order) > 1:
                     cells = again
                     break
+        if len(cells) > len(order) and (whole := self._join_thousands(cells, order)) is not None:
+            return whole
         if len(cells) != len(order):
             looks_like_row = len(cells) > 1 and any(ch.isdigit() for ch in row)
             return Found(None, "wrong_columns") if looks_like_row else _STRAY
         return self._check(dict(zip(order, cells, strict=True)))
+
+    def _join_thousands(self, cells: list[str], order: Sequence[str]) -> Found | None:
+        """The row if joining pairs such as ``265,000.0`` gives exactly one that is valid, else None."""
+        pairs = [i for i in range(len(cells) - 1) if _HEAD.fullmatch(cells[i]) and _TAIL.fullmatch(cells[i + 1])]
+        extra = len(cells) - len(order)
+        if not extra <= len(pairs) <= 6:  # with more of them nothing is certain
+            return None
+        valid = []
+        for joined in itertools.combinations(pairs, extra):
+            merged: list[str] = []
+            for i, text in enumerate(cells):
+                if i - 1 in joined:
+                    merged[-1] += text
+                else:
+                    merged.append(text)
+            found = self._check(dict(zip(order, merged, strict=True)))
+            valid += [found] * (found.values is not None)
+        return valid[0] if len(valid) == 1 else None
 
     def _header(self, row: str) -> list[str] | None:
         """The column names in ``row``'s order if it is a header of all required columns, else None."""
@@ -224,86 +243,6 @@ class Parser:
 
 
 _STRAY = Found(None, "stray")
-
-
-class _Cell:
-    """Reads the cells of one column."""
-
-    def __init__(self, column: Column, style: Style, labels: Sequence[Hashable], check_range: bool) -> None:
-        self.column, self.missing_word, self.check_range = column, MISSING[style], check_range
-        self.allowed = set(column.levels)
-        self.levels: dict[str, Hashable] = {}
-        self.folded: dict[str, Hashable | None] = {}
-        for level in dict.fromkeys((*column.levels, *labels)):
-            text = plain_text(level)
-            self.levels.setdefault(text, level)
-            fold = text.strip().casefold()  # None marks a form that two levels share
-            self.folded[fold] = None if fold in self.folded else level
-
-    def read(self, text: str | None, raw: bool) -> tuple[Any, str]:
-        """The value, or a reason; ``raw`` tells that JSON quoting is already undone."""
-        if text is None or (not raw and text == self.missing_word and self.column.missing):
-            return self._missing()
-        if not raw and text.startswith('"') and (inner := _unquote(text)) is not None:
-            if self.column.nominal and inner in self.levels:
-                return self._level(self.levels[inner])
-            text = inner if not self.column.nominal else text
-        return self._nominal(text) if self.column.nominal else self._numeric(text)
-
-    def _missing(self) -> tuple[Any, str]:
-        return (math.nan, "") if self.column.missing else (None, "missing_value")
-
-    def _level(self, level: Hashable) -> tuple[Any, str]:
-        return (level, "") if level in self.allowed else (level, "wrong_label")
-
-    def _nominal(self, text: str) -> tuple[Any, str]:
-        if text in self.levels:
-            return self._level(self.levels[text])
-        bare = text.strip().strip("\"'").strip()
-        level = self.folded.get(bare.casefold())
-        if level is None and (number := _number(bare)) is not None:
-            level = self.levels.get(plain_text(number))
-            if isinstance(level, str):
-                level = None
-        if level is not None:
-            return self._level(level)
-        if bare.lower() in _MISSING_WORDS:
-            return self._missing()
-        return None, "unknown_category"
-
-    def _numeric(self, text: str) -> tuple[Any, str]:
-        bare = text.strip().strip("\"'").strip()
-        if bare.lower() in _MISSING_WORDS:
-            return self._missing()
-        value = _number(bare)
-        if value is None:
-            return None, "not_a_number"
-        if isinstance(value, float):
-            value = round(value, self.column.decimals) + 0.0  # + 0.0: no negative zero
-        if self.check_range and not self.column.low <= value <= self.column.high:
-            return value, "out_of_range"
-        return value, ""
-
-
-def _number(text: str) -> int | float | None:
-    if _THOUSANDS.fullmatch(text):
-        text = re.sub(r"[^0-9.+-]", "", text)
-    text = text.replace("\u2212", "-")
-    if len(text) > 400 or not _NUMBER.fullmatch(text):
-        return None
-    if text.lstrip("+-").isdigit():
-        whole = int(text)
-        return whole if abs(whole) < 10**300 else None
-    value = float(text)
-    return value if math.isfinite(value) else None
-
-
-def _unquote(text: str) -> str | None:
-    try:
-        inner = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return inner if isinstance(inner, str) else None
 
 
 def _split_csv(row: str, delimiter: str = ",") -> list[str]:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from opal.llm.generate import Client, Generator, Plan, Reject
+from opal.llm.generate import Generator, Plan
 from opal.llm.prompt import Prompt
+from opal.llm.quota import Client, Reject
 from opal.methods.base import Oversampler, share_out
 from opal.result import Rows
 from opal.table import Group, Train
@@ -20,7 +21,7 @@ class LLM(Oversampler):
     ----------
     client : opal.llm.client.Client
     prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience :
-        see opal.llm.generate.Generator
+        see opal.llm.quota.Settings
     """
 
     def __init__(

@@ -1,0 +1,208 @@
+"""One group's rows on their way: what is wanted, asked, refused and kept."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pandas as pd
+
+from opal.errors import ConfigError, LLMError
+from opal.llm import serialize
+from opal.llm.budget import count_tokens
+from opal.llm.constrain import constraint
+from opal.llm.exchange import Request, Response
+from opal.llm.obfuscate import Disguise
+from opal.llm.parse import Parser
+from opal.llm.prompt import Prompt
+from opal.llm.view import View
+from opal.result import Funnel
+from opal.table import Column, Group, Train
+
+Reject = bool | Literal["auto"]
+COARSE = 10_000  # with fewer possible rows than this for each train row, equal rows come by nature
+
+
+class Client(Protocol):
+    """What the loop needs of a client (opal.llm.client)."""
+
+    api: Any  # "chat" or "completion"
+    sampling: Mapping[str, Any]
+    n_per_request: int
+
+    def identity(self) -> str: ...
+
+    def complete(self, requests: Sequence[Request], on_response: Any = None) -> list[Response]: ...
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How rows are asked for and which are refused.
+
+    Parameters
+    ----------
+    obfuscate : show other names, coded categories and shifted numbers, for tables that the model may know
+    widen : how far numbers may leave the train range, in widths of it
+    reject_copies, reject_repeats : whether a row equal to a train row, or to an earlier synthetic one, is
+        refused; ``"auto"``: yes, unless the columns allow so few different rows that equal ones come by nature
+        (refusing them there would bend the distribution away from where most rows are)
+    max_rows_factor : rows asked for, at most, as a multiple of those wanted
+    patience : rounds without a single valid row after which a group is given up
+    """
+
+    client: Client
+    prompt: Prompt
+    obfuscate: bool = False
+    widen: float = 0.25
+    reject_copies: Reject = "auto"
+    reject_repeats: Reject = "auto"
+    max_rows_factor: float = 10.0
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        for key, least in (("widen", 0), ("max_rows_factor", 1), ("patience", 1)):
+            if not getattr(self, key) >= least:
+                raise ConfigError(f"method.{key}={getattr(self, key)!r} must be at least {least}")
+        for key in ("reject_copies", "reject_repeats"):
+            if getattr(self, key) not in (True, False, "auto"):
+                raise ConfigError(f"method.{key}={getattr(self, key)!r} is unknown; options: auto, true, false")
+
+
+class Quota:
+    """One group's rows: what is wanted, asked and kept."""
+
+    def __init__(self, settings: Settings, train: Train, group: Group, wanted: int, disguise: Disguise | None) -> None:
+        self.settings, self.train, self.group, self.wanted = settings, train, group, wanted
+        prompt, own = settings.prompt, train.rows(group)
+        if own.empty and prompt.examples == "minority_only":
+            raise ConfigError(f"group {group.name} has no train row to show; set prompt.examples=random")
+        self.view = view = View(train, group, prompt, settings.widen, disguise)
+        self.parser = Parser(view.shown, prompt.serialization, view.hidden, view.labels)
+        self.constraint = constraint(view.shown, prompt.serialization, prompt.rows_per_request)
+        self.model = settings.client.identity()
+        self.sampling = dict(settings.client.sampling)
+        if prompt.temperature is not None:
+            self.sampling["temperature"] = prompt.temperature
+        fine = _combinations(view.columns) >= COARSE * len(train.frame)
+        self.refuse_copies = fine if settings.reject_copies == "auto" else settings.reject_copies
+        self.refuse_repeats = fine if settings.reject_repeats == "auto" else settings.reject_repeats
+        lines = serialize.lines(view.see(own), view.shown, prompt.serialization)
+        self.row_tokens = max(map(count_tokens, lines), default=100) + 1  # rather too many
+        self.known = set(map(self._identity, own.to_dict("records")))
+        self.kept: list[dict[str, Any]] = []
+        self.made: set[tuple[str, ...]] = set()
+        self.asked: dict[str, Request] = {}
+        self.funnel = Funnel()
+        self.dry_rounds, self.draws, self._before = 0, 0, 0
+        self.silence = ""  # why the last unanswered request was
+
+    @property
+    def missing(self) -> int:
+        return self.wanted - len(self.kept)
+
+    def next_requests(self) -> list[Request]:
+        """The requests of the next round; none when the group is full or given up."""
+        if self.asked:  # a round went by
+            self.dry_rounds = 0 if self.funnel.valid > self._before else self.dry_rounds + 1
+        self._before = self.funnel.valid
+        left = self.settings.max_rows_factor * self.wanted - self.funnel.requested
+        if self.missing <= 0 or left <= 0 or self.dry_rounds >= self.settings.patience:
+            return []
+        acceptance = max((self.funnel.valid + 1) / (self.funnel.requested + 1), 1 / 3)
+        size, most = self.settings.prompt.rows_per_request, max(1, self.settings.client.n_per_request)
+        answers = math.ceil(min(self.missing / acceptance, left) / size)
+        if self.dry_rounds:  # nothing came of the last round: spend one request to see whether that changes
+            answers = min(answers, most)
+        counts = [most] * (answers // most) + [answers % most] * (answers % most > 0)
+        return [self._request(n) for n in counts]
+
+    def _request(self, n: int) -> Request:
+        seed = _seed(self.train.seed, self.group.name, self.draws if self.settings.prompt.shuffle else 0)
+        prompt, view = self.settings.prompt, self.view
+        examples = view.see(prompt.choose(self.train, self.group, self.draws, np.random.default_rng(seed)))
+        messages, text = prompt.render(self.settings.client.api, view.shown, examples, view.target, view.group)
+        size = prompt.rows_per_request
+        sampling = self.sampling | {"seed": _seed(self.train.seed, self.group.name, self.draws)}
+        if "max_completion_tokens" not in sampling:  # at least what the rows take
+            needed = math.ceil(1.25 * size * self.row_tokens) + 32
+            sampling["max_tokens"] = max(needed, sampling.get("max_tokens") or 0)
+        request = Request(self.model, messages, text, sampling, self.constraint, n=n, draw=self.draws)
+        self.draws += 1
+        self.asked[request.key] = request
+        self.funnel.requested += n * size
+        return request
+
+    def absorb(self, response: Response) -> Counter[str]:
+        """Take the valid rows of one response; its own counts."""
+        counts: Counter[str] = Counter()
+        silent = response.request.n - sum(bool(t.strip()) for t in response.texts)
+        if silent > 0:  # failed, refused or filtered
+            counts["reject/no_answer"] = silent
+            self.silence = next((f for f in response.finish if f not in ("stop", "length")), "")
+        for text, finish in zip(response.texts, response.finish, strict=False):
+            for found in self.parser.parse(text, finish):
+                reason = found.reason
+                counts["received"] += reason != "stray"
+                counts["parsed"] += found.parsed
+                if found.values is not None:
+                    row = self.view.original(found.values)
+                    reason = self._refusal(row)
+                    if not reason:
+                        counts["valid"] += 1
+                        self.made.add(self._identity(row))
+                        if self.missing > 0:
+                            self.kept.append(row)
+                            counts["kept"] += 1
+                if reason:
+                    counts[f"reject/{reason}"] += 1
+        for step in ("received", "parsed", "valid", "kept"):
+            setattr(self.funnel, step, getattr(self.funnel, step) + counts[step])
+        self.funnel.rejects.update({k[7:]: v for k, v in counts.items() if k.startswith("reject/")})
+        return counts
+
+    def _refusal(self, row: dict[str, Any]) -> str:
+        if self.group.column is not None and not self.group.mask(pd.DataFrame([row]))[0]:
+            return "wrong_label"
+        identity = self._identity(row)
+        if self.refuse_copies and identity in self.known:
+            return "copy_of_train_row"
+        return "repeat" if self.refuse_repeats and identity in self.made else ""
+
+    def _identity(self, row: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(serialize.cell(row[c.name], c, "csv") for c in self.view.columns)
+
+    def shortfall(self, error: LLMError | None) -> str:
+        """Why rows are missing, in one sentence."""
+        f = self.funnel
+        reasons = ", ".join(f"{reason} {n}" for reason, n in f.rejects.most_common(4)) or "nothing came back"
+        text = f"{len(self.kept)} of the {self.wanted} rows wanted for {self.group.name} are there"
+        if error:
+            return text + "."
+        if self.silence:
+            reasons += f"; {self.silence}"
+        why = "round after round gave none" if self.dry_rounds >= self.settings.patience else "the limit is met"
+        return (
+            f"{text} after {f.requested} were asked for, and {why} (rejected: {reasons}); try another prompt or "
+            f"llm, or raise method.max_rows_factor={self.settings.max_rows_factor:g}."
+        )
+
+
+def _seed(*parts: Any) -> int:
+    """31 bits that follow from ``parts``: the same on every machine."""
+    return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16) >> 1
+
+
+def _combinations(columns: Sequence[Column]) -> float:
+    """How many different rows there can be."""
+    total = 1.0
+    for c in columns:
+        if c.nominal:
+            total *= max(1, len(c.levels) + c.missing)
+        elif not math.isnan(c.low):
+            total *= 1 + (c.high - c.low) * 10**c.decimals + c.missing
+    return total

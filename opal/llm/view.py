@@ -1,0 +1,55 @@
+"""A group's table as a model sees it: columns in the order shown, disguised where wanted, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from opal.llm.constrain import limits
+from opal.llm.obfuscate import Disguise
+from opal.llm.prompt import Prompt
+from opal.table import Column, Group, Train
+
+
+class View:
+    """What the prompt shows of a group and what its parser expects.
+
+    Attributes
+    ----------
+    columns : the group's columns with their limits, in table order, as they are
+    shown, hidden : columns of the prompt in order, and those left out, in the model's eyes
+    labels : all levels of the target and of the group's attribute, by name, in the model's eyes
+    target, group : their names, in the model's eyes
+    """
+
+    def __init__(self, train: Train, group: Group, prompt: Prompt, widen: float, disguise: Disguise | None) -> None:
+        self._schema, self._disguise = train.schema, disguise
+        self.columns = limits(train.schema, group, widen)
+        seen = {c.name: self._see(c) for c in self.columns}
+        mask = Group(seen[group.target].name, seen[group.target].levels[0], group.minority)
+        if group.column is not None:
+            attribute = seen[group.column]
+            if disguise is None:
+                mask = group
+            elif attribute.nominal and len(attribute.levels) == 1:  # a rule (column > 0) has no disguised form
+                mask = Group(mask.target, mask.label, mask.minority, attribute.name, attribute.levels[0])
+        self.shown, self.hidden = prompt.layout(list(seen.values()), mask)
+        self.target, self.group = mask.target, mask.name.replace("=", " = ").replace(",", ", ")
+        told = (group.target, group.column)
+        self.labels: Mapping[str, Sequence[Hashable]] = {
+            c.name: c.levels for c in map(self._see, (train.schema[n] for n in told if n is not None))
+        }
+
+    def _see(self, column: Column) -> Column:
+        return self._disguise.column(column) if self._disguise else column
+
+    def see(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """Train rows as the model sees them."""
+        return self._disguise.rows(rows, self._schema) if self._disguise else rows
+
+    def original(self, values: dict[str, Any]) -> dict[str, Any]:
+        """A row from the model as a row of the table, what was left out added back."""
+        row = self._disguise.undo(values, self._schema) if self._disguise else values
+        return {c.name: row[c.name] if c.name in row else c.levels[0] for c in self.columns}
