@@ -1,4 +1,4 @@
-"""python -m opal.store [size | prune | log]: what lies under mlruns/, what no run refers to, what waits to be logged."""
+"""python -m opal.store [size | prune | log]: what lies under mlruns/, what no run refers to, what waits."""
 
 from __future__ import annotations
 
