@@ -64,7 +64,7 @@ class Generator(Settings):
         missing = [q for q in quotas if len(q.kept) < q.wanted]
         if error and missing and rows.frame.empty:
             raise error
-        rows.stopped = " ".join(filter(None, [str(error or ""), *(q.shortfall(error) for q in missing)]))
+        rows.stopped = " ".join(q.shortfall(error) for q in missing)
         if missing and rows.frame.empty:
             raise LLMError(f"the model gave no valid row: {rows.stopped}")
         return rows

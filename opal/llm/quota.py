@@ -122,12 +122,12 @@ class Quota:
         return [self._request(n) for n in counts]
 
     def _request(self, n: int) -> Request:
-        seed = _seed(self.train.seed, self.group.name, self.draws if self.settings.prompt.shuffle else 0)
         prompt, view = self.settings.prompt, self.view
+        seed = _seed(int(self.train.seed), self.group.name, self.draws if prompt.shuffle else 0)
         examples = view.see(prompt.choose(self.train, self.group, self.draws, np.random.default_rng(seed)))
         messages, text = prompt.render(self.settings.client.api, view.shown, examples, view.target, view.group)
         size = prompt.rows_per_request
-        sampling = self.sampling | {"seed": _seed(self.train.seed, self.group.name, self.draws)}
+        sampling = self.sampling | {"seed": _seed(int(self.train.seed), self.group.name, self.draws)}
         if "max_completion_tokens" not in sampling:  # at least what the rows take
             needed = math.ceil(1.25 * size * self.row_tokens) + 32
             sampling["max_tokens"] = max(needed, sampling.get("max_tokens") or 0)
@@ -182,7 +182,7 @@ class Quota:
         reasons = ", ".join(f"{reason} {n}" for reason, n in f.rejects.most_common(4)) or "nothing came back"
         text = f"{len(self.kept)} of the {self.wanted} rows wanted for {self.group.name} are there"
         if error:
-            return text + "."
+            return f"{str(error).rstrip('.')}: {text}."
         if self.silence:
             reasons += f"; {self.silence}"
         why = "round after round gave none" if self.dry_rounds >= self.settings.patience else "the limit is met"

@@ -36,7 +36,7 @@ class View:
             elif attribute.nominal and len(attribute.levels) == 1:  # a rule (column > 0) has no disguised form
                 mask = Group(mask.target, mask.label, mask.minority, attribute.name, attribute.levels[0])
         self.shown, self.hidden = prompt.layout(list(seen.values()), mask)
-        self.target, self.group = mask.target, mask.name.replace("=", " = ").replace(",", ", ")
+        self.target, self.group = mask.target, _named(mask)
         told = (group.target, group.column)
         self.labels: Mapping[str, Sequence[Hashable]] = {
             c.name: c.levels for c in map(self._see, (train.schema[n] for n in told if n is not None))
@@ -53,3 +53,13 @@ class View:
         """A row from the model as a row of the table, what was left out added back."""
         row = self._disguise.undo(values, self._schema) if self._disguise else values
         return {c.name: row[c.name] if c.name in row else c.levels[0] for c in self.columns}
+
+
+def _named(group: Group) -> str:
+    """``gender = 0``, ``class = 1, skin > 0``: a group as prompts call it."""
+    text = f"{group.target} = {group.label}"
+    if group.column is None:
+        return text
+    if isinstance(group.level, bool):
+        return f"{text}, {group.column} {'>' if group.level else '='} 0"
+    return f"{text}, {group.column} = {group.level}"
