@@ -7,6 +7,7 @@ wants an answer that is under way, in this process or another, waits for that ba
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 import uuid
@@ -27,6 +28,7 @@ from opal.llm.probe import Capabilities
 from opal.llm.wire import bodies, choices_of, read_answer
 from opal.result import Usage
 
+log = logging.getLogger(__name__)
 MOST = 50_000  # requests a batch, as OpenAI allows
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -121,6 +123,7 @@ class Batches:
             state.save()
             state.batch = self._create(state, "".join(lines[:fit]).encode())
             state.save()
+            log.info("batch %s: %d requests submitted; if interrupted, run again to resume", state.batch, fit)
             states.append(state)
             keys = keys[fit:]
         return states, None

@@ -73,8 +73,11 @@ class Caller:
         def attempt() -> dict[str, Any]:
             entry = f"{name}-{uuid.uuid4().hex[:8]}"
             self.budget.reserve(entry, most)
-            cost: Cost = {"requests": 1, "tokens": 0, "money": 0.0}
+            cost: Cost = {"requests": 0, "tokens": 0, "money": 0.0}
             try:
+                if stop.is_set():  # while waiting for the budget
+                    raise Fault("passing", "not asked: the run was stopped")
+                cost = {"requests": 1, "tokens": 0, "money": 0.0}
                 answer = self.endpoint.post(body)
                 used = self.usage(answer)
                 cost = {"requests": 1, "tokens": used.paid_tokens, "money": used.money}

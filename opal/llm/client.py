@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -198,6 +198,11 @@ class Client:
 
         folder = self._store.folder / "endpoints"
         return remembered(folder, endpoint.name, endpoint.model, caller.chat, lambda: probe(ask, caller.chat))
+
+    @property
+    def capabilities_used(self) -> dict[str, Any] | None:
+        """The capabilities that calls went by, as plain data for the record; None if nothing was called."""
+        return asdict(self.capabilities) if "capabilities" in vars(self) else None
 
     def close(self) -> None:
         """Close the connections; the next call opens new ones."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import random
 import threading
@@ -23,6 +24,7 @@ from opal.llm.wire import choices_of, recount
 MAX_BODY = 64 * 2**20  # bytes; no answer is that long, but a broken server's may be endless
 MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
 MAX_BACKOFF = 30.0  # seconds
+MAX_CONNECT = 10.0  # seconds
 
 T = TypeVar("T")
 
@@ -96,6 +98,9 @@ class Endpoint:
             if self._api is None:
                 import openai
 
+                for name in ("openai", "httpx", "httpx2"):  # a line a call would drown the progress
+                    if logging.getLogger(name).level == logging.NOTSET:
+                        logging.getLogger(name).setLevel(logging.WARNING)
                 hooks: dict[str, list[Callable[..., Any]]] = {
                     "request": [self._set_deadline],
                     "response": [_limit_body],
@@ -105,7 +110,7 @@ class Endpoint:
                 self._api = openai.OpenAI(
                     base_url=self.base_url,
                     api_key=self.api_key or "none",
-                    timeout=self.timeout,
+                    timeout=openai.Timeout(self.timeout, connect=min(self.timeout, MAX_CONNECT)),
                     max_retries=0,
                     http_client=http,
                 )
@@ -207,13 +212,14 @@ class Endpoint:
         import openai
 
         detail = self.scrub(" ".join(str(error).split()))[:300]
-        if isinstance(error, openai.APITimeoutError):
+        unreachable = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
+        if isinstance(error, openai.APITimeoutError) and not unreachable:
             return Fault("passing", f"no complete answer from {self.name} within {self.timeout:g} s", billed=True)
         if isinstance(error, openai.APIStatusError):
             return self._status_fault(error, detail)
         if isinstance(error, openai.APIConnectionError):
             cause = self.scrub(str(error.__cause__ or error))[:200]
-            if type(error.__cause__).__name__ != "ConnectError":
+            if not unreachable:
                 return Fault("passing", f"the connection to {self.name} broke off ({cause})", billed=True)
             kind: Literal["fatal", "passing"] = "passing" if self._answered else "fatal"
             mend = "is the server running, and llm.base_url right?"
@@ -224,13 +230,16 @@ class Endpoint:
 
     def _status_fault(self, error: Any, detail: str) -> Fault:
         status, code = error.status_code, str(error.code or "")
-        if status == 401 or status == 403:
+        if status in (401, 403):
             mend = "check the variable named by llm.key_env, and its rights"
-            return Fault("fatal", f"{self.name} refused the key for model {self.model!r} (status {status}): {mend}")
+            more = f" ({detail})" if status == 403 else ""  # with 401, endpoints quote parts of the key
+            return Fault(
+                "fatal", f"{self.name} refused the key for model {self.model!r} (status {status}): {mend}{more}"
+            )
         if status == 404:
             mend = "check llm.model and llm.base_url"
             return Fault("fatal", f"{self.name} does not know model {self.model!r}: {mend} ({detail})", status=404)
-        if status == 402 or "insufficient_quota" in code or "insufficient_quota" in detail:
+        if status == 402 or "insufficient_quota" in code + detail or "billing" in code:
             mend = "top it up, then run again"
             return Fault("fatal", f"the account at {self.name} has no credit left for {self.model!r}: {mend}")
         if status in (408, 409, 425, 429) or status >= 500:

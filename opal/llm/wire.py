@@ -98,7 +98,8 @@ def tokens_of(answer: Mapping[str, Any], request: Request | None = None) -> tupl
     if completion is None:
         completion = sum(map(count_tokens, read_answer(answer)[0]))
     details = said.get("prompt_tokens_details") if isinstance(said, Mapping) else None
-    return prompt, completion, min(prompt, _count(details, "cached_tokens") or 0)
+    cached = _count(details, "cached_tokens") or _count(said, "prompt_cache_hit_tokens") or 0  # the latter: DeepSeek
+    return prompt, completion, min(prompt, cached)
 
 
 def _count(said: Any, name: str) -> int | None:

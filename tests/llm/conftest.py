@@ -17,7 +17,7 @@ def make(tmp_path, monkeypatch):
 
     def make(fake, **fields):
         defaults = {"model": "fake", "base_url": fake and fake.url, "key_env": "TEST_KEY", "supports": ALL}
-        defaults |= {"timeout": 0.5, "retries": 2, "backoff": 0.01, "store": tmp_path / "store"}
+        defaults |= {"timeout": 10, "retries": 2, "backoff": 0.01, "store": tmp_path / "store"}
         return Client(**(defaults | fields))
 
     return make

@@ -76,7 +76,7 @@ def test_an_unlimited_answer_cannot_be_budgeted(make, ask):
 
 def test_what_may_have_been_billed_counts_and_what_was_refused_does_not(make, ask, tmp_path):
     with FakeLLM(script=[Drip(), Status(500)], answer=answer) as fake:
-        client = make(fake, budget={"tokens": 10_000}, sampling={"max_tokens": 100}, timeout=0.3)
+        client = make(fake, budget={"tokens": 10_000}, sampling={"max_tokens": 100}, timeout=1)
         request = ask(client)[0]
         client.complete([request])
     spent = ledger(tmp_path)["spent"]

@@ -80,6 +80,9 @@ def test_a_constraint_is_applied_as_strictly_as_the_endpoint_can(make, ask, supp
         constraint = Constraint({"type": "object"}, r"\d/x")
         [response] = client.complete(ask(client, constraint=constraint))
         [again] = client.complete(ask(client, constraint=constraint))
+        assert client.capabilities_used["grammar"] == supports.get("grammar")
+        replayed = make(fake, supports=supports)
+        assert replayed.complete(ask(replayed, constraint=constraint)) and replayed.capabilities_used is None
     assert response.mode == again.mode == mode
     assert set(fake.requests[0]) - {"model", "messages"} == ({field} if field else set())
     if field == "grammar":
