@@ -67,7 +67,7 @@ def test_a_run_holds_what_the_contract_names(opal):
     assert run.info.run_name.startswith("craft/smote/logistic")
     shown = {k: params[k] for k in ("data", "task", "method", "classifier")}
     assert shown == {"data": "craft", "task": "imbalanced", "method": "smote", "classifier": "logistic"}
-    expected = "error balanced_error minority_error majority_error worst_group_error group_gap".split()
+    expected = ["error", "balanced_error", "minority_error", "majority_error", "worst_group_error", "group_gap"]
     expected += ["average_precision", "roc_auc", "brier"]
     for name in expected:
         assert {name, f"{name}_std", f"seed_1/{name}", f"seed_2/{name}"} <= set(metrics)

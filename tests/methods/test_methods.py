@@ -28,7 +28,9 @@ def without_gaps(n=300):
 
 
 @pytest.mark.parametrize("method", [Duplicate(), Smote()], ids=lambda m: type(m).__name__)
-@pytest.mark.parametrize("task", [Imbalanced(40, 0.2, test_rows=60), Spurious(12, 4, test_rows=60)], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "task", [Imbalanced(40, 0.2, test_rows=60), Spurious(12, 4, test_rows=60)], ids=lambda t: t.name
+)
 @pytest.mark.parametrize("table", [without_gaps(), number_table(300)], ids=lambda t: t.name)
 def test_rows_fit_the_table_and_every_prefix_is_balanced(method, task, table):
     train = train_of(table, task)
@@ -89,7 +91,9 @@ def test_smote_takes_a_missing_category_as_a_category():
 
 def test_smote_on_names_alone():
     frame = without_gaps().frame[["smoker", "job", "outcome"]]
-    train = train_of(table_of(frame, target="outcome", minority="yes"), Imbalanced(40, 0.2, test_rows=60, deduplicate=False))
+    train = train_of(
+        table_of(frame, target="outcome", minority="yes"), Imbalanced(40, 0.2, test_rows=60, deduplicate=False)
+    )
     assert len(Smote().sample(train, 20).frame) == 20
 
 

@@ -1,0 +1,38 @@
+"""A wheel in a clean environment finds the same configuration as the checkout."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+CODE = """
+import opal.parts, pathlib, sys
+from hydra import compose, initialize_config_dir
+assert pathlib.Path(opal.parts.__file__).is_relative_to(sys.prefix), opal.parts.__file__
+with initialize_config_dir(opal.parts.CONF, version_base="1.3"):
+    config = compose("config", overrides=["method=smote", "data=craft", "seeds=[1]"])
+print(sorted(str(p.relative_to(opal.parts.CONF)) for p in pathlib.Path(opal.parts.CONF).rglob("*.yaml")))
+print(len(opal.parts.build(config).table.frame))
+"""
+
+
+def test_a_wheel_composes_a_run(root, tmp_path):
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)]
+    subprocess.run(build, check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("opal-*.whl")
+    home = tmp_path / "clean"
+    venv.create(home, with_pip=True)
+    python = home / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", str(wheel)]
+    subprocess.run(install, check=True, capture_output=True)
+    # the dependencies, not the checkout: this environment's packages, found after the clean one's own
+    (site,) = (home / "lib").glob("python*/site-packages")
+    here = [p for p in sys.path if p.endswith("site-packages")]
+    (site / "dependencies.pth").write_text("\n".join(here))
+    done = subprocess.run([str(python), "-c", CODE], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    listed, rows = done.stdout.splitlines()
+    assert listed == str(sorted(str(p.relative_to(root / "conf")) for p in Path(root, "conf").rglob("*.yaml")))
+    assert rows == "1000"
