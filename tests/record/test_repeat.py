@@ -1,0 +1,202 @@
+"""Runs through the real command line: repeated, exported, pruned, killed and started again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from opal.errors import TrackingError
+from opal.export import export_run
+from opal.record import kept
+from opal.record.read import find
+from opal.record.store import Tracking
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = ["data=csv", "data.path=table.csv", "data.target=y", "controls=none", "amounts.steps=2", "amounts.size=6"]
+
+
+def opal(folder: Path, verb: str, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", f"opal.{verb}", *arguments]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "160"}
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
+    assert (done.returncode == 0) == ok, done.stdout + done.stderr
+    return done
+
+
+def write_table(folder: Path) -> None:
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(160, 2)).round(2)
+    y = (x.sum(axis=1) + rng.normal(size=160) < 0.8).astype(int)
+    pd.DataFrame({"a": x[:, 0], "b": x[:, 1], "y": y}).to_csv(folder / "table.csv", index=False)
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A folder with one sweep: two trials, and one job that fails."""
+    folder = tmp_path_factory.mktemp("project")
+    write_table(folder)
+    secret = "http://user:hunter2@example.org"  # a password in an address must not be logged
+    arguments = ["-m", "method=smote,duplicate,replay", "seeds=[1,2]", *SMALL, f"+tracking.tags.place='{secret}'"]
+    done = opal(folder, "run", *arguments, ok=False)
+    assert "method.path=FILE" in done.stderr + done.stdout
+    return folder
+
+
+def trial(folder: Path, method: str):
+    tracking = Tracking(f"sqlite:///{folder}/mlflow.db")
+    (run,) = tracking.runs(f"tags.`opal.kind` = 'trial' and params.method = '{method}'")
+    return run
+
+
+def test_the_sweep_is_summed_up_though_a_job_failed(project):
+    tracking = Tracking(f"sqlite:///{project}/mlflow.db")
+    (run,) = tracking.runs("tags.`opal.kind` = 'sweep'")
+    assert run.data.tags["opal.status"] == "partial" and run.info.status == "FINISHED"
+    assert run.data.metrics["jobs/finished"] == 2 and run.data.metrics["jobs/failed"] == 1
+    assert "toy" not in run.info.run_name and "method.path=FILE" in run.data.tags["mlflow.note.content"]
+    names = {a.path for a in tracking.client.list_artifacts(run.info.run_id)}
+    assert {"sweep.csv", "curves.csv", "figures"} <= names
+    assert trial(project, "smote").data.tags["opal.sweep_id"] == run.data.tags["opal.sweep_id"]
+
+
+def test_a_run_says_what_made_it(project):
+    run = trial(project, "smote")
+    environment = json.loads((Path(run.info.artifact_uri.removeprefix("file://")) / "environment.json").read_text())
+    assert {"python", "platform", "git_revision", "git_dirty", "overrides"} <= environment.keys()
+    assert "method=smote" in environment["overrides"] and "mlflow" in environment["packages"]
+    assert "hunter2" not in json.dumps(environment)
+    assert {"time/rows", "time/curve", "time/peak_memory_mb"} <= run.data.metrics.keys()
+    assert run.data.params["method"] == "smote" and run.info.run_name.startswith("table/smote/logistic-")
+
+
+def test_repeated_here_and_from_an_export_elsewhere(project, tmp_path):
+    run = trial(project, "smote")
+    short = run.data.tags["opal.config_hash"][:8]
+    done = opal(project, "reproduce", short)
+    assert "all equal" in done.stdout
+    opal(project, "export", run.info.run_name, "--output", str(tmp_path / "run"))
+    (tmp_path / "elsewhere").mkdir()
+    assert "all equal" in opal(tmp_path / "elsewhere", "reproduce", str(tmp_path / "run")).stdout
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+def test_a_moved_store_is_enough(project, tmp_path):
+    moved = tmp_path / "moved"
+    moved.mkdir()
+    shutil.copy(project / "mlflow.db", moved)
+    shutil.copytree(project / "mlruns" / "opal", moved / "mlruns" / "opal")
+    run = trial(project, "duplicate")
+    project.rename(project.with_name("away"))
+    try:
+        assert "all equal" in opal(moved, "reproduce", run.info.run_id).stdout
+    finally:
+        project.with_name("away").rename(project)
+
+
+def test_every_difference_is_told_with_both_values(project, tmp_path):
+    opal(project, "export", trial(project, "smote").info.run_id, "--output", str(tmp_path / "run"))
+    content = json.loads((tmp_path / "run" / "run.json").read_text())
+    wrong = next(m for m in content["metrics"] if m[0] == "error")
+    wrong[1] += 1e-12
+    (tmp_path / "run" / "run.json").write_text(json.dumps(content))
+    environment = tmp_path / "run" / "artifacts" / "environment.json"
+    environment.write_text(environment.read_text().replace('"pandas": "', '"pandas": "0.'))
+    done = opal(tmp_path, "reproduce", "run", ok=False)
+    assert "metric error at 0" in done.stdout and repr(wrong[1]) in done.stdout and "package pandas" in done.stdout
+    assert "1 differences" in done.stdout
+
+
+def test_changed_data_is_told_with_both_digests(project):
+    table = project / "table.csv"
+    original = table.read_bytes()
+    table.write_bytes(original.replace(b"0.", b"1.", 1))
+    try:
+        done = opal(project, "reproduce", trial(project, "smote").info.run_id, ok=False)
+        digest = trial(project, "smote").data.tags["opal.data_digest"]
+        assert "table.csv" in done.stdout and digest in done.stdout
+        again = opal(project, "reproduce", trial(project, "smote").info.run_id, "--recorded-data")
+        assert "all equal" in again.stdout
+    finally:
+        table.write_bytes(original)
+
+
+def test_references_are_found_or_refused_in_a_sentence(project, tmp_path):
+    tracking = Tracking(f"sqlite:///{project}/mlflow.db")
+    run = trial(project, "smote")
+    for reference in (run.info.run_id, run.info.run_name, run.data.tags["opal.config_hash"]):
+        assert find(tracking, reference).info.run_id == run.info.run_id
+    with pytest.raises(TrackingError, match="no run"):
+        find(tracking, "nothing")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "x").touch()
+    with pytest.raises(TrackingError, match="exists already"):
+        export_run(run.info.run_id, tmp_path / "full", tracking.uri)
+    with pytest.raises(TrackingError, match="no MLflow store"):
+        export_run(run.info.run_id, tmp_path / "new", f"sqlite:///{tmp_path}/none.db")
+    assert not (tmp_path / "none.db").exists()
+
+
+def test_prune_removes_only_what_no_run_refers_to(project):
+    tracking = Tracking(f"sqlite:///{project}/mlflow.db")
+    run = trial(project, "smote")
+    prompts = Path(run.info.artifact_uri.removeprefix("file://")) / "prompts" / "seed_1.jsonl"
+    responses = project / "mlruns" / "responses"
+    used, unused = "ab" + "1" * 62, "cd" + "2" * 62
+    for key in (used, unused):
+        (responses / key[:2]).mkdir(parents=True)
+        (responses / key[:2] / f"{key}.json").write_text("{}")
+    orphan = project / "mlruns" / "opal" / ("f" * 32) / "artifacts"
+    orphan.mkdir(parents=True)
+    (orphan / "errors.csv").write_text("left by a run that is gone")
+    before = prompts.read_text()
+    prompts.write_text(json.dumps({"key": used}) + "\n")
+    try:
+        size = opal(project, "store").stdout
+        assert "stored answers" in size and (responses / "cd").is_dir() and orphan.exists()
+        opal(project, "store", "prune", "--yes")
+    finally:
+        prompts.write_text(before)
+    assert (responses / "ab" / f"{used}.json").is_file()
+    assert not (responses / "cd" / f"{unused}.json").exists() and not orphan.exists()
+    assert prompts.is_file()
+    lock = tracking._lock("e" * 64)
+    with lock, pytest.raises(TrackingError, match="prune later"):
+        kept.prune(tracking, [])
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_killed_sweeps_started_again_lose_and_double_nothing(tmp_path, how):
+    """Kill a sweep of four trials at random moments, then let it finish: each trial is there once, whole."""
+    write_table(tmp_path)
+    rng = random.Random(how)
+    sweep = ["-m", "method=duplicate", "seeds=[1],[2],[3],[4]", *SMALL]
+    for _ in range(3):
+        command = [sys.executable, "-m", "opal.run", *sweep]
+        env = os.environ | {"PYTHONPATH": str(ROOT)}
+        process = subprocess.Popen(
+            command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        time.sleep(rng.uniform(4, 12))
+        os.killpg(process.pid, how)
+        process.wait(60)
+    opal(tmp_path, "run", *sweep)
+    tracking = Tracking(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = tracking.runs("tags.`opal.kind` = 'trial'")
+    finished = [r for r in runs if r.data.tags["opal.status"] == "finished"]
+    assert len({r.data.tags["opal.config_hash"] for r in finished}) == len(finished) == 4
+    assert {len(r.data.metrics) for r in finished} == {len(finished[0].data.metrics)}
+    assert {r.data.tags["opal.status"] for r in runs} <= {"finished", "interrupted"}
+    assert all(r.info.status != "RUNNING" for r in runs)
+    assert "is finished already" in opal(tmp_path, "run", *sweep).stderr
