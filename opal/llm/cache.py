@@ -3,6 +3,9 @@
 ``<folder>/ab/abcdef....json`` holds the answer to the request with that key (:attr:`Request.key`). Files are
 written whole or not at all, and never changed: the first writer wins, so that replays are stable. Any number of
 processes may read and write at once. Reading needs neither client nor key nor endpoint.
+
+Beside them lie ``endpoints/`` (what each can do, :mod:`opal.llm.probe`), ``budgets/`` (what was spent,
+:mod:`opal.llm.budget`), ``batches/`` (under way, :mod:`opal.llm.batch`) and ``locks/`` (requests in flight).
 """
 
 from __future__ import annotations

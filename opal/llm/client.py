@@ -105,6 +105,8 @@ class Client:
             raise ConfigError("llm.base_url holds a user or password: put the key into a variable named by llm.key_env")
         if self.mode == "batch" and (self.cache == "off" or self.server is not None):
             raise ConfigError("llm.mode=batch needs an endpoint with a Batch API, and llm.cache=read_write to resume")
+        if self.supports is not None:
+            Capabilities.declared(_plain(self.supports))
         self.sampling, self.extra_body = _plain(self.sampling), _plain(self.extra_body)
         self._store = Store(self.store)
         self._prices = Prices.declared(_plain(self.prices or {}), batch=self.mode == "batch")
@@ -232,7 +234,8 @@ class Client:
                     in_a_row = 0 if response.texts else in_a_row + 1
                     if in_a_row >= GIVE_UP:
                         stop.set()
-                    yield jobs[job], response
+                    if fatal is None or response.texts:
+                        yield jobs[job], response
             finally:  # also on Ctrl-C: what is in flight is waited for and stored, the rest is not begun
                 stop.set()
         if fatal is not None:

@@ -104,9 +104,10 @@ def test_what_no_retry_mends_stops_at_once(make, ask, fault, text):
 
 def test_answers_that_came_before_a_fatal_error_are_kept(make, ask):
     with FakeLLM(script=["one", "two", Status(429, "insufficient_quota")]) as fake:
-        client = make(fake, concurrency=1)
+        client, seen = make(fake, concurrency=1), []
         with pytest.raises(LLMError) as caught:
-            client.complete(ask(client, 5))
+            client.complete(ask(client, 5), on_response=seen.append)
+        assert [r.texts[0] for r in seen] == ["one", "two"]
         assert [r.texts[0] for r in caught.value.partial] == ["one", "two"]
         assert client.estimate(ask(client, 5)).stored == 2
 
