@@ -1,0 +1,139 @@
+"""Time the published imbalanced suite against its fits alone, with one worker and with two.
+
+python scripts/bench_suite.py                       4 tables x 3 methods x 3 classifiers x 5 seeds x 6 amounts
+python scripts/bench_suite.py --tables craft --seeds 1 2
+python scripts/bench_suite.py --rows DIR            DIR/<table>/<method>/train_generate_colsbase_rand<seed>.csv
+
+The suite is one command with one process start, splits, replayed rows, metrics, record and figures; the limit is
+what fit and predict_proba of the bare estimators cost on the same rows. Splits are the published ones, drawn here.
+Where --rows has no file, stand-in rows are written: duplicate as the study drew it, smote by imbalanced-learn, and
+smote of another seed in place of the language model's. CPU seconds hold on a busy machine, wall seconds do not.
+Tables come from OPAL_DATA_DIR.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before NumPy loads
+
+import argparse
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from hydra import compose, initialize_config_dir
+
+from opal.parts import CONF, Parts, build
+from opal.split import write_split
+
+METHODS = ("llm", "smote", "duplicate")
+CLASSIFIERS = ("paper_logistic", "paper_catboost", "paper_random_forest")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tables", nargs="+", default=["gender", "heart_failure", "diabetes", "craft"])
+    parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 6, 8, 42])
+    parser.add_argument("--rows", type=Path)
+    parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        for table in options.tables:
+            write_folders(root / "rows", table, options.seeds, options.rows)
+        fits, wall, cpu = fits_alone(root / "rows", options)
+        print(f"{fits} fits alone: {wall:.1f} s wall, {cpu:.1f} s CPU", flush=True)
+        walls = {}
+        for workers in options.workers:
+            walls[workers], used = suite(root, options, workers)
+            print(
+                f"suite, {workers} worker{'s' * (workers > 1)}: {walls[workers]:.1f} s wall, {used:.1f} s CPU; "
+                f"ratio to the fits: {walls[workers] / wall:.2f} wall, {used / cpu:.2f} CPU",
+                flush=True,
+            )
+        for workers in options.workers[1:]:
+            first = options.workers[0]
+            print(f"{workers} workers are {walls[first] / walls[workers]:.2f} times as fast as {first}")
+
+
+def parts_of(*overrides: str) -> Parts:
+    with initialize_config_dir(CONF, version_base="1.3"):
+        return build(compose("config", ["experiment=paper_imbalanced", *overrides]))
+
+
+def write_folders(root: Path, table: str, seeds: list[int], given: Path | None) -> None:
+    """``root/<table>/<method>`` in the published layout."""
+    made = {m: parts_of(f"data={table}", f"method={'smote' if m == 'llm' else m}") for m in METHODS}
+    for method, parts in made.items():
+        for seed in seeds:
+            split = parts.task.split(parts.table, seed)
+            folder = root / table / method
+            write_split(parts.table, split, folder)
+            name = f"train_generate_colsbase_rand{seed}.csv"
+            if given and (file := given / table / method / name).is_file():
+                (folder / name).write_bytes(file.read_bytes())
+            else:
+                other = parts.task.split(parts.table, 1000 + seed).train if method == "llm" else split.train
+                parts.method.sample(other, len(split.train.frame)).frame.to_csv(folder / name, index=False)
+
+
+def fits_alone(root: Path, options: argparse.Namespace) -> tuple[int, float, float]:
+    """Number, wall and CPU seconds of all fits and predictions of the suite, without anything around them."""
+    jobs = []
+    for table in options.tables:
+        for method in METHODS:
+            for classifier in options.classifiers:
+                overrides = f"data={table}", f"paper.folder={root / table / method}", f"classifier={classifier}"
+                parts = parts_of(*overrides)
+                for seed in options.seeds:
+                    split = parts.task.split(parts.table, seed)
+                    steps = parts.amounts(len(split.train.frame))
+                    rows = parts.method.sample(split.train, max(steps)).frame
+                    for amount in steps:
+                        train = pd.concat([split.train.frame, rows.iloc[:amount]])
+                        x, y = arrays(train, parts)
+                        jobs.append((parts.classifier.estimator(), x, y, arrays(split.test, parts)[0]))
+    for estimator, x, y, test in jobs[:: max(len(jobs) // 12, 1)]:  # imports and first calls do not count
+        estimator.fit(x, y).predict_proba(test)
+    wall, cpu = time.perf_counter(), time.process_time()
+    for estimator, x, y, test in jobs:
+        estimator.fit(x, y).predict_proba(test)
+    return len(jobs), time.perf_counter() - wall, time.process_time() - cpu
+
+
+def arrays(frame: pd.DataFrame, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
+    target = parts.table.schema.target
+    return frame.drop(columns=target).iloc[:, :-1].to_numpy(dtype=float), frame[target].to_numpy()
+
+
+def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[float, float]:
+    """Wall and CPU seconds of the suite's one command."""
+    folders = ",".join(f"{root}/rows/${{data.name}}/{method}" for method in METHODS)
+    command = [sys.executable, "-m", "opal.run", "-m", "experiment=paper_imbalanced"]
+    command += [f"data={','.join(options.tables)}", f"paper.folder={folders}"]
+    command += [f"classifier={','.join(options.classifiers)}", f"seeds=[{','.join(map(str, options.seeds))}]"]
+    cwd = root / f"workers_{workers}"
+    cwd.mkdir()
+    path = os.pathsep.join(
+        [str(Path(__file__).resolve().parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    )
+    before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    env = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(
+        [*command, f"n_jobs={workers}"], cwd=cwd, env=env, capture_output=True, text=True, check=False
+    )
+    wall, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_CHILDREN)
+    if done.returncode:
+        sys.exit(f"the suite failed:\n{done.stderr[-3000:]}")
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+if __name__ == "__main__":
+    main()
