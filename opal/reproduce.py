@@ -159,7 +159,9 @@ def _told(recorded: Recorded, differences: list[Difference], notes: list[Differe
     from rich.console import Console
     from rich.table import Table as Printed
 
-    console, unequal = Console(), [d for d in differences if not d.equal]
+    # in a file or pipe wide enough for every value to stay in one piece
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    unequal = [d for d in differences if not d.equal]
     shown = Printed(title=f"{recorded.name} ({recorded.run_id})")
     for name in ("compared", "recorded", "now", ""):
         shown.add_column(name, overflow="fold")

@@ -137,12 +137,13 @@ def sum_up() -> None:
     from opal.report.figures import sweep_figure
     from opal.run import Sweep as Launched  # Hydra's, also where this module runs as __main__
 
-    if Launched.config is None:
+    config, Launched.config = Launched.config, None
+    if config is None:
         return
     try:
-        tracking: Tracking = instantiate(Launched.config, "tracking")
-        folder = Path(Launched.config.hydra.sweep.dir)
-        swept = {"overrides": " ".join(Launched.config.hydra.overrides.task)}
+        tracking: Tracking = instantiate(config, "tracking")
+        folder = Path(config.hydra.sweep.dir)
+        swept = {"overrides": " ".join(config.hydra.overrides.task)}
         if close_sweep(tracking, folder, folder.name, swept, sweep_figure):
             log.info("opal: the sweep is summed up as sweep/%s", folder.name)
     except OpalError as fault:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
 from collections.abc import Iterator
@@ -44,12 +45,24 @@ def connect(uri: str, mlruns: Path) -> MlflowClient:
     from filelock import FileLock
 
     _tune_sqlite()
-    Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    database = Path(uri.removeprefix("sqlite:///"))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    atexit.register(_checkpoint, database)
     (mlruns / "locks").mkdir(parents=True, exist_ok=True)
     with FileLock(mlruns / "locks" / "mlflow.db.lock"):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def _checkpoint(database: Path) -> None:
+    """Move what WAL holds into the database file, so that a copy of that file alone has every run."""
+    import sqlite3
+    from contextlib import closing, suppress
+
+    if database.is_file():
+        with suppress(sqlite3.Error), closing(sqlite3.connect(database, timeout=5)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _tune_sqlite() -> None:

@@ -21,17 +21,6 @@ from opal.record.store import Tracking
 H = "a" * 64
 
 
-@pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
-    """A database with all migrations done, to copy: they take seconds."""
-    folder = tmp_path_factory.mktemp("store")
-    tracking = Tracking(f"sqlite:///{folder}/mlflow.db")
-    tracking.client.search_experiments(max_results=1)
-    with sqlite3.connect(folder / "mlflow.db") as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return folder / "mlflow.db"
-
-
 @pytest.fixture
 def uri(empty_store, tmp_path):
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())

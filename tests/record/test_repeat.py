@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import io
 import json
 import os
 import random
@@ -10,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -24,12 +28,28 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["data=csv", "data.path=table.csv", "data.target=y", "controls=none", "amounts.steps=2", "amounts.size=6"]
 
 
-def opal(folder: Path, verb: str, *arguments: str, ok: bool = True) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"opal.{verb}", *arguments]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "160"}
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300)
-    assert (done.returncode == 0) == ok, done.stdout + done.stderr
-    return done
+@dataclass
+class Done:
+    """What a verb said, on both streams."""
+
+    said: str
+
+
+def opal(folder: Path, verb: str, *arguments: str, ok: bool = True) -> Done:
+    """Run a verb within this process, in ``folder``: imports cost more than small trials."""
+    module = importlib.import_module(f"opal.{verb}")
+    said = io.StringIO()
+    before, sys.argv = sys.argv, [f"opal {verb}", *arguments]
+    with contextlib.chdir(folder), contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        try:
+            module.main()
+            code: object = 0
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.argv = before
+    assert (not code) == ok, said.getvalue()
+    return Done(said.getvalue())
 
 
 def write_table(folder: Path) -> None:
@@ -43,14 +63,15 @@ def write_table(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory):
+def project(tmp_path_factory, empty_store):
     """A folder with one sweep: two trials, and one job that fails."""
     folder = tmp_path_factory.mktemp("project")
+    shutil.copy(empty_store, folder)
     write_table(folder)
     secret = "http://user:hunter2@example.org"  # a password in an address must not be logged
     arguments = ["-m", "method=smote,duplicate,replay", "seeds=[1,2]", *SMALL, f"+tracking.tags.place='{secret}'"]
     done = opal(folder, "run", *arguments, ok=False)
-    assert "method.path=FILE" in done.stderr + done.stdout
+    assert "method.path=FILE" in done.said
     return folder
 
 
@@ -85,22 +106,23 @@ def test_repeated_here_and_from_an_export_elsewhere(project, tmp_path):
     run = trial(project, "smote")
     short = run.data.tags["opal.config_hash"][:8]
     done = opal(project, "reproduce", short)
-    assert "all equal" in done.stdout
+    assert "all equal" in done.said
     opal(project, "export", run.info.run_name, "--output", str(tmp_path / "run"))
     (tmp_path / "elsewhere").mkdir()
-    assert "all equal" in opal(tmp_path / "elsewhere", "reproduce", str(tmp_path / "run")).stdout
+    assert "all equal" in opal(tmp_path / "elsewhere", "reproduce", str(tmp_path / "run")).said
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_moved_store_is_enough(project, tmp_path):
     moved = tmp_path / "moved"
     moved.mkdir()
-    shutil.copy(project / "mlflow.db", moved)
+    for path in project.glob("mlflow.db*"):  # with the write-ahead log of this process
+        shutil.copy(path, moved)
     shutil.copytree(project / "mlruns" / "opal", moved / "mlruns" / "opal")
     run = trial(project, "duplicate")
     project.rename(project.with_name("away"))
     try:
-        assert "all equal" in opal(moved, "reproduce", run.info.run_id).stdout
+        assert "all equal" in opal(moved, "reproduce", run.info.run_id).said
     finally:
         project.with_name("away").rename(project)
 
@@ -114,8 +136,8 @@ def test_every_difference_is_told_with_both_values(project, tmp_path):
     environment = tmp_path / "run" / "artifacts" / "environment.json"
     environment.write_text(environment.read_text().replace('"pandas": "', '"pandas": "0.'))
     done = opal(tmp_path, "reproduce", "run", ok=False)
-    assert "metric error at 0" in done.stdout and repr(wrong[1]) in done.stdout and "package pandas" in done.stdout
-    assert "1 differences" in done.stdout
+    assert "metric error at 0" in done.said and repr(wrong[1]) in done.said and "package pandas" in done.said
+    assert "1 differences" in done.said
 
 
 def test_changed_data_is_told_with_both_digests(project):
@@ -125,9 +147,9 @@ def test_changed_data_is_told_with_both_digests(project):
     try:
         done = opal(project, "reproduce", trial(project, "smote").info.run_id, ok=False)
         digest = trial(project, "smote").data.tags["opal.data_digest"]
-        assert "table.csv" in done.stdout and digest in done.stdout
+        assert "table.csv" in done.said and digest in done.said
         again = opal(project, "reproduce", trial(project, "smote").info.run_id, "--recorded-data")
-        assert "all equal" in again.stdout
+        assert "all equal" in again.said
     finally:
         table.write_bytes(original)
 
@@ -163,7 +185,7 @@ def test_prune_removes_only_what_no_run_refers_to(project):
     before = prompts.read_text()
     prompts.write_text(json.dumps({"key": used}) + "\n")
     try:
-        size = opal(project, "store").stdout
+        size = opal(project, "store").said
         assert "stored answers" in size and (responses / "cd").is_dir() and orphan.exists()
         opal(project, "store", "prune", "--yes")
     finally:
@@ -176,27 +198,43 @@ def test_prune_removes_only_what_no_run_refers_to(project):
         kept.prune(tracking, [])
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
-def test_killed_sweeps_started_again_lose_and_double_nothing(tmp_path, how):
-    """Kill a sweep of four trials at random moments, then let it finish: each trial is there once, whole."""
+def test_killed_sweeps_started_again_lose_and_double_nothing(tmp_path, empty_store):
+    """Kill a sweep at random moments once its first job has begun, then let it finish: each trial once, whole."""
     write_table(tmp_path)
-    rng = random.Random(how)
-    sweep = ["-m", "method=duplicate", "seeds=[1],[2],[3],[4]", *SMALL]
-    for _ in range(3):
-        command = [sys.executable, "-m", "opal.run", *sweep]
-        env = os.environ | {"PYTHONPATH": str(ROOT)}
-        process = subprocess.Popen(
-            command, cwd=tmp_path, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(rng.uniform(4, 12))
-        os.killpg(process.pid, how)
-        process.wait(60)
+    shutil.copy(empty_store, tmp_path)
+    rng = random.Random(0)
+    sweep = ["-m", "method=duplicate", "seeds=[1],[2],[3],[4],[5],[6]", *SMALL]
+    for how in (signal.SIGKILL, signal.SIGINT):
+        _killed(tmp_path, sweep, how, rng.uniform(0, 2))
     opal(tmp_path, "run", *sweep)
     tracking = Tracking(f"sqlite:///{tmp_path}/mlflow.db")
     runs = tracking.runs("tags.`opal.kind` = 'trial'")
     finished = [r for r in runs if r.data.tags["opal.status"] == "finished"]
-    assert len({r.data.tags["opal.config_hash"] for r in finished}) == len(finished) == 4
+    assert len({r.data.tags["opal.config_hash"] for r in finished}) == len(finished) == 6
     assert {len(r.data.metrics) for r in finished} == {len(finished[0].data.metrics)}
     assert {r.data.tags["opal.status"] for r in runs} <= {"finished", "interrupted"}
     assert all(r.info.status != "RUNNING" for r in runs)
-    assert "is finished already" in opal(tmp_path, "run", *sweep).stderr
+    assert opal(tmp_path, "run", *sweep).said.count("is finished already") == 6
+
+
+def _killed(folder: Path, sweep: list[str], how: int, seconds: float) -> None:
+    """Start a sweep in a process of its own and kill it some seconds after its first job began to write."""
+    locks = folder / "mlruns" / "locks"
+    before = len(list(locks.glob("*"))) if locks.is_dir() else 0
+    process = subprocess.Popen(
+        [sys.executable, "-m", "opal.run", *sweep],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 90
+    while process.poll() is None and time.monotonic() < deadline:
+        if locks.is_dir() and len(list(locks.glob("*"))) > before:
+            break
+        time.sleep(0.05)
+    time.sleep(seconds)
+    if process.poll() is None:
+        os.killpg(process.pid, how)
+    process.wait(60)
