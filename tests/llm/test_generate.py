@@ -21,6 +21,7 @@ from opal.llm.prompt import Prompt
 from opal.llm.serialize import lines
 from opal.methods.llm import LLM
 from opal.result import Usage
+from opal.table import Group, Train
 
 
 @dataclass
@@ -204,6 +205,17 @@ def test_every_group_of_a_spurious_task_is_filled():
     method = LLM(Scripted(lambda r, i: f"1.{r.draw},0.{i},3\n2.1,0.{i},{r.draw}\n", n_per_request=1), PROMPT, widen=1.0)
     rows = method.sample(train, 21)
     assert rows.frame.groupby(["label", "flag"]).size().to_dict() == {(1, 0): 11, (1, 1): 10}
+
+
+def test_a_rule_for_the_attribute_holds_and_is_told():
+    table = number_table()
+    groups = tuple(Group("label", v, v == 1, "count", above) for v in (0, 1) for above in (False, True))
+    train = Train(table.frame, table.schema.learn(table.frame), groups, 1)
+    client = Scripted(lambda r, i: f"0.{i},1.{r.draw % 9},{i},1\n", api="chat")
+    prompt = Prompt(user="{{ group }}|{{ examples }}", label=False, rows_per_request=1)
+    rows = Generator(client, prompt, widen=1.0).sample(train, {groups[3]: 6})
+    assert client.requests[0].messages[0]["content"].startswith("label = 1, count > 0|")
+    assert (rows.frame["count"] > 0).all() and rows.funnel.rejects["out_of_range"]
 
 
 def test_wrong_attribute_is_a_wrong_label():
