@@ -11,9 +11,9 @@ For each table, in one run and in turn on one server of the local model:
     bound      the same if the model gave the 20 rows in full and all were valid: the fewest tokens it can take
 
 Prints valid rows per second, tokens (prompt and answer) per valid row and the accepted share, then the ratios that
-count: opal to raw in rows per second, opal to bound in tokens per valid row. The wall clock counts what else the machine does;
-opal's own share of the CPU seconds does not. Exits 1 where a target is missed
-(0.9, 1/3, accepted 95 %). Tables are looked for in OPAL_DATA_DIR, else downloaded.
+count: opal to raw in rows per second, opal to bound in tokens per valid row. The wall clock counts what else the
+machine does; opal's own share of the CPU seconds does not. Exits 1 where a target is missed (0.9, 1/3, accepted
+95 %). Tables are looked for in OPAL_DATA_DIR, else downloaded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from opal.errors import LLMError, OpalError
 from opal.llm import serialize
 from opal.llm.exchange import Request, Response
 from opal.llm.wire import bodies
-from opal.parts import CONF, build
+from opal.parts import CONF, instantiate
 from opal.table import Train
 
 TABLES = "craft,gender,diabetes,heart_failure"
@@ -137,10 +137,10 @@ def load(table: str, given: argparse.Namespace, *overrides: str, store: str = "u
     fixed = [f"data={table}", "method=llm", "llm=local", f"llm.store={store}"]
     with initialize_config_dir(CONF, version_base="1.3"):
         config = compose("config", overrides=[*fixed, *overrides, *given.overrides])
-    parts = build(config)
-    recorder = Recorder(parts.method.client)  # type: ignore[attr-defined]
-    object.__setattr__(parts.method._generator, "client", recorder)  # type: ignore[attr-defined]
-    return Loaded(parts.method, recorder, parts.task.split(parts.table, given.seed).train)
+    data, task, method = (instantiate(config, section) for section in ("data", "task", "method"))
+    recorder = Recorder(method.client)
+    object.__setattr__(method._generator, "client", recorder)  # frozen
+    return Loaded(method, recorder, task.split(data, given.seed).train)
 
 
 def measure(table: str, given: argparse.Namespace, train: Train) -> tuple[Measured, Measured, bool, Measured, Measured]:
