@@ -11,10 +11,15 @@ from typing import Any
 from opal.errors import ConfigError, OpalError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
+from opal.evaluate.curate import Filter
 from opal.evaluate.curve import Amounts
+from opal.evaluate.validate import Folds
 from opal.methods.base import Oversampler
+from opal.progress import Progress
+from opal.result import TrialResult
 from opal.table import Table
 from opal.tasks.base import Task
+from opal.trial import run_trial
 
 # absolute, so that a checkout, an editable install and a wheel find the same files
 _BESIDE, _INSIDE = Path(__file__).parent.parent / "conf", Path(__file__).parent / "conf"
@@ -31,6 +36,8 @@ class Parts:
     classifier: Classifier
     amounts: Amounts
     controls: Mapping[str, Control]
+    curation: Filter
+    validation: Folds
 
     @property
     def model(self) -> str:
@@ -58,7 +65,32 @@ def build(config: Any, table: Table | None = None) -> Parts:
         classifier=instantiate(config, "classifier"),
         amounts=instantiate(config, "amounts"),
         controls=instantiate(config, "controls") or {},
+        curation=instantiate(config, "curate"),
+        validation=instantiate(config, "validation"),
     )
+
+
+def run(config: Any, parts: Parts, progress: Progress | None = None) -> TrialResult:
+    """The trial of ``config`` with its parts, and the verdict on it."""
+    from opal.report.worth import judge
+
+    result = run_trial(
+        parts.table,
+        parts.task,
+        parts.method,
+        parts.classifier,
+        config["seeds"],
+        parts.amounts,
+        parts.controls,
+        config["n_jobs"],
+        progress,
+        config["contamination"],
+        parts.curation,
+        parts.validation,
+        config["fidelity"],
+    )
+    judge(result, type(parts.method).__name__)
+    return result
 
 
 def instantiate(config: Any, section: str) -> Any:

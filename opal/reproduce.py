@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 
 from opal.errors import DataError, OpalError, TrackingError
 from opal.parts import Parts, build, instantiate
+from opal.parts import run as run_parts
 from opal.progress import Progress
 from opal.record import inputs
 from opal.record.config_hash import config_hash
@@ -23,7 +24,6 @@ from opal.record.read import RUN_FILE, Recorded, load, load_export
 from opal.record.store import existing_store
 from opal.result import TrialResult
 from opal.table import Table
-from opal.trial import run_trial
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -83,18 +83,7 @@ def run_again(config: dict[str, Any], recorded: Recorded) -> tuple[TrialResult, 
     config["data"] = None
     parts = build(OmegaConf.create(config), table)
     with Progress() as progress:
-        result = run_trial(
-            parts.table,
-            parts.task,
-            parts.method,
-            parts.classifier,
-            config["seeds"],
-            parts.amounts,
-            parts.controls,
-            config.get("n_jobs", 1),
-            progress,
-            config.get("contamination", "refit"),
-        )
+        result = run_parts(config, parts, progress)
     return result, parts
 
 

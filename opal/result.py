@@ -99,6 +99,7 @@ class TrialResult:
     notes : findings in words
     warnings : sentences a reader must see
     timings : seconds by stage
+    verdicts : helps, hurts or cannot be told, by metric
     """
 
     errors: pd.DataFrame
@@ -108,6 +109,7 @@ class TrialResult:
     notes: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
+    verdicts: dict[str, str] = field(default_factory=dict)
 
     @property
     def usage(self) -> Usage:

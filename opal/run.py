@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from opal.errors import OpalError
 from opal.launch import INTERRUPTED, Said, launch
 from opal.parts import CONF, Parts, build, instantiate
+from opal.parts import run as run_parts
 from opal.progress import Progress
 from opal.record.config_hash import config_hash, generation_hash
 from opal.record.environment import tags as environment_tags
@@ -24,7 +25,6 @@ from opal.record.origin import write_config, write_origin
 from opal.record.store import Tracking
 from opal.record.sweep import close_sweep, note_job
 from opal.result import TrialResult
-from opal.trial import run_trial
 
 log = logging.getLogger("opal")
 
@@ -55,18 +55,7 @@ def run(config: DictConfig) -> float | None:
             return known.data.metrics.get("error")
         start = time.perf_counter()
         with Progress() as progress:
-            result = run_trial(
-                parts.table,
-                parts.task,
-                parts.method,
-                parts.classifier,
-                config.seeds,
-                parts.amounts,
-                parts.controls,
-                config.n_jobs,
-                progress,
-                config.contamination,
-            )
+            result = run_parts(config, parts, progress)
         record = describe(config, parts, result, digest)
         record.seconds = time.perf_counter() - start
         names = choices()
@@ -87,9 +76,11 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         generation_hash=generation_hash(config, parts.table, parts.model),
         params=params(config, names),
         metrics=points_of(result),
-        tags={"opal.kind": "trial", "opal.sweep_id": sweep_id()} | environment_tags(),
+        tags={"opal.kind": "trial", "opal.sweep_id": sweep_id()}
+        | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
+        | environment_tags(),
         dataset=DatasetInput.of(parts.table),
-        description=description_of(result.errors),
+        description="\n\n".join([description_of(result.errors), *result.warnings, *result.notes, command()]),
         status="partial" if result.stopped else "finished",
     )
 
@@ -148,6 +139,12 @@ def sum_up() -> None:
             log.info("opal: the sweep is summed up as sweep/%s", folder.name)
     except OpalError as fault:
         log.error("opal: the sweep could not be summed up: %s", fault)
+
+
+def command() -> str:
+    """How to run this again, as typed."""
+    typed = " ".join(HydraConfig.get().overrides.task)
+    return f"Run: `python -m opal.run {typed}`"
 
 
 def choices() -> dict[str, str]:

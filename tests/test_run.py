@@ -91,7 +91,7 @@ def test_a_run_holds_what_the_contract_names(opal):
 def test_a_second_start_skips_and_a_rerun_repeats_every_figure(opal):
     opal("method=smote", *QUICK)
     first = runs()[0].data.metrics
-    code, out, err = opal("method=smote", *QUICK)
+    code, _, err = opal("method=smote", *QUICK)
     assert code == 0 and "finished already" in err and len(runs()) == 1
     opal("method=smote", "tracking.existing=rerun", "n_jobs=2", *QUICK)
     again = next(r for r in runs() if r.data.tags["opal.status"] == "finished").data.metrics

@@ -1,16 +1,20 @@
-"""Controls: what costs no synthetic row, on the same splits. Each is a function (classifier, split, minority)
--> (test probabilities, predicted label codes); ``conf/config.yaml`` names the ones to run."""
+"""Controls: what costs nothing, on the same splits. ``conf/controls`` names the ones to run.
+
+A control is a function of a classifier, a split, the minority label and the raw test probabilities (those of the
+classifier fitted without synthetic rows); it gives its own probabilities and label codes, or None where the table
+does not allow it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
+from opal.errors import MethodError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.curve import Record, each, score, tidy
 from opal.evaluate.features import label_codes
 from opal.table import Split, Train
 
@@ -18,48 +22,64 @@ Predictions = tuple[np.ndarray, np.ndarray]
 
 
 class Control(Protocol):
-    def __call__(self, classifier: Classifier, split: Split, minority: Any) -> Predictions: ...
+    def __call__(self, classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions | None: ...
 
 
-def run_controls(
-    controls: Mapping[str, Control],
-    classifier: Classifier,
-    splits: Sequence[Split],
-    minority: Any,
-    n_jobs: int = 1,
-    progress: Any = None,
-) -> pd.DataFrame:
-    """Tidy errors [seed, amount, metric, value] with amount 0 and metrics named ``control/<name>/<metric>``."""
-    jobs = [(name, run, classifier, s, minority) for s in splits for name, run in controls.items()]
-    return tidy(record for found in each(_one, jobs, n_jobs, progress) for record in found)
+class Sampler(Protocol):
+    """An oversampler (opal.methods.base.Oversampler), as far as a control needs it."""
+
+    def sample(self, train: Train, n: int) -> Any: ...
 
 
-def _one(name: str, run: Control, classifier: Classifier, split: Split, minority: Any) -> list[Record]:
-    proba, predicted = run(classifier, split, minority)
-    found = score(split, proba, predicted, minority, 0)
-    return [record | {"metric": f"control/{name}/{record['metric']}"} for record in found]
+@dataclass(frozen=True)
+class Balanced:
+    """Minority groups brought to the size of the largest group by a free oversampler."""
+
+    method: Sampler
+
+    def __call__(self, classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions | None:
+        train = split.train
+        sizes = [len(train.rows(g)) for g in train.groups]
+        n = sum(max(sizes) - size for g, size in zip(train.groups, sizes, strict=True) if g.minority)
+        try:
+            rows = self.method.sample(train, n).frame
+        except MethodError:
+            return None
+        frame = pd.concat([train.frame, rows], ignore_index=True)
+        return likeliest(classifier.fit(frame, train.schema).predict_proba(split.test))
 
 
-def class_weight(classifier: Classifier, split: Split, minority: Any) -> Predictions:
+@dataclass(frozen=True)
+class Instead:
+    """Another classifier in place of the trial's, such as a balanced ensemble."""
+
+    classifier: Classifier
+
+    def __call__(self, classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions:
+        train = split.train
+        return likeliest(self.classifier.fit(train.frame, train.schema).predict_proba(split.test))
+
+
+def class_weight(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions:
     """Weights that give every group the same total weight ("balanced": n / (n_groups x n_group))."""
     train = split.train
     weight = np.ones(len(train.frame))
     for group in train.groups:
         mask = group.mask(train.frame)
         weight[mask] = len(weight) / (len(train.groups) * max(mask.sum(), 1))
-    proba = classifier.fit(train.frame, train.schema, sample_weight=weight).predict_proba(split.test)
-    return proba, proba.argmax(axis=1)
+    return likeliest(classifier.fit(train.frame, train.schema, sample_weight=weight).predict_proba(split.test))
 
 
-def base_rate_threshold(classifier: Classifier, split: Split, minority: Any) -> Predictions:
+def base_rate_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions:
     """Minority where its probability exceeds its share of train (Elkan, IJCAI 2001: a prior of one half)."""
     train = split.train
-    proba = classifier.fit(train.frame, train.schema).predict_proba(split.test)
     code = train.schema.labels.index(minority)
-    return proba, above(proba, code, float((label_codes(train.frame, train.schema) == code).mean()))
+    return raw, above(raw, code, float((label_codes(train.frame, train.schema) == code).mean()))
 
 
-def tuned_threshold(classifier: Classifier, split: Split, minority: Any, folds: int = 5) -> Predictions:
+def tuned_threshold(
+    classifier: Classifier, split: Split, minority: Any, raw: np.ndarray, folds: int = 5
+) -> Predictions:
     """The threshold with the least balanced error on out-of-fold train probabilities.
 
     A class with a single train row leaves nothing to tune on: the likeliest class is predicted then.
@@ -67,16 +87,19 @@ def tuned_threshold(classifier: Classifier, split: Split, minority: Any, folds: 
     from sklearn.metrics import balanced_accuracy_score
 
     train = split.train
-    proba = classifier.fit(train.frame, train.schema).predict_proba(split.test)
     code, truth = train.schema.labels.index(minority), label_codes(train.frame, train.schema)
     if np.bincount(truth)[np.unique(truth)].min() < 2:
-        return proba, proba.argmax(axis=1)
+        return likeliest(raw)
     held_out = out_of_fold(classifier, train, folds)
     known = np.unique(held_out[:, code])
     cuts = (known[1:] + known[:-1]) / 2 if len(known) > 1 else known
     scores = [balanced_accuracy_score(truth, above(held_out, code, cut)) for cut in cuts]
     best = np.flatnonzero(np.isclose(scores, max(scores)))
-    return proba, above(proba, code, float(cuts[best[len(best) // 2]]))  # the middle of a tie
+    return raw, above(raw, code, float(cuts[best[len(best) // 2]]))  # the middle of a tie
+
+
+def likeliest(proba: np.ndarray) -> Predictions:
+    return proba, proba.argmax(axis=1)
 
 
 def out_of_fold(classifier: Classifier, train: Train, folds: int) -> np.ndarray:

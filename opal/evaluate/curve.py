@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,11 +11,9 @@ import pandas as pd
 
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.features import label_codes
-from opal.evaluate.metrics import errors, ranking
+from opal.evaluate.controls import Control
+from opal.evaluate.metrics import Record, score
 from opal.table import Split
-
-Record = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,13 +40,15 @@ def curve(
     minority: Any,
     n_jobs: int = 1,
     progress: Any = None,
+    controls: Mapping[str, Control] | None = None,
 ) -> pd.DataFrame:
     """Tidy errors [seed, amount, metric, value]; an amount that the rows do not reach is left out.
 
+    Controls stand at amount 0 as ``control/<name>/<metric>``; they share the fit without synthetic rows.
     Results are the same for any ``n_jobs``: a fit sees its seed's rows and nothing else.
     """
     jobs = [
-        (classifier, split, made.iloc[:amount], amount, minority)
+        (classifier, split, made.iloc[:amount], amount, minority, controls if amount == 0 else None)
         for split, made, steps in zip(splits, rows, amounts, strict=True)
         for amount in steps
         if amount <= len(made)
@@ -84,21 +84,25 @@ def curve_without(
     return pd.concat([f for f in (fitted, *same) if len(f)], ignore_index=True)
 
 
-def measure(classifier: Classifier, split: Split, added: pd.DataFrame, amount: int, minority: Any) -> list[Record]:
-    """Fit on train and ``added``, predict the test rows, and measure."""
+def measure(
+    classifier: Classifier,
+    split: Split,
+    added: pd.DataFrame,
+    amount: int,
+    minority: Any,
+    controls: Mapping[str, Control] | None = None,
+) -> list[Record]:
+    """Fit on train and ``added``, predict the test rows, and measure; then the controls, where given."""
     train = split.train
     frame = pd.concat([train.frame, added], ignore_index=True) if len(added) else train.frame
     proba = classifier.fit(frame, train.schema).predict_proba(split.test)
-    return score(split, proba, proba.argmax(axis=1), minority, amount)
-
-
-def score(split: Split, proba: np.ndarray, predicted: np.ndarray, minority: Any, amount: int) -> list[Record]:
-    """All metrics of one set of predictions as records."""
-    schema = split.train.schema
-    truth = label_codes(split.test, schema)
-    code = schema.labels.index(minority)
-    values = errors(predicted, split.test, truth, split.train.groups) | ranking(proba[:, code], truth == code)
-    return [{"seed": split.seed, "amount": amount, "metric": k, "value": v} for k, v in values.items()]
+    found = score(split, proba, proba.argmax(axis=1), minority, amount)
+    for name, control in (controls or {}).items():
+        predictions = control(classifier, split, minority, proba)
+        if predictions is not None:
+            records = score(split, *predictions, minority, amount)
+            found += [r | {"metric": f"control/{name}/{r['metric']}"} for r in records]
+    return found
 
 
 def each(work: Callable[..., Any], jobs: Sequence[tuple], n_jobs: int, progress: Any = None) -> Iterable[Any]:

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
-from opal.table import Group
+from opal.evaluate.features import label_codes
+from opal.table import Group, Split
+
+Record = dict[str, Any]
+
+
+def score(split: Split, proba: np.ndarray, predicted: np.ndarray, minority: Any, amount: int) -> list[Record]:
+    """All metrics of one set of predictions as tidy records.
+
+    Parameters
+    ----------
+    proba : shape (n_test, n_classes), columns as ``schema.labels``
+    predicted : label codes, shape (n_test,)
+    """
+    schema = split.train.schema
+    truth = label_codes(split.test, schema)
+    code = schema.labels.index(minority)
+    values = errors(predicted, split.test, truth, split.train.groups) | ranking(proba[:, code], truth == code)
+    return [{"seed": split.seed, "amount": amount, "metric": k, "value": v} for k, v in values.items()]
 
 
 def errors(

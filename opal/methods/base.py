@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,10 @@ class Oversampler:
 
     A subclass writes ``_sample(train, wanted, rng, progress)``, which returns rows of the wanted groups in any
     order, as a DataFrame with the columns of ``train.frame`` or as ``Rows`` where it has more to tell.
+    ``remake`` says what asking again for other train rows costs: nothing, money or time, or it cannot be done.
     """
+
+    remake: Literal["free", "paid", "never"] = "free"
 
     def sample(self, train: Train, n: int, progress: Any = None) -> Rows:
         """``n`` synthetic rows, minority groups taking turns so that every prefix is balanced over them.

@@ -24,6 +24,8 @@ class LLM(Oversampler):
         see opal.llm.quota.Settings
     """
 
+    remake = "paid"
+
     def __init__(
         self,
         client: Client,

@@ -23,6 +23,8 @@ class Replay(Oversampler):
     exact : refuse levels and fractions that a column of the table does not have; False takes any number
     """
 
+    remake = "never"
+
     def __init__(self, path: str | None = None, folder: str | None = None, exact: bool = True) -> None:
         if not path and not folder:
             raise ConfigError(

@@ -101,8 +101,9 @@ def test_the_controls_are_functions_of_a_split():
     controls = instantiate(composed("controls=free"), "controls")
     split = Imbalanced(40, 0.2, test_rows=60).split(number_table(400), 1)
     classifier = instantiate(composed("classifier=logistic"), "classifier")
+    raw = classifier.fit(split.train.frame, split.train.schema).predict_proba(split.test)
     for control in controls.values():
-        proba, predicted = control(classifier, split, 1)
+        proba, predicted = control(classifier, split, 1, raw)
         assert proba.shape == (60, 2) and np.isin(predicted, [0, 1]).all()
 
 

@@ -1,0 +1,71 @@
+"""Was it worth it? The verdict and the scaling law of one trial, as sentences and figures of its result."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from opal.report.scaling import fit_scaling
+from opal.report.verdict import at_amounts, choose_amount, verdict
+from opal.result import TrialResult
+
+MEASURES = ("error", "balanced_error")
+# train rows are short of the minority by design, so that their plain error would always choose no rows
+CHOSEN_BY = "validation_balanced_error"
+
+
+def judge(result: TrialResult, method: str) -> None:
+    """Add to the result, for error and balanced error: the verdict at the amount that validation chose.
+
+    Metrics ``verdict/<measure>/{difference,low,high}`` and ``seed_<s>/amount_chosen``; the word stands in
+    ``result.verdicts``. Without validation errors or controls there is no verdict. docs/verdict.md has the formula.
+    """
+    if not max((len(r.frame) for r in result.rows.values()), default=0):
+        return
+    controls = control_names(result.errors)
+    if CHOSEN_BY in set(result.errors["metric"]) and controls:
+        amounts = choose_amount(result.errors, CHOSEN_BY)
+        for measure in MEASURES:
+            add_verdict(result, method, measure, amounts, controls)
+        listed = ", ".join(f"{amount} (seed {seed})" for seed, amount in amounts.items())
+        result.notes.append(f"Amounts chosen by balanced error on validation folds of train: {listed}.")
+        result.metrics |= {f"seed_{seed}/amount_chosen": amount for seed, amount in amounts.items()}
+    add_scaling(result)
+
+
+def add_verdict(result: TrialResult, method: str, measure: str, amounts: dict[int, int], controls: list[str]) -> None:
+    raw = at_amounts(result.errors, measure, dict.fromkeys(amounts, 0))
+    free = {c: at_amounts(result.errors, f"control/{c}/{measure}", dict.fromkeys(amounts, 0)) for c in controls}
+    chosen = at_amounts(result.errors, measure, amounts)
+    found = verdict(chosen, {"no synthetic rows": raw} | free, measure, method=f"{method} at its chosen amount")
+    result.notes.append(found.sentence)
+    result.verdicts[measure] = found.word
+    figures = {"difference": found.difference, "low": found.low, "high": found.high}
+    result.metrics |= {f"verdict/{measure}/{k}": v for k, v in figures.items()}
+
+
+def add_scaling(result: TrialResult) -> None:
+    """The law that the error follows, where the curve tells one, and the amount it recommends."""
+    rows = sum(len(r.frame) for r in result.rows.values())
+    usage = result.usage
+    cost: dict[str, float] = {}
+    if usage.requests:
+        cost["tokens"] = (usage.prompt_tokens + usage.completion_tokens) / rows
+        if usage.money is not None:
+            cost["money"] = usage.money / rows
+    law = fit_scaling(whole(result.errors), result.metrics["train/minority_rows"], cost_per_row=cost)
+    spent = "".join(f" About {value:,.4g} {unit} a seed." for unit, value in law.cost.items())
+    result.notes.append(law.sentence + spent)
+    figures = {"exponent": law.exponent, "plateau": law.plateau, "recommended": float(law.recommended)}
+    result.metrics |= {f"scaling/{k}": v for k, v in figures.items() if law.told or k == "recommended"}
+
+
+def whole(errors: pd.DataFrame) -> pd.DataFrame:
+    """The errors at amounts that every seed reached."""
+    seeds = errors["seed"].nunique()
+    reached = errors[errors["metric"] == "error"].groupby("amount")["seed"].nunique()
+    return errors[errors["amount"].isin(reached.index[reached == seeds])]
+
+
+def control_names(errors: pd.DataFrame) -> list[str]:
+    found = errors["metric"].str.extract(r"^control/([^/]+)/error$")[0].dropna()
+    return list(dict.fromkeys(found))
