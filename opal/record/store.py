@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from opal.errors import ConfigError, TrackingError
 from opal.record import pending
 from opal.record.environment import masked
-from opal.record.log import RunRecord
+from opal.record.log import DatasetInput, RunRecord
 from opal.record.mlflow_client import connect, faults
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 Existing = Literal["skip", "rerun", "fail"]
-TABLE_LIMIT = 5_000_000  # bytes: larger tables are not copied into every run
-ATTEMPTS = 3  # to write a run while others hold SQLite's lock
+ATTEMPTS = 3  # to write what other writers are in the way of
 HALF_AFTER = 3600  # seconds: writing a run takes seconds, so one that stays open longer on another host is dead
 Write = Callable[[Path], None]  # puts a trial's artifacts into a folder
 
@@ -176,7 +175,9 @@ class Tracking:
         """Record a result that an earlier `log` could not; gives the run's id."""
         record = pending.load(folder)
         with self._lock(record.config_hash):
-            if folder != pending.folder_of(self.mlruns, record.config_hash):
+            if folder == pending.folder_of(self.mlruns, record.config_hash):
+                self._close_halves(record.config_hash)
+            else:
                 self._mend(record.config_hash)
             return self._log_kept(record, folder)
 
@@ -208,14 +209,17 @@ class Tracking:
 
     def _mend(self, config_hash: str) -> None:
         """Under the lock of the hash: mark what a crash left half, log what it kept."""
-        for run in self.runs_of(config_hash):
-            if run.info.status == "RUNNING" and not _foreign(run):  # ours is the lock: its writer is gone
-                self._close_half(run)
+        self._close_halves(config_hash)
         folder = pending.folder_of(self.mlruns, config_hash)
         if pending.complete(folder):
             self._log_kept(pending.load(folder), folder)
         elif folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _close_halves(self, config_hash: str) -> None:
+        for run in self.runs_of(config_hash):
+            if run.info.status == "RUNNING" and not _foreign(run):  # ours is the lock: its writer is gone
+                self._close_half(run)
 
     def _log_kept(self, record: RunRecord, folder: Path) -> str:
         identity = pending.identity(folder)
@@ -267,8 +271,7 @@ class Tracking:
         return run_id
 
     def _fill(self, run_id: str, record: RunRecord, folder: Path, now: int) -> None:
-        from mlflow.entities import Dataset, InputTag, Metric, Param
-        from mlflow.entities import DatasetInput as Input
+        from mlflow.entities import Metric, Param
 
         params = [Param(k, str(v)[:6000]) for k, v in record.params.items()]
         metrics = [Metric(key, value, now, step) for key, value, step in record.metrics]
@@ -278,19 +281,27 @@ class Tracking:
             self.client.log_batch(run_id, metrics=metrics[i : i + 1000])
         for i in range(100, len(params), 100):
             self.client.log_batch(run_id, params=params[i : i + 100])
-        if data := record.dataset:
-            dataset = Dataset(
-                data.name,
-                data.digest[:36],
-                "local",
-                data.mlflow_source(),
-                data.mlflow_schema(),
-                data.mlflow_profile(),
-            )
-            self.client.log_inputs(run_id, [Input(dataset, [InputTag("mlflow.data.context", "training")])])
+        if record.dataset:
+            self._log_dataset(run_id, record.dataset)
         artifacts = folder / pending.ARTIFACTS
         if any(artifacts.iterdir()):
             self.client.log_artifacts(run_id, str(artifacts))
+
+    def _log_dataset(self, run_id: str, data: DatasetInput) -> None:
+        from mlflow.entities import Dataset, InputTag
+        from mlflow.entities import DatasetInput as Input
+        from mlflow.exceptions import MlflowException
+
+        shown = data.mlflow_source(), data.mlflow_schema(), data.mlflow_profile()
+        dataset = Dataset(data.name, data.digest[:36], "local", *shown)
+        inputs = [Input(dataset, [InputTag("mlflow.data.context", "training")])]
+        for attempt in range(ATTEMPTS):
+            try:
+                self.client.log_inputs(run_id, inputs)
+                return
+            except MlflowException as err:  # MLflow looks, then inserts: another run may do the same in between
+                if attempt == ATTEMPTS - 1 or "unique" not in str(err).lower():
+                    raise
 
     def _supersede(self, runs: list[Run]) -> None:
         for run in runs:
