@@ -11,7 +11,6 @@ from hydra.errors import HydraException, MissingConfigException
 from opal.errors import OpalError
 from opal.parts import explained, protect_seed
 
-
 INTERRUPTED = 130  # the shell's exit status after Ctrl-C
 
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from opal.errors import OpalError
 from opal.launch import INTERRUPTED, Said, launch
+from opal.methods.llm import LLM
 from opal.parts import CONF, Parts, build, instantiate
 from opal.parts import run as run_parts
 from opal.progress import Progress
@@ -45,7 +46,11 @@ def job(config: DictConfig) -> float | None:
 
 def run(config: DictConfig) -> float | None:
     """Run the trial of ``config`` unless a finished run has its hash; record and print it."""
+    own_budget(config)
     parts = build(config)
+    if config.dry_run:
+        print(forecast(config, parts))
+        return None
     digest = config_hash(config, parts.table, parts.model)
     tracking = instantiate(config, "tracking")
     with tracking.claim(digest, log.info) as known:
@@ -65,6 +70,27 @@ def run(config: DictConfig) -> float | None:
     print(summary)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
     return float(result.curve().mean().iloc[-1])
+
+
+def own_budget(config: DictConfig) -> None:
+    """A budget without a scope of its own holds for this sweep, or for this run alone."""
+    budget = OmegaConf.select(config, "llm.budget")
+    if budget is not None and budget.get("scope") is None:
+        budget.scope = sweep_id() or Path(HydraConfig.get().runtime.output_dir).name
+
+
+def forecast(config: DictConfig, parts: Parts) -> str:
+    """What the first round of requests of every seed would take; calls nothing."""
+    name = f"{parts.table.name}, method={choices()['method']}"
+    if not isinstance(parts.method, LLM):
+        return f"{name}: asks no model, costs nothing"
+    rows, total = 0, None
+    for seed in config.seeds:
+        train = parts.task.split(parts.table, seed).train
+        n = max(parts.amounts(len(train.frame)))
+        found = parts.method.forecast(train, n)
+        rows, total = rows + n, found if total is None else total + found
+    return f"{name}: {rows} rows over {len(config.seeds)} seeds, {total}"
 
 
 def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str) -> RunRecord:

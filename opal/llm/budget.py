@@ -6,7 +6,7 @@ import json
 import re
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,21 @@ class Estimate:
     prompt_tokens: int
     completion_tokens: int | None
     money: float | None
+
+    def __add__(self, other: Estimate) -> Estimate:
+        def add(a: Any, b: Any) -> Any:
+            return None if a is None or b is None else a + b
+
+        pairs = zip(astuple(self), astuple(other), strict=True)
+        return Estimate(*(add(a, b) for a, b in pairs))
+
+    def __str__(self) -> str:
+        tokens = "unknown" if self.completion_tokens is None else f"about {self.completion_tokens:,}"
+        money = "unknown (llm.prices)" if self.money is None else f"about {self.money:.4g}"
+        return (
+            f"{self.requests} requests, {self.stored} of them answered in the store; to pay: about "
+            f"{self.prompt_tokens:,} tokens in, {tokens} tokens out, money {money}"
+        )
 
 
 class Budget:

@@ -39,6 +39,8 @@ class Client(Protocol):
 
     def complete(self, requests: Sequence[Request], on_response: Any = None) -> list[Response]: ...
 
+    def estimate(self, requests: Sequence[Request], completion_tokens: int | None = None) -> Any: ...
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from opal.llm.budget import Estimate
 from opal.llm.generate import Generator, Plan
 from opal.llm.prompt import Prompt
 from opal.llm.quota import Client, Reject
@@ -41,6 +42,12 @@ class LLM(Oversampler):
         self._generator = Generator(
             client, prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience
         )
+
+    def forecast(self, train: Train, n: int) -> Estimate:
+        """What the first round of requests for ``n`` rows would take, rather too much; calls nothing."""
+        plan = self.plan(train, n)
+        each = -(-plan.completion_tokens // max(len(plan.requests), 1))
+        return self.client.estimate(plan.requests, each)
 
     def plan(self, train: Train, n: int) -> Plan:
         """The requests that ``n`` rows would begin with, and their rough size; calls nothing."""
