@@ -32,10 +32,11 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
 
     names = [c.name for c in schema.features if is_text(schema, c.name)]
     numbers = [c.name for c in schema.features if not is_text(schema, c.name)]
-    if encoding == "native":
+    missing = any(schema[n].missing for n in numbers)
+    if encoding == "native" or not (names or missing or scale):  # a ColumnTransformer costs as much as a small fit
         return Native(names, numbers)
     steps: list[Any] = []
-    if any(schema[n].missing for n in numbers):
+    if missing:
         steps.append(SimpleImputer(strategy="median", add_indicator=True))
     if scale:
         steps.append(StandardScaler())
