@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,12 @@ class Usage:
             mine, theirs = getattr(self, f.name), getattr(other, f.name)
             sums[f.name] = None if mine is None or theirs is None else mine + theirs
         return Usage(**sums)
+
+    def including(self, earlier: Usage) -> Usage:
+        """This usage, where ``earlier`` asked for part of the same answers: what was paid and waited for adds up."""
+        paid = ("retries", "paid_requests", "paid_tokens", "paid_money", "seconds")
+        both = self + earlier
+        return replace(self, **{k: getattr(both, k) for k in paid})
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -77,6 +83,7 @@ class Rows:
     frame : DataFrame of shape (n_rows, n_columns), columns and dtypes of the train frame
     prompts : one record a request (messages, response, usage, model, cached)
     stopped : why fewer rows than asked for are here, or "" when none is missing
+    unused : further rows of the same source, which are checked against the test set and never trained on
     """
 
     frame: pd.DataFrame
@@ -84,6 +91,12 @@ class Rows:
     usage: Usage = field(default_factory=Usage)
     prompts: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""
+    unused: pd.DataFrame | None = None
+
+    @property
+    def all(self) -> pd.DataFrame:
+        """``frame``, then ``unused``."""
+        return self.frame if self.unused is None else pd.concat([self.frame, self.unused], ignore_index=True)
 
 
 @dataclass

@@ -199,16 +199,25 @@ class Group:
 
 @dataclass(frozen=True)
 class Train:
-    """What an oversampler or a classifier may see: train rows and what was learned from them."""
+    """What an oversampler or a classifier may see: train rows and what was learned from them.
+
+    augment : once the minority groups have reached the largest group, rows are wanted for every group
+    """
 
     frame: pd.DataFrame = field(repr=False)
     schema: Schema
     groups: tuple[Group, ...]
     seed: int
+    augment: bool = False
 
     @property
     def minority_groups(self) -> tuple[Group, ...]:
         return tuple(g for g in self.groups if g.minority)
+
+    @property
+    def wanted_groups(self) -> tuple[Group, ...]:
+        """The groups that synthetic rows are wanted for: the minority, with ``augment`` all."""
+        return self.groups if self.augment else self.minority_groups
 
     def rows(self, group: Group) -> pd.DataFrame:
         return self.frame[group.mask(self.frame)]

@@ -17,10 +17,10 @@ from opal.evaluate.curate import Filter, curate
 from opal.evaluate.curve import Amounts, curve, curve_without
 from opal.evaluate.fidelity import fidelity_by_group
 from opal.evaluate.validate import Folds
-from opal.methods.base import Oversampler, share_out, take_turns
+from opal.methods.base import Oversampler
 from opal.progress import Progress
-from opal.result import Rows, TrialResult
-from opal.table import Split, Table
+from opal.result import Rows, TrialResult, Usage
+from opal.table import Split, Table, Train
 from opal.tasks.base import Task
 
 CURATION_ROUNDS = 3  # each asks for as many more rows as the last round's loss calls for
@@ -61,54 +61,75 @@ def run_trial(
         steps = [(amounts or Amounts())(len(split.train.frame)) for split in splits]
     with clock("rows"):
         made = [
-            sample(method, split, max(most), curation or Filter(), progress)
+            sample(method, split.train, max(most), curation or Filter(), progress)
             for split, most in zip(splits, steps, strict=True)
         ]
     rows = [r.frame for r in made]
     with clock("curve"):
         progress.stage("curve", fits=sum(map(len, steps)))
         errors = curve(classifier, splits, rows, steps, table.minority, n_jobs, progress, controls)
-    with clock("validation"):
-        if validation and max(map(len, rows)):
-            held_out = validation(classifier, splits, rows, steps, table.minority, method, n_jobs)
-            errors = pd.concat([errors, held_out], ignore_index=True)
     result = TrialResult(errors, dict(zip(seeds, made, strict=True)), timings=clock.seconds)
     note_splits(result, splits, controls or {})
+    with clock("validation"):
+        if validation and max(map(len, rows)):
+
+            def make(train: Train, n: int) -> Rows:
+                return sample(method, train, n, curation or Filter(), progress)
+
+            add_validation(
+                result, *validation(classifier, splits, rows, steps, table.minority, make, method.remake, n_jobs)
+            )
     if contamination_check != "off":
         with clock("contamination"):
-            checks = [contamination(r, s.train, s.test, table) for r, s in zip(rows, splits, strict=True)]
+            checks = [contamination(r.all, s.train, s.test, table) for r, s in zip(made, splits, strict=True)]
             note_contamination(result, checks)
-            if contamination_check == "refit" and any(check.matched.any() for check in checks):
-                masks = [check.matched for check in checks]
+            masks = [check.matched[: len(r)] for check, r in zip(checks, rows, strict=True)]
+            if contamination_check == "refit" and any(mask.any() for mask in masks):
                 clean = curve_without(masks, errors, classifier, splits, rows, steps, table.minority, n_jobs)
                 clean = clean.assign(metric="without_test_matches/" + clean["metric"])
-                result.errors = pd.concat([errors, clean], ignore_index=True)
+                result.errors = pd.concat([result.errors, clean], ignore_index=True)
     if fidelity:
         with clock("fidelity"):
             note_fidelity(result, splits)
     return result
 
 
-def sample(method: Oversampler, split: Split, n: int, curation: Filter, progress: Progress) -> Rows:
+def sample(method: Oversampler, train: Train, n: int, curation: Filter, progress: Progress) -> Rows:
     """``n`` curated synthetic rows of one split: method and curation see train alone.
 
     Where curation leaves rows out, more are asked for; after three rounds the rows there are must do.
     """
-    progress.stage(f"rows, seed {split.seed}", rows=n)
-    train, ask = split.train, n
+    progress.stage(f"rows, seed {train.seed}", rows=n)
+    ask, before = n, Usage()
     for _ in range(CURATION_ROUNDS):
         made = method.sample(train, ask, progress)
+        made.usage = made.usage.including(before)
         rng = np.random.default_rng([train.seed, 2])
         kept, made.funnel = curate(made.frame, train, curation, rng, made.funnel)
-        if len(kept) >= n or len(kept) == len(made.frame) or kept.empty:
+        chosen = method.arrange(kept, train, n)
+        if len(chosen) == n or len(kept) == len(made.frame) or chosen.empty or made.stopped:
             break
-        ask = ceil(1.1 * ask * n / len(kept))
-    if len(kept) < len(made.frame):
-        kept = take_turns(kept, share_out(n, train.minority_groups))
-        if len(kept) < n and not made.stopped:
-            made.stopped = f"curation kept {len(kept)} of {len(made.frame)} rows where {n} were wanted"
-    made.frame = kept
+        ask, before = ceil(1.1 * ask * n / len(chosen)), made.usage
+    if len(chosen) == n:
+        made.stopped = ""
+    elif len(kept) < len(made.frame) and n:
+        short = f"curation kept {len(chosen)} of {len(made.frame)} rows where {n} were wanted"
+        made.stopped = "; ".join(filter(None, (made.stopped, short)))
+    made.frame, made.funnel.kept = chosen, len(chosen)
     return made
+
+
+def add_validation(result: TrialResult, errors: pd.DataFrame, usage: Usage) -> None:
+    """Validation errors, the seeds that have none, and what rows made for the folds cost."""
+    result.errors = pd.concat([result.errors, errors], ignore_index=True)
+    if without := [str(seed) for seed in result.rows if seed not in set(errors["seed"])]:
+        seeds = ", ".join(without)
+        result.notes.append(f"No amount chosen for seed {seeds}: its validation folds are too small, or got no rows.")
+    if usage.requests:
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        result.metrics |= {"llm/validation_requests": usage.requests, "llm/validation_tokens": tokens}
+        paid = {k: getattr(usage, f"paid_{k}") for k in ("requests", "tokens", "money")}
+        result.metrics |= {f"paid/validation_{k}": v for k, v in paid.items() if v is not None}
 
 
 def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[str, Control]) -> None:

@@ -58,12 +58,12 @@ def contamination(
     ----------
     rows : synthetic rows, target included
     test : the seed's test rows; its index and that of ``train.frame`` name the rows of ``table``
-    seed_rows : the train rows the generator was shown; default the minority train rows
+    seed_rows : the train rows the generator was shown; default those of the groups that rows are wanted for
     """
     frame = table.frame
     rest = frame[~(frame.index.isin(train.frame.index) | frame.index.isin(test.index))]
     if seed_rows is None:
-        seed_rows = pd.concat([train.rows(g) for g in train.minority_groups] or [train.frame])
+        seed_rows = pd.concat([train.rows(g) for g in train.wanted_groups] or [train.frame])
     real = {"seed_rows": seed_rows, "train": train.frame, "test": test, "rest": rest}
     keys = dict(zip(("rows", *SETS), row_keys(table.schema, rows, *real.values()), strict=True))
     gower = Gower(table.schema, frame)

@@ -57,13 +57,13 @@ def fidelity(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, seed: 
 
 
 def fidelity_by_group(rows: pd.DataFrame, train: Train) -> dict[str, float]:
-    """`fidelity` for each minority group, as ``fidelity/<name>`` (mean over groups weighted by rows).
+    """`fidelity` for each group that has synthetic rows, as ``fidelity/<name>`` (mean over groups weighted by rows).
 
     With several groups also ``fidelity/<group>/<name>``; = and , which MLflow refuses become : and a space.
     """
     parts: dict[str, dict[str, float]] = {}
     sizes: dict[str, int] = {}
-    for group in train.minority_groups:
+    for group in train.groups:
         mine = rows[group.mask(rows)]
         if len(mine):
             name = group.name.replace("=", ":").replace(",", " ")

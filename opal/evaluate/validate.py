@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from opal.errors import ConfigError, MethodError
+from opal.errors import ConfigError, LLMError, MethodError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.controls import Sampler
 from opal.evaluate.curve import each, measure
+from opal.result import Rows, Usage
 from opal.table import Split, Train
+
+Make = Callable[[Train, int], Rows]
 
 MEASURED = ("error", "balanced_error")
 
@@ -48,29 +50,46 @@ class Folds:
         rows: Sequence[pd.DataFrame],
         amounts: Sequence[Sequence[int]],
         minority: Any,
-        method: Any,
+        make: Make,
+        cost: Literal["free", "paid", "never"] = "free",
         n_jobs: int = 1,
-    ) -> pd.DataFrame:
+    ) -> tuple[pd.DataFrame, Usage]:
         """Tidy errors [seed, amount, metric, value] with metrics ``validation_error``, ``validation_balanced_error``.
 
-        A fold adds the same share of synthetic rows to its own train rows. Values are means over held-out rows.
-        Seeds whose folds do not allow the method (SMOTE needs two rows a group) are left out.
+        A fold adds the same share of synthetic rows to its own train rows. Values are means over held-out rows;
+        an amount that a fold's rows do not reach is left out, and so are seeds whose folds do not allow the method
+        (SMOTE needs two rows a group) or get no rows.
+
+        Parameters
+        ----------
+        rows : synthetic rows by seed, made from all train rows
+        make : makes a fold's own rows, from its train rows alone
+        cost : what ``make`` costs; ``never`` if it cannot be asked again
+
+        Returns
+        -------
+        The errors, and what the folds' own rows cost
         """
-        again = method.remake in {"free": ("free",), "always": ("free", "paid"), "never": ()}[self.remake]
-        jobs, weights = [], []
+        again = cost in {"free": ("free",), "always": ("free", "paid"), "never": ()}[self.remake]
+        jobs, weights, usage = [], [], Usage()
         for split, made, steps in zip(splits, rows, amounts, strict=True):
-            for fold in self.parts(split.train):
-                share = len(fold.train.frame) / len(split.train.frame)
-                sizes = {a: round(a * share) for a in steps if a <= len(made)}
+            reached = [a for a in steps if a <= len(made)]
+            folds = list(self.parts(split.train))
+            sizes = [{a: round(a * len(f.train.frame) / len(split.train.frame)) for a in reached} for f in folds]
+            own = [made] * len(folds)
+            if again:
                 try:
-                    own = remade(method, fold.train, max(sizes.values())) if again else made
-                except MethodError:
-                    break
-                jobs += [(classifier, fold, own.iloc[:n], amount, minority) for amount, n in sizes.items()]
-                weights += [len(fold.test)] * len(sizes)
+                    remade = [make(f.train, max(n.values())) for f, n in zip(folds, sizes, strict=True)]
+                except (MethodError, LLMError):
+                    continue
+                own, usage = [r.frame for r in remade], sum((r.usage for r in remade), usage)
+            reached = [a for a in reached if all(n[a] <= len(o) for n, o in zip(sizes, own, strict=True))]
+            for fold, n, o in zip(folds, sizes, own, strict=True):
+                jobs += [(classifier, fold, o.iloc[: n[a]], a, minority) for a in reached]
+                weights += [len(fold.test)] * len(reached)
         found = each(measure, jobs, n_jobs)
         records = [r | {"weight": w} for w, part in zip(weights, found, strict=True) for r in part]
-        return weighted([r for r in records if r["metric"] in MEASURED])
+        return weighted([r for r in records if r["metric"] in MEASURED]), usage
 
     def parts(self, train: Train) -> Iterator[Split]:
         """Each fold as a split of its own: its train rows, and its held-out rows as test."""
@@ -82,11 +101,7 @@ class Folds:
             return
         for seen, held in StratifiedKFold(folds, shuffle=True, random_state=train.seed).split(group, group):
             frame = train.frame.iloc[seen]
-            yield Split(Train(frame, train.schema.learn(frame), train.groups, train.seed), train.frame.iloc[held])
-
-
-def remade(method: Sampler, train: Train, n: int) -> pd.DataFrame:
-    return method.sample(train, n).frame
+            yield Split(replace(train, frame=frame, schema=train.schema.learn(frame)), train.frame.iloc[held])
 
 
 def weighted(records: list[dict[str, Any]]) -> pd.DataFrame:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain, cycle, islice
 from typing import Any, Literal
 
 import numpy as np
@@ -25,6 +28,8 @@ class Oversampler:
     def sample(self, train: Train, n: int, progress: Any = None) -> Rows:
         """``n`` synthetic rows, minority groups taking turns so that every prefix is balanced over them.
 
+        With ``train.augment`` rows go to every group in turn once the minority groups have reached the largest.
+
         Parameters
         ----------
         train : the split's train rows
@@ -39,16 +44,20 @@ class Oversampler:
         ------
         MethodError : the train rows do not allow this method.
         """
-        wanted = share_out(n, train.minority_groups)
+        wanted = share_out(n, train)
         rng = np.random.default_rng([train.seed, 1])  # 1: another stream than the split's
         made = self._sample(train, wanted, rng, progress)
         rows = made if isinstance(made, Rows) else Rows(made)
-        rows.frame = take_turns(train.schema.cast(rows.frame), wanted)
+        rows.frame = self.arrange(train.schema.cast(rows.frame), train, n)
         if len(rows.frame) < n and not rows.stopped:
             raise MethodError(f"{type(self).__name__} made {len(rows.frame)} valid rows where {n} were wanted")
         if not rows.funnel.requested:
             rows.funnel = Funnel(n, n, n, n, len(rows.frame))
         return rows
+
+    def arrange(self, frame: pd.DataFrame, train: Train, n: int) -> pd.DataFrame:
+        """The first ``n`` of ``frame``'s rows in the order in which they are added to train, index 0..n-1."""
+        return take_turns(frame, turns(n, train))
 
     def _sample(
         self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any
@@ -56,17 +65,28 @@ class Oversampler:
         raise NotImplementedError
 
 
-def share_out(n: int, groups: tuple[Group, ...]) -> dict[Group, int]:
-    """``n`` rows over the groups, as equal as whole rows allow."""
-    return {g: n // len(groups) + (i < n % len(groups)) for i, g in enumerate(groups)}
+def turns(n: int, train: Train) -> list[Group]:
+    """The group of each of ``n`` rows: minority groups in turn.
+
+    With ``train.augment`` the minority groups first rise to the size of the largest group, the smallest before the
+    others; from there on all groups take turns.
+    """
+    few = train.minority_groups
+    if not train.augment:
+        return list(islice(cycle(few), n))
+    sizes = {g: len(train.rows(g)) for g in train.groups}
+    rising = [g for level in range(max(sizes.values())) for g in few if sizes[g] <= level]
+    return list(islice(chain(rising, cycle(train.groups)), n))
 
 
-def take_turns(frame: pd.DataFrame, wanted: dict[Group, int]) -> pd.DataFrame:
-    """The first ``wanted`` rows of each group, groups alternating, index 0..n-1; other rows are left out."""
-    places, turns = [], []
-    for group, n in wanted.items():
-        found = np.flatnonzero(group.mask(frame))[:n]
-        places.append(found)
-        turns.append(np.arange(len(found)))
-    order = np.argsort(np.concatenate(turns), kind="stable")
-    return frame.iloc[np.concatenate(places)[order]].reset_index(drop=True)
+def share_out(n: int, train: Train) -> dict[Group, int]:
+    """How many of ``n`` rows each group gets."""
+    counts = Counter(turns(n, train))
+    return {g: counts[g] for g in train.wanted_groups}
+
+
+def take_turns(frame: pd.DataFrame, order: Sequence[Group]) -> pd.DataFrame:
+    """Rows in the ``order`` of their groups, index 0..n-1; a group that has run out is passed over."""
+    left = {g: iter(np.flatnonzero(g.mask(frame))) for g in dict.fromkeys(order)}
+    places = [place for g in order if (place := next(left[g], None)) is not None]
+    return frame.iloc[places].reset_index(drop=True)

@@ -51,7 +51,7 @@ class LLM(Oversampler):
 
     def plan(self, train: Train, n: int) -> Plan:
         """The requests that ``n`` rows would begin with, and their rough size; calls nothing."""
-        return self._generator.plan(train, share_out(n, train.minority_groups))
+        return self._generator.plan(train, share_out(n, train))
 
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> Rows:
         # rng stays unused: each request's seed follows from the train seed, its group and its number, so that

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from opal.methods.base import Oversampler
 from opal.result import Funnel, Rows
 from opal.table import Train
@@ -31,3 +33,7 @@ class PaperDuplicate(Oversampler):
 
         drawn = resample(train.frame.iloc[: self.first], n_samples=n, random_state=self.random_state)
         return Rows(drawn.reset_index(drop=True), Funnel(n, n, n, n, n))
+
+    def arrange(self, frame: pd.DataFrame, train: Train, n: int) -> pd.DataFrame:
+        """The first ``n`` rows as they stand."""
+        return frame.iloc[:n].reset_index(drop=True)

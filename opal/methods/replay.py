@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from opal.errors import ConfigError
 from opal.methods.base import Oversampler
 from opal.result import Funnel, Rows
@@ -35,7 +37,7 @@ class Replay(Oversampler):
         self.exact = exact
 
     def sample(self, train: Train, n: int, progress: Any = None) -> Rows:
-        """The file's first ``n`` rows; fewer, and ``stopped`` set, where it does not have as many.
+        """The file's first ``n`` rows, the others as ``unused``; fewer, and ``stopped`` set, where it has fewer.
 
         Raises
         ------
@@ -43,6 +45,11 @@ class Replay(Oversampler):
         """
         path = fill_in(self.path, train.seed)
         frame = read_rows(path, train.schema, "method.path", self.exact, complete=False)
-        rows = frame.iloc[:n].reset_index(drop=True)
+        rows = self.arrange(frame, train, n)
         stopped = "" if len(rows) == n else f"{path} has {len(rows)} rows, {n} were asked for"
-        return Rows(rows, Funnel(n, len(frame), len(frame), len(frame), len(rows)), stopped=stopped)
+        funnel = Funnel(n, len(frame), len(frame), len(frame), len(rows))
+        return Rows(rows, funnel, stopped=stopped, unused=frame.iloc[n:].reset_index(drop=True))
+
+    def arrange(self, frame: pd.DataFrame, train: Train, n: int) -> pd.DataFrame:
+        """The first ``n`` rows as they stand."""
+        return frame.iloc[:n].reset_index(drop=True)

@@ -30,7 +30,9 @@ IGNORED_SECTIONS = frozenset(
     + ["dry_run", "n_jobs", "progress", "verbose"]
 )
 # Sections that decide metrics but no synthetic row.
-EVALUATION_SECTIONS = frozenset(["classifier", "controls", "contamination", "validation", "fidelity"])
+EVALUATION_SECTIONS = frozenset(
+    ["classifier", "controls", "contamination", "contamination_probe", "validation", "fidelity"]
+)
 # Keyword arguments (beside a `_target_`) that change speed, not figures.
 IGNORED_ARGUMENTS = frozenset(["n_jobs", "thread_count", "verbose", "progress", "allow_writing_files"])
 # The same, under the name that it has in its parent: address, key, pace, price and storage of a language model.

@@ -29,6 +29,7 @@ class Task:
         or reads its files where ``folder`` is given
     train, test : files, ``{seed}`` standing for the seed
     folder : a folder in the study's layout
+    augment : once the minority groups have reached the largest group, further synthetic rows go to every group
 
     Subclasses write ``_groups`` and ``_wanted``.
     """
@@ -44,11 +45,12 @@ class Task:
         train: str | None = None,
         test: str | None = None,
         folder: str | None = None,
+        augment: bool = False,
     ) -> None:
         if split not in SOURCES:
             raise ConfigError(f"task.split={split} is not one of {', '.join(SOURCES)}")
         self.source, self.files, self.folder = split, (train, test), folder
-        self.deduplicate = deduplicate
+        self.deduplicate, self.augment = deduplicate, augment
         self.sizes = {"test_rows": test_rows, **sizes}
         for key, value in self.sizes.items():
             if value is not None and value <= 0:
@@ -74,7 +76,7 @@ class Task:
         chosen = self._choose(table, table.frame.iloc[pool], groups)
         train = table.frame.iloc[rng.permutation(pool[chosen])]
         return Split(
-            Train(train, table.schema.learn(train), groups, seed),
+            Train(train, table.schema.learn(train), groups, seed, self.augment),
             table.frame.iloc[test],
         )
 
@@ -92,7 +94,7 @@ class Task:
         for group in groups:
             if not group.mask(train).any():
                 raise SplitError(f"the train rows of seed {seed} have no row of {group.name}")
-        return Split(Train(train, table.schema.learn(train), groups, seed), test, overlap(train, test))
+        return Split(Train(train, table.schema.learn(train), groups, seed, self.augment), test, overlap(train, test))
 
     def _n_test(self, table: Table) -> int:
         return self._size("test_rows", table) or round(TEST_SHARE * len(table.frame))
