@@ -26,8 +26,8 @@ def parts_of(*overrides: str) -> Parts:
 
 
 def run(parts: Parts, seeds: tuple[int, ...] = SEEDS) -> TrialResult:
-    p = parts
-    return run_trial(p.table, p.task, p.method, p.classifier, seeds, p.amounts, p.controls, contamination_check="off")
+    p, off = parts, {"contamination_check": "off", "fidelity": False}
+    return run_trial(p.table, p.task, p.method, p.classifier, seeds, p.amounts, p.controls, **off)
 
 
 @pytest.fixture(scope="module")
