@@ -60,8 +60,15 @@ class Instead:
         return likeliest(self.classifier.fit(train.frame, train.schema).predict_proba(split.test))
 
 
-def class_weight(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions:
-    """Weights that give every group the same total weight ("balanced": n / (n_groups x n_group))."""
+def class_weight(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions | None:
+    """Weights that give every group the same total weight ("balanced": n / (n_groups x n_group)).
+
+    None for a classifier that takes no weights, such as nearest neighbours.
+    """
+    from sklearn.utils.validation import has_fit_parameter
+
+    if not has_fit_parameter(classifier.estimator(), "sample_weight"):
+        return None
     train = split.train
     weight = np.ones(len(train.frame))
     for group in train.groups:

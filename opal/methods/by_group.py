@@ -1,0 +1,52 @@
+"""What methods share that make a group's rows from that group's rows alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.errors import MethodError
+from opal.methods.base import Oversampler
+from opal.methods.smote import decode, encode
+from opal.table import Group, Train
+
+
+class ByGroup(Oversampler):
+    """A subclass writes ``_rows``; columns come to it as numbers and go back as values."""
+
+    carries_missing = True  # whether ``_rows`` copes with numbers that are missing
+    least = 1  # rows a group must have
+
+    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
+        schema, who = train.schema, type(self).__name__
+        if not self.carries_missing:
+            refuse_missing(train, who)
+        codes, levels = encode(train.frame, schema)
+        nominal = np.array([c.nominal for c in schema.features])
+        made = []
+        for group, n in wanted.items():
+            own = codes.to_numpy()[group.mask(train.frame)]
+            if n and len(own) < self.least:
+                raise MethodError(
+                    f"{who} needs {self.least} train rows of {group.name} and has {len(own)}: "
+                    "take more (task sizes), or use method=duplicate or method=llm"
+                )
+            rows = self._rows(own, nominal, n, rng) if n else own[:0]
+            frame = pd.DataFrame(rows, columns=codes.columns)
+            made.append(decode(frame, schema, levels).assign(**{schema.target: group.label}))
+        return pd.concat(made)
+
+    def _rows(self, own: np.ndarray, nominal: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+        """``n`` new rows like ``own`` (n_rows, n_features); columns where ``nominal`` is true hold level codes."""
+        raise NotImplementedError
+
+
+def refuse_missing(train: Train, who: str) -> None:
+    """Raise MethodError where a number is missing, naming the columns."""
+    if gaps := [c.name for c in train.schema.features if not c.nominal and train.frame[c.name].isna().any()]:
+        raise MethodError(
+            f"{who} cannot use the missing values of {', '.join(map(repr, gaps))}: "
+            "fill them in, leave the columns out (data.drop), or use method=duplicate or method=llm"
+        )
