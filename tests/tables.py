@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+
 import numpy as np
 import pandas as pd
 
 from opal.data.build import build_table
+from opal.data.craft import craft_frame
 from opal.table import Table
 
 
@@ -63,3 +67,10 @@ def number_table(n: int = 200, seed: int = 0) -> Table:
 def table_of(frame: pd.DataFrame, target: str, minority: object = None) -> Table:
     """Any frame as a Table."""
     return build_table("made", frame, source="made up", target=target, minority=minority)
+
+
+def craft_rows(label: int = 0):
+    """A fake model's ``answer``: ten new rows of craft at a time, as JSON, from another seed of its equations."""
+    frame = craft_frame(2000, seed=7)
+    fresh = itertools.cycle(frame[frame["Target"] == label].to_dict("records"))
+    return lambda body: "\n".join(json.dumps(next(fresh)) for _ in range(10))

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from fake_server import FakeLLM
+from tables import craft_rows
 
 from opal.run import main
 
@@ -162,7 +163,7 @@ def test_everything_is_shown_on_request(tmp_path):
 def test_an_endpoint_sees_only_minority_train_rows_and_its_key_stays_out_of_every_file(opal, monkeypatch):
     key = "sk-test-0123456789abcdef"
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with FakeLLM(answer=new_row) as server:
+    with FakeLLM(answer=craft_rows()) as server:
         arguments = ["method=llm", "llm=openai", f"llm.base_url={server.url}", "prompt=expert", *QUICK]
         code, _, err = opal(*arguments)
         assert code == 0, err
@@ -181,13 +182,3 @@ def test_an_endpoint_sees_only_minority_train_rows_and_its_key_stays_out_of_ever
             assert key.encode() not in path.read_bytes(), path
     prompts = (artifacts(runs()[0]) / "prompts" / "seed_1.jsonl").read_text().splitlines()
     assert {"messages", "usage", "model", "cached"} <= set(json.loads(prompts[0]))
-
-
-def new_row(body: dict) -> str:
-    """A fake model's answer: rows that fit craft, another one each time."""
-    new_row.count = getattr(new_row, "count", 0) + 1
-    rows = []
-    for i in range(10):
-        numbers = {f"X{j}": round(((new_row.count * 7 + i * 3 + j) % 13 - 6) / 10, 1) for j in range(1, 10)}
-        rows.append(numbers | {"Target": 0})
-    return json.dumps({"rows": rows})

@@ -107,6 +107,7 @@ class Folds:
 def weighted(records: list[dict[str, Any]]) -> pd.DataFrame:
     """Mean over folds, weighted by held-out rows."""
     frame = pd.DataFrame(records, columns=["seed", "amount", "metric", "value", "weight"])
+    frame = frame.astype({"seed": int, "amount": int, "value": float, "weight": float})  # also where there is none
     frame["value"] *= frame["weight"]
     sums = frame.groupby(["seed", "amount", "metric"], sort=False)[["value", "weight"]].sum().reset_index()
     sums["value"] /= sums.pop("weight")

@@ -50,7 +50,7 @@ def add_scaling(result: TrialResult) -> None:
     cost: dict[str, float] = {}
     if usage.requests:
         cost["tokens"] = (usage.prompt_tokens + usage.completion_tokens) / rows
-        if usage.money is not None:
+        if usage.money:
             cost["money"] = usage.money / rows
     law = fit_scaling(whole(result.errors), result.metrics["train/minority_rows"], cost_per_row=cost)
     spent = "".join(f" About {value:,.4g} {unit} a seed." for unit, value in law.cost.items())

@@ -1,0 +1,136 @@
+"""The README's commands, executed as they stand there; only sizes are cut down, and names like DIR filled in."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from fake_server import FakeLLM
+from tables import craft_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = re.findall(r"^    (\S.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+SMALL = ["debug=fast", "amounts.size=2"]
+
+
+def words(fragment: str) -> list[str]:
+    """The words of the one README command that holds ``fragment``, after ``python -m``."""
+    (command,) = [c for c in COMMANDS if fragment in c]
+    return shlex.split(command.partition("python -m ")[2])
+
+
+def start(arguments: list[str], monkeypatch) -> None:
+    """``python -m`` in this process; fails on any exit status but 0."""
+    import importlib
+
+    module, *rest = arguments
+    monkeypatch.setattr(sys, "argv", [module, *rest])
+    try:
+        importlib.import_module(module).main()
+    except SystemExit as stop:
+        assert not stop.code, f"{' '.join(arguments)}: exit status {stop.code}"
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def finished(folder: Path) -> list:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("opal")
+    return client.search_runs([experiment.experiment_id], "tags.`opal.status` = 'finished'")
+
+
+def test_every_command_is_known():
+    known = [
+        "scripts/",
+        "opal.run",
+        "mlflow",
+        "opal.reproduce",
+        "opal.export",
+        "opal.store",
+        "opal.compare",
+        "opal.augment",
+        "opal.tune",
+    ]
+    assert all(any(k in c for k in known) for c in COMMANDS)
+
+
+@pytest.mark.local_model
+def test_the_main_job_with_the_embedded_model(here, monkeypatch):
+    pytest.importorskip("xllamacpp")
+    start(words("scripts/install && .venv/bin/python") + SMALL, monkeypatch)
+    trials = [r for r in finished(here) if r.data.tags["opal.kind"] == "trial"]
+    assert len(trials) == 6
+    rows = pd.read_csv(Path(trials[0].info.artifact_uri.removeprefix("file://")) / "synthetic" / "seed_1.csv")
+    assert len(rows) == 2
+
+
+def test_run_with_one_method_then_reproduce_export_and_store(here, monkeypatch):
+    start(words("method=smote data=craft classifier=catboost") + SMALL, monkeypatch)
+    (run,) = finished(here)
+    hash_ = run.data.tags["opal.config_hash"][:12]
+    start([w.replace("1a2b3c4d5e6f", hash_) for w in words("opal.export")], monkeypatch)
+    assert (here / "run" / "run.json").is_file() or any((here / "run").rglob("config.yaml"))
+    start([w.replace("1a2b3c4d5e6f", hash_) for w in words("opal.reproduce")], monkeypatch)
+    start(words("opal.store"), monkeypatch)
+
+
+def test_own_table(here, monkeypatch):
+    table = pd.DataFrame(
+        {"x": range(80), "z": [i % 7 / 10 for i in range(80)], "label": [i % 4 == 0 for i in range(80)]}
+    )
+    table.to_csv("table.csv", index=False)
+    start(words("data.path=table.csv") + SMALL, monkeypatch)
+    assert {r.data.params.get("method") for r in finished(here)} >= {"smote", "duplicate"}
+
+
+@pytest.mark.parametrize("fragment", ["llm=openai llm.model", "llm=openai_compatible"])
+def test_own_model(here, monkeypatch, fragment):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    with FakeLLM(answer=craft_rows()) as server:
+        asked = [w for w in words(fragment) if not w.startswith("llm.base_url")]
+        prompt = [] if any(w.startswith("prompt=") for w in asked) else ["prompt=expert"]
+        start([*asked, *prompt, f"llm.base_url={server.url}", *SMALL], monkeypatch)
+    assert finished(here)
+
+
+def test_own_method(here, monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "plugin"))
+    asked = [w.replace("tests/plugin", f"{ROOT}/tests/plugin") for w in words("method=jitter")]
+    start(asked + SMALL, monkeypatch)
+    assert finished(here)
+
+
+def test_the_published_study(here, monkeypatch, shared):
+    for seed in (1, 2, 6, 8, 42):  # the study's layout
+        source = shared / "paper" / "gender_imbalanced"
+        shutil.copy(source / f"train_rand{seed}.csv", f"train_colsbase_size50_total4001_rand{seed}.csv")
+        shutil.copy(source / f"test_rand{seed}.csv", f"test_colsbase_size4001_rand{seed}.csv")
+        shutil.copy(source / f"llm_rand{seed}.csv", f"train_generate_colsbase_rand{seed}.csv")
+    asked = [w.replace("DIR", str(here)) for w in words("experiment=paper_imbalanced")]
+    start([*asked, f"data_dir={shared / 'data'}"], monkeypatch)
+    mean = {m.step: m.value for m in history(here, "error")}
+    assert mean[0] == pytest.approx(0.1284, abs=1e-9) and mean[50] == pytest.approx(0.0784, abs=1e-9)
+
+
+def history(folder: Path, key: str) -> list:
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").get_metric_history(finished(folder)[0].info.run_id, key)
+
+
+def test_the_scripts_are_there():
+    for command in ("install", "check", "test"):
+        done = subprocess.run(["bash", "-n", str(ROOT / "scripts" / command)], check=False)
+        assert done.returncode == 0
