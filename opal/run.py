@@ -96,6 +96,7 @@ def forecast(config: DictConfig, parts: Parts) -> str:
 def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str) -> RunRecord:
     """The run's record: what the design's contract names, as plain values."""
     names = choices()
+    warnings = [f"**WARNING**: {sentence}" for sentence in result.warnings]
     return RunRecord(
         name=run_name(parts.table.name, names["method"], names["classifier"], digest),
         config_hash=digest,
@@ -106,7 +107,7 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
         | environment_tags(),
         dataset=DatasetInput.of(parts.table),
-        description="\n\n".join([description_of(result.errors), *result.warnings, *result.notes, command()]),
+        description="\n\n".join([description_of(result.errors), *warnings, *result.notes, command()]),
         status="partial" if result.stopped else "finished",
     )
 

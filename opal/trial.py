@@ -150,7 +150,7 @@ def note_contamination(result: TrialResult, checks: Sequence[Contamination]) -> 
     result.metrics |= found.metrics | by_seed
     result.tables["contamination"] = found.per_row
     if found.warning:
-        result.warnings.append(found.warning)
+        result.warnings.append(found.sentence)
     elif len(found.per_row):
         result.notes.append(found.sentence)
 

@@ -1,0 +1,236 @@
+"""A trial as a library call: curation, contamination, controls, and what it says where there is little to say."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from tables import mixed_table, number_table
+
+from opal.evaluate import controls
+from opal.evaluate.classifiers import Classifier
+from opal.evaluate.curate import Chain, Dedup, Filter
+from opal.evaluate.curve import Amounts
+from opal.evaluate.validate import Folds
+from opal.methods.base import Oversampler
+from opal.methods.duplicate import Duplicate
+from opal.methods.none import NoRows
+from opal.methods.replay import Replay
+from opal.methods.smote import Smote
+from opal.report.worth import judge
+from opal.result import Funnel, Rows, Usage
+from opal.table import Table
+from opal.tasks.imbalanced import Imbalanced
+from opal.tasks.spurious import Spurious
+from opal.trial import run_trial
+
+LOGISTIC = Classifier(partial(LogisticRegression, max_iter=500), scale=True)
+TASK = Imbalanced(40, 0.2, test_rows=80)
+
+
+def trial(method, table: Table | None = None, task=TASK, seeds=(1, 2), **given):
+    given = {"amounts": Amounts(steps=2), "fidelity": False, "contamination_check": "off"} | given
+    return run_trial(table or number_table(400), task, method, LOGISTIC, seeds, **given)
+
+
+class Odd(Filter):
+    """Leaves out rows by a rule that looks at the rows alone."""
+
+    reason = "odd"
+
+    def __init__(self, keep):
+        self.keep = keep
+
+    def _keep(self, rows, train, rng):
+        return self.keep(rows)
+
+
+class Counted(Oversampler):
+    """Asked for more, it begins with the same rows, as a language model with a store; each row is paid for once."""
+
+    def __init__(self, most=10_000):
+        self.asked, self.most, self.paid = [], most, 0
+
+    def _sample(self, train, wanted, rng, progress):
+        n = sum(wanted.values())
+        self.asked.append(n)
+        made, new = min(n, self.most), max(0, min(n, self.most) - self.paid)
+        self.paid = max(self.paid, made)
+        rows = train.rows(train.minority_groups[0])
+        frame = rows.iloc[np.arange(made) % len(rows)].assign(x1=np.arange(made) / 10)
+        usage = Usage(requests=made, prompt_tokens=10 * made, paid_requests=new, paid_tokens=10 * new)
+        stopped = "" if made == n else "the budget is spent"
+        return Rows(frame, Funnel(n, made, made, made, made), usage, stopped=stopped)
+
+
+def test_curation_asks_for_more_until_there_are_enough():
+    method = Counted()
+    result = trial(method, seeds=(1,), curation=Odd(lambda rows: np.arange(len(rows)) % 2 == 0))
+    rows = result.rows[1]
+    assert len(rows.frame) == 16 and not result.stopped
+    assert method.asked == [16, 36]  # half were left out: 1.1 x 16 x 16 / 8
+    assert rows.funnel.as_dict() == {"requested": 36, "received": 36, "parsed": 36, "valid": 36, "kept": 16} | {
+        "reject/odd": 18
+    }
+    assert rows.usage.requests == 36 and rows.usage.paid_requests == 36 and rows.usage.paid_tokens == 360
+    assert list(result.curve().columns) == [0, 8, 16]
+
+
+def test_fewer_rows_than_wanted_are_used_and_said():
+    result = trial(Counted(), seeds=(1,), curation=Odd(lambda rows: np.arange(len(rows)) < 10))
+    assert len(result.rows[1].frame) == 10
+    assert "curation kept 10 of" in result.stopped and "where 16 were wanted" in result.stopped
+    assert list(result.curve().columns) == [0, 8]
+
+
+def test_a_method_that_stopped_is_not_asked_again():
+    method = Counted(most=14)
+    result = trial(method, seeds=(1,), curation=Odd(lambda rows: np.arange(len(rows)) >= 4))
+    assert method.asked == [16]
+    assert result.stopped.startswith("the budget is spent; curation kept 10 of 14")
+
+
+def test_a_top_up_that_stopped_but_suffices_is_no_shortfall():
+    method = Counted(most=30)
+    result = trial(method, seeds=(1,), curation=Odd(lambda rows: np.arange(len(rows)) % 2 == 0))
+    assert len(result.rows[1].frame) == 15 and result.stopped  # 15 of 30: one short
+    method = Counted(most=32)
+    assert not trial(method, seeds=(1,), curation=Odd(lambda rows: np.arange(len(rows)) % 2 == 0)).stopped
+
+
+def test_curated_prefixes_stay_balanced_over_the_groups():
+    task = Spurious(12, 4, test_rows=80)
+    result = trial(Duplicate(), task=task, curation=Odd(lambda rows: (rows["label"] == 1) | (rows.index % 3 == 0)))
+    for seed, rows in result.rows.items():
+        members = np.array([g.mask(rows.frame) for g in task.split(number_table(400), seed).train.minority_groups])
+        running = members.cumsum(axis=1)
+        assert (running.max(axis=0) - running.min(axis=0) <= 1).all()
+
+
+def test_no_copies_of_train_rows_leaves_duplicate_without_rows():
+    result = trial(Duplicate(), curation=Dedup(), validation=Folds(), contamination_check="refit", fidelity=True)
+    assert all(rows.frame.empty for rows in result.rows.values())
+    assert result.rows[1].funnel.rejects == {"duplicate": 16}
+    assert result.stopped == "curation kept 0 of 16 rows where 16 were wanted"
+    assert list(result.curve().columns) == [0]
+    judge(result, "duplicate")
+    assert not result.verdicts
+    assert "Mean: [" in result.summary("d", "m", "c")
+
+
+def test_no_rows_at_all_give_no_verdict():
+    result = trial(NoRows(), controls={"class_weight": controls.class_weight}, validation=Folds())
+    judge(result, "none")
+    assert not result.verdicts and not result.stopped
+    assert not any("validation" in m for m in result.errors["metric"])
+
+
+def test_validation_folds_see_curated_rows_too():
+    rejected = []
+
+    def keep(rows):
+        rejected.append(len(rows))
+        return np.ones(len(rows), dtype=bool)
+
+    result = trial(Duplicate(), seeds=(1,), curation=Chain([Odd(keep)]), validation=Folds(2))
+    assert len(rejected) == 3  # the trial's own and one a fold
+    assert "validation_balanced_error" in set(result.errors["metric"])
+
+
+def test_rows_that_folds_paid_for_are_counted_apart():
+    method = Counted()
+    method.remake = "paid"
+    result = trial(method, seeds=(1,), validation=Folds(2, "always"))
+    assert result.usage.requests == 16
+    assert result.metrics["llm/validation_requests"] == 16  # 8 for each of two folds
+    assert "paid/validation_requests" in result.metrics
+
+
+def test_seeds_without_validation_are_named():
+    result = trial(Smote(), task=Imbalanced(40, 0.05, test_rows=80), validation=Folds())
+    assert any("No amount chosen for seed 1, 2" in note for note in result.notes)
+
+
+def test_controls_that_the_table_does_not_allow_are_named():
+    named = {"smote": controls.Balanced(Smote()), "class_weight": controls.class_weight}
+    result = trial(Duplicate(), mixed_table(400), seeds=(1,), controls=named)
+    assert result.notes == ["control smote is not possible on this table"]
+
+
+class Thief(Oversampler):
+    """Hands over test rows after the first few honest ones, as a model that knows the table would."""
+
+    def __init__(self, table, task, honest):
+        self.table, self.task, self.honest = table, task, honest
+
+    def sample(self, train, n, progress=None):
+        test = self.task.split(self.table, train.seed).test
+        stolen = test[train.minority_groups[0].mask(test)]
+        if train.seed != 1:
+            stolen = stolen.iloc[:0]
+        made = Smote().sample(train, n).frame
+        return Rows(pd.concat([made.iloc[: self.honest], stolen, made])[:n].reset_index(drop=True))
+
+
+def test_test_rows_among_the_synthetic_ones_are_found_and_the_curve_drawn_without_them():
+    table = number_table(400)
+    result = trial(Thief(table, TASK, honest=8), table, contamination_check="refit")
+    assert result.metrics["seed_1/contamination/test_exact"] == 8
+    assert result.metrics["seed_2/contamination/test_exact"] == result.metrics["seed_2/contamination/test_chance"] == 0
+    (warning,) = result.warnings
+    assert "8 of 32 synthetic rows over 2 seeds equal a test row" in warning
+    assert f"\nWARNING: {warning}" in result.summary("d", "m", "c")
+    both = result.curve() - result.curve("without_test_matches/error")
+    assert (both.loc[2] == 0).all() and (both.loc[1, [0, 8]] == 0).all()
+    changed = result.errors.set_index(["metric", "seed", "amount"])["value"]
+    assert changed["without_test_matches/brier", 1, 16] == changed["brier", 1, 8]
+    assert changed["without_test_matches/brier", 1, 16] != changed["brier", 1, 16]
+
+
+def test_the_contamination_check_can_count_alone_or_stay_away():
+    table = number_table(400)
+    counted = trial(Thief(table, TASK, honest=8), table, contamination_check="count")
+    assert counted.metrics["contamination/test_exact"] == 8
+    assert not any(m.startswith("without_test_matches") for m in counted.errors["metric"])
+    assert not any("contamination" in m for m in trial(Duplicate()).metrics)
+
+
+def test_all_rows_of_a_replayed_file_are_checked_used_or_not(tmp_path):
+    table = number_table(400)
+    split = TASK.split(table, 1)
+    made = Smote().sample(split.train, 20).frame
+    stolen = split.test[split.test["label"] == 1].iloc[:5]
+    pd.concat([made, stolen]).to_csv(tmp_path / "rows.csv", index=False)
+    replay = Replay(str(tmp_path / "rows.csv"))
+    result = trial(replay, table, seeds=(1,), contamination_check="refit")
+    assert len(result.rows[1].frame) == 16
+    assert result.metrics["seed_1/contamination/test_exact"] == 5
+    assert len(result.tables["contamination"]) == 25
+    assert not any(m.startswith("without_test_matches") for m in result.errors["metric"])  # none of them was used
+    every_other = Odd(lambda rows: np.arange(len(rows)) % 2 == 0)
+    curated = trial(replay, table, seeds=(1,), curation=every_other)
+    assert len(curated.rows[1].frame) == 13 and "kept 13 of 25" in curated.stopped
+
+
+@pytest.mark.parametrize("seeds", [(1, 2)])
+def test_a_judged_trial_is_equal_when_repeated(seeds):
+    def once():
+        result = trial(
+            Smote(),
+            seeds=seeds,
+            controls={"class_weight": controls.class_weight, "smote": controls.Balanced(Smote())},
+            validation=Folds(),
+            fidelity=True,
+            contamination_check="refit",
+        )
+        judge(result, "smote")
+        return result
+
+    first, second = once(), once()
+    pd.testing.assert_frame_equal(first.errors, second.errors)
+    assert first.notes == second.notes
+    assert first.metrics == pytest.approx(second.metrics, nan_ok=True)
+    assert {f"seed_{s}/amount_chosen" for s in seeds} | {"fidelity/marginal"} <= set(first.metrics)
