@@ -8,6 +8,7 @@ import sys
 VERBS = {
     "run": "run trials: opal run -m method=llm,smote data=craft",
     "reproduce": "repeat a run from its record: opal reproduce 1a2b3c4d5e6f",
+    "compare": "recorded runs as tables, figures and a page: opal compare --html report.html",
     "export": "copy a run to a folder: opal export 1a2b3c4d5e6f --output run",
     "store": "size of what is kept; log what waits: opal store",
     "tune": "search a classifier's settings on train rows: opal tune classifier=catboost",
