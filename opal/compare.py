@@ -19,13 +19,7 @@ if TYPE_CHECKING:
     from opal.report.protocol import Protocol
     from opal.report.tables import Comparison
 
-FIGURES_OF = (
-    "contamination/",
-    "funnel/",
-    "llm/",
-    "time/rows",
-    "time/llm",
-)  # single figures that figures are drawn from
+DRAWN = ("contamination/", "funnel/", "llm/", "time/rows", "time/llm")  # figures of whole runs that are drawn
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -47,7 +41,7 @@ def run(given: argparse.Namespace) -> None:
 
     pictures = given.figures or given.html
     metrics = {given.metric, CHOSEN} | ({"error", "worst_group_error"} if pictures else set())
-    singles = FIGURES_OF if pictures else ()
+    singles = DRAWN if pictures else ()
     loaded = load(_where(given), sorted(metrics), given.uri, given.experiment or (), singles)
     if loaded.runs.empty:
         raise TrackingError(f"no finished run in {loaded.uri} is meant{_left_out(loaded)}")

@@ -27,7 +27,7 @@ class Store(Protocol):
 
     def runs(self, where: Where, experiments: Sequence[str]) -> list[dict]: ...
 
-    def keys(self) -> list[str]: ...
+    def metric_names(self) -> list[str]: ...
 
     def points(self, run_ids: Sequence[str], keys: Sequence[str]) -> np.ndarray: ...
 
@@ -209,7 +209,7 @@ def _newest(done: list[dict], left_out: dict[str, int]) -> list[dict]:
 def _values(store: Store, run_ids: list[str], metrics: Sequence[str], singles: Sequence[str]) -> pd.DataFrame:
     wanted, parsed = set(metrics), []
     if run_ids:
-        for key in store.keys():
+        for key in store.metric_names():
             seed, control, metric = split_key(key)
             if (seed != -1 and metric in wanted) or (
                 seed == -1 and not control and singles and metric.startswith(tuple(singles))

@@ -17,6 +17,7 @@ import pandas as pd
 
 from opal.report.load import Loaded
 
+COMMON = ("task", "seeds", "amounts.")  # beginnings of the params that make a protocol
 OF_METHOD = ("llm", "prompt", "curate", "method.")
 OF_CLASSIFIER = ("classifier.",)
 ASKS_A_MODEL = "method.client."  # params that only a method with a language model has
@@ -46,9 +47,7 @@ def protocols(loaded: Loaded) -> list[Protocol]:
     for i, (params, data, digest) in enumerate(
         zip(loaded.params, loaded.runs["data"], loaded.runs["data_digest"], strict=True)
     ):
-        facts = {
-            k: v for k, v in sorted(params.items()) if k in ("task", "seeds") or k.startswith(("task.", "amounts."))
-        }
+        facts = {k: v for k, v in sorted(params.items()) if k.startswith(COMMON)}
         if data in twofold:
             facts[f"digest of {data}"] = digest
         found.setdefault(json.dumps(facts), (facts, []))[1].append(i)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -160,8 +161,8 @@ def _latex(grid: Grid) -> str:
 
 def _escaped(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
-    special |= {c: f"\\{c}" for c in "&%$#_{}"} | {"−": "$-$", "<": "$<$", ">": "$>$"}
-    return "".join(special.get(c, c) for c in text)
+    special |= {c: f"\\{c}" for c in "&%$#_{}"} | {"<": "$<$", ">": "$>$"}
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", "".join(special.get(c, c) for c in text))
 
 
 def _comment(text: str) -> str:

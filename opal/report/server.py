@@ -48,7 +48,7 @@ class ServerStore:
             )
         return sorted(found, key=lambda run: (run["start"], run["run_id"]))
 
-    def keys(self) -> list[str]:
+    def metric_names(self) -> list[str]:
         """Every metric's name of the runs that `runs` gave."""
         return sorted(self._keys)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -64,7 +64,7 @@ class SqliteStore:
                     found[run_id][table][key] = value
         return list(found.values())
 
-    def keys(self) -> list[str]:
+    def metric_names(self) -> list[str]:
         """Every metric's name, by jumps along the primary key: its first column is the name."""
         query = """WITH RECURSIVE k(key) AS (SELECT min(key) FROM metrics UNION ALL
                    SELECT (SELECT min(key) FROM metrics WHERE key > k.key) FROM k WHERE k.key IS NOT NULL)
@@ -97,23 +97,23 @@ class SqliteStore:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that cannot write; where the folder cannot be written either, WAL needs ``immutable``."""
-        db = None
         try:
-            for mode in ("mode=ro", "immutable=1"):
-                db = sqlite3.connect(f"{self.path.as_uri()}?{mode}", uri=True, timeout=20)
-                try:
-                    db.execute("SELECT count(*) FROM experiments").fetchone()
-                    break
-                except sqlite3.OperationalError as err:
-                    if "unable to open" not in str(err):
-                        raise
-            db.execute("PRAGMA case_sensitive_like = ON")  # as MLflow does
-            yield db
+            with closing(self._connected()) as db:
+                db.execute("PRAGMA case_sensitive_like = ON")  # as MLflow does
+                yield db
         except sqlite3.Error as err:
             raise TrackingError(f"{self.path} cannot be read as an MLflow store: {err}") from err
-        finally:
-            if db is not None:
-                db.close()
+
+    def _connected(self, mode: str = "mode=ro") -> sqlite3.Connection:
+        db = sqlite3.connect(f"{self.path.as_uri()}?{mode}", uri=True, timeout=20)
+        try:
+            db.execute("SELECT count(*) FROM experiments").fetchone()
+        except sqlite3.Error as err:
+            db.close()
+            if mode == "mode=ro" and "unable to open" in str(err):
+                return self._connected("immutable=1")
+            raise
+        return db
 
 
 def _condition(clause: Clause) -> tuple[str, list]:

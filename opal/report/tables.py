@@ -93,9 +93,7 @@ def interval(gap: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndar
     squares = np.nansum((gap - mean[..., None]) ** 2, axis=-1)
     sd = np.sqrt(np.divide(squares, counts - 1, out=np.full(counts.shape, np.nan), where=counts > 1))
     sd = np.where(sd <= 1e-12 * np.maximum(1.0, np.abs(mean)), 0.0, sd)
-    quantiles = np.array(
-        [np.nan, np.nan, *(t.ppf((1 + level) / 2, n - 1) for n in range(2, counts.max(initial=1) + 1))]
-    )
+    quantiles = t.ppf((1 + level) / 2, np.arange(-1, counts.max(initial=1)))  # by count; NaN below two
     half = quantiles[counts] * sd / np.sqrt(np.maximum(counts, 1))
     return mean, mean - half, mean + half
 
