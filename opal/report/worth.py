@@ -11,13 +11,16 @@ from opal.result import TrialResult
 MEASURES = ("error", "balanced_error")
 # train rows are short of the minority by design, so that their plain error would always choose no rows
 CHOSEN_BY = "validation_balanced_error"
+CLEAN = "without_test_matches/"
 
 
 def judge(result: TrialResult, method: str) -> None:
     """Add to the result, for error and balanced error: the verdict at the amount that validation chose.
 
     Metrics ``verdict/<measure>/{difference,low,high}`` and ``seed_<s>/amount_chosen``; the word stands in
-    ``result.verdicts``. Without validation errors or controls there is no verdict. docs/verdict.md has the formula.
+    ``result.verdicts``. Where synthetic rows equal test rows, the curve without them has its own
+    (``verdict/without_test_matches/...``). Without validation errors or controls there is no verdict.
+    docs/verdict.md has the formula.
     """
     if not max((len(r.frame) for r in result.rows.values()), default=0):
         return
@@ -26,21 +29,27 @@ def judge(result: TrialResult, method: str) -> None:
         amounts = choose_amount(result.errors, CHOSEN_BY)
         for measure in MEASURES:
             add_verdict(result, method, measure, amounts, controls)
+            if CLEAN + measure in set(result.errors["metric"]):
+                add_verdict(result, method, measure, amounts, controls, CLEAN)
         listed = ", ".join(f"{amount} (seed {seed})" for seed, amount in amounts.items())
         result.notes.append(f"Amounts chosen by balanced error on validation folds of train: {listed}.")
         result.metrics |= {f"seed_{seed}/amount_chosen": amount for seed, amount in amounts.items()}
     add_scaling(result)
 
 
-def add_verdict(result: TrialResult, method: str, measure: str, amounts: dict[int, int], controls: list[str]) -> None:
+def add_verdict(
+    result: TrialResult, method: str, measure: str, amounts: dict[int, int], controls: list[str], curve: str = ""
+) -> None:
+    """The verdict on one measure of one curve (``curve`` is the prefix of its metrics)."""
     raw = at_amounts(result.errors, measure, dict.fromkeys(amounts, 0))
     free = {c: at_amounts(result.errors, f"control/{c}/{measure}", dict.fromkeys(amounts, 0)) for c in controls}
-    chosen = at_amounts(result.errors, measure, amounts)
-    found = verdict(chosen, {"no synthetic rows": raw} | free, measure, method=f"{method} at its chosen amount")
+    chosen = at_amounts(result.errors, curve + measure, amounts)
+    name = f"{method} at its chosen amount{', without the rows that equal a test row,' if curve else ''}"
+    found = verdict(chosen, {"no synthetic rows": raw} | free, measure, method=name)
     result.notes.append(found.sentence)
-    result.verdicts[measure] = found.word
+    result.verdicts[curve + measure] = found.word
     figures = {"difference": found.difference, "low": found.low, "high": found.high}
-    result.metrics |= {f"verdict/{measure}/{k}": v for k, v in figures.items()}
+    result.metrics |= {f"verdict/{curve}{measure}/{k}": v for k, v in figures.items()}
 
 
 def add_scaling(result: TrialResult) -> None:
@@ -55,7 +64,8 @@ def add_scaling(result: TrialResult) -> None:
     law = fit_scaling(whole(result.errors), result.metrics["train/minority_rows"], cost_per_row=cost)
     spent = "".join(f" About {value:,.4g} {unit} a seed." for unit, value in law.cost.items())
     result.notes.append(law.sentence + spent)
-    figures = {"exponent": law.exponent, "plateau": law.plateau, "recommended": float(law.recommended)}
+    figures = {"exponent": law.exponent, "exponent_low": law.exponent_low, "exponent_high": law.exponent_high}
+    figures |= {"plateau": law.plateau, "recommended": float(law.recommended)}
     result.metrics |= {f"scaling/{k}": v for k, v in figures.items() if law.told or k == "recommended"}
 
 
