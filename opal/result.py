@@ -147,7 +147,7 @@ class TrialResult:
         by_seed = self.curve()
         mean, std = by_seed.mean(), by_seed.std()
         lines = [f"data: {data}", f"method: {method}", f"classifier: {classifier}"]
-        lines += [f"Row {i}: {_listed(row)}" for i, (_, row) in enumerate(by_seed.iterrows(), 1)]
+        lines += [f"Row {i}: {_listed(row)}" for i, (_, row) in enumerate(by_seed.iterrows())]
         lines += [f"Mean: {_listed(mean)}", f"Std: {_listed(std)}", f"min: {mean.min()}, mean: {mean.mean()}"]
         return "\n".join(lines + self.notes + [f"WARNING: {w}" for w in self.warnings])
 

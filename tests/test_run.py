@@ -85,7 +85,7 @@ def test_a_run_holds_what_the_contract_names(opal):
     }
     summary = (artifacts(run) / "summary.txt").read_text().splitlines()
     assert summary[:3] == ["data: craft", "method: smote", "classifier: logistic"]
-    assert [line.split(":")[0] for line in summary[3:8]] == ["Row 1", "Row 2", "Mean", "Std", "min"]
+    assert [line.split(":")[0] for line in summary[3:8]] == ["Row 0", "Row 1", "Mean", "Std", "min"]
     assert "\n".join(summary) in out
 
 
