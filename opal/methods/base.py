@@ -80,9 +80,9 @@ def turns(n: int, train: Train) -> list[Group]:
 
 
 def share_out(n: int, train: Train) -> dict[Group, int]:
-    """How many of ``n`` rows each group gets."""
+    """How many of ``n`` rows each group gets; minority groups first, so that ``augment`` changes none of their rows."""
     counts = Counter(turns(n, train))
-    return {g: counts[g] for g in train.wanted_groups}
+    return {g: counts[g] for g in sorted(train.wanted_groups, key=lambda g: not g.minority)}
 
 
 def take_turns(frame: pd.DataFrame, order: Sequence[Group]) -> pd.DataFrame:

@@ -323,3 +323,20 @@ def test_embedded_model_gives_only_valid_rows_of_a_mixed_table(style, server, tm
     rows = sample(client, train, n=2, prompt=prompt)
     assert len(rows.frame) == 2 and {p["mode"] for p in rows.prompts} == {"grammar"}
     assert rows.funnel.parsed == rows.funnel.received == rows.funnel.requested
+
+
+def test_augment_asks_for_rows_of_every_group(train):
+    augmented = replace(train, augment=True)
+    few = train.minority_groups[0]
+    most = max(len(train.rows(g)) for g in train.groups)
+    n = most - len(train.rows(few)) + 10
+    client = Scripted(lambda request, i: new_rows(train)(request, i))
+    rows = LLM(client, PROMPT).sample(augmented, n).frame
+    assert few.mask(rows).sum() == n - 5 and few.mask(rows[: n - 10]).all()
+    groups = {p["group"] for p in LLM(client, PROMPT).sample(augmented, n).prompts}
+    assert groups == {g.name for g in train.groups}
+    majority = next(g for g in train.groups if not g.minority)
+    shown = lines(train.rows(majority), [c for c in train.schema.columns if c.name != "label"], "csv")
+    assert any(set(shown) & set(r.prompt.splitlines()) for r in client.requests)
+    asked = LLM(client, PROMPT).plan(augmented, n)
+    assert asked.rows >= n

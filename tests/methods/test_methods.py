@@ -11,6 +11,7 @@ from imblearn.over_sampling import SMOTE
 from tables import mixed_table, number_table, table_of
 
 from opal.errors import MethodError
+from opal.methods.base import take_turns, turns
 from opal.methods.duplicate import Duplicate
 from opal.methods.none import NoRows
 from opal.methods.smote import Smote
@@ -122,3 +123,33 @@ def test_rows_of_other_groups_are_refused():
 
 def test_a_method_never_sees_test_rows():
     assert {f.name for f in dataclasses.fields(Train)} == {"frame", "schema", "groups", "seed", "augment"}
+
+
+@pytest.mark.parametrize("method", [Duplicate(), Smote()], ids=lambda m: type(m).__name__)
+def test_augment_fills_every_group_once_they_are_balanced(method):
+    train = train_of(number_table(300), Imbalanced(40, 0.2, test_rows=60, augment=True))
+    short = train.minority_groups[0]
+    assert len(train.rows(short)) == 8  # and 32 of the majority
+    rows = method.sample(train, 34).frame
+    assert short.mask(rows).tolist() == [True] * 24 + [False, True] * 5
+    assert short.mask(method.sample(train, 20).frame).all()
+    plain = dataclasses.replace(train, augment=False)
+    pd.testing.assert_frame_equal(method.sample(plain, 24).frame, method.sample(train, 24).frame)
+
+
+def test_augment_balances_unequal_groups_before_it_goes_on():
+    train = train_of(number_table(400), Spurious(12, 4, test_rows=60, augment=True))
+    one, other = train.minority_groups
+    uneven = dataclasses.replace(train, frame=train.frame.drop(train.rows(one).index[:2]))
+    order = turns(24, uneven)
+    assert order[:4] == [one, one, one, other]  # 2 of 4 rows, until they are even
+    sizes = {g: len(uneven.rows(g)) + order[:18].count(g) for g in uneven.groups}
+    assert set(sizes.values()) == {12}
+    assert order[18:] == [*uneven.groups, *uneven.groups][:6]
+
+
+def test_turns_pass_over_a_group_that_has_run_out():
+    train = train_of(number_table(400), Spurious(12, 4, test_rows=60))
+    one, other = train.minority_groups
+    frame = pd.concat([train.rows(one), train.rows(other)[:1]])
+    assert [one.mask(take_turns(frame, turns(9, train)))[i] for i in range(5)] == [True, False, True, True, True]
