@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
@@ -114,6 +114,10 @@ class Client:
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
         self._caller: Caller | None = None
         self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles hold the settings alone: no connection, no lock, no key."""
+        return _client, ({f.name: getattr(self, f.name) for f in fields(self)},)
 
     def identity(self) -> str:
         """The model's name in requests; for weights on this machine it holds their digest. Starts nothing."""
@@ -285,6 +289,10 @@ class Client:
         if not key.isascii() or not key.isprintable():
             raise LLMError(f"the environment variable {self.key_env} (llm.key_env) holds characters that no key has")
         return key
+
+
+def _client(settings: dict[str, Any]) -> Client:
+    return Client(**settings)
 
 
 def _plain(value: Any) -> Any:

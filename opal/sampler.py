@@ -1,0 +1,221 @@
+"""Every oversampler with imbalanced-learn's interface: in its pipelines, in scikit-learn's cross-validation."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from imblearn.over_sampling.base import BaseOverSampler
+from imblearn.utils import check_target_type
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from opal.data.build import normalise
+from opal.errors import ConfigError, DataError
+from opal.methods.base import Oversampler
+from opal.parts import CONF, instantiate
+from opal.result import Funnel, Rows, Usage
+from opal.table import Group, Schema, Train
+
+_composing = threading.Lock()  # Hydra's state is global
+
+
+class OpalSampler(BaseOverSampler):
+    """Oversample with any OPAL method: a language model, SMOTE and its relatives, mixtures, copulas, ...
+
+    Rows for a class are made from the rows given to ``fit_resample`` alone. In ``imblearn.pipeline.Pipeline``
+    inside ``cross_validate`` these are the train rows of each fold. A model's answers are stored by what was
+    asked: the same rows and ``random_state`` never ask, or pay, twice, in whatever process.
+
+    Parameters
+    ----------
+    method : str or Oversampler, default="llm"
+        An option of ``conf/method`` (llm, smote, adasyn, mixup, gaussian_copula, ...) or an object with
+        OPAL's ``sample(train, n)``.
+    options : sequence of str, default=()
+        What would stand after ``method=`` on the command line, where ``method`` is a name:
+        ``["llm=openai", "llm.model=gpt-4o-mini", "prompt=expert", "method.obfuscate=true"]``. Keys of
+        providers are named by environment variable and never held here.
+    sampling_strategy : float, str, dict or callable, default="auto"
+        As in imbalanced-learn.
+    random_state : int, RandomState instance or None, default=0
+        Fixed by default, so that fitting again costs nothing. None and a RandomState make other rows each time.
+    kinds : dict, default=None
+        ``{column: binary | categorical | integer | real}``, where the values do not tell: codes, say.
+    descriptions : dict, default=None
+        ``{column: meaning and unit}``, for prompts that show them.
+
+    Attributes
+    ----------
+    sampling_strategy_ : dict of rows to add, by class
+    n_features_in_, feature_names_in_ : as in scikit-learn
+    funnel_ : opal.result.Funnel, rows asked for, received, valid, kept
+    usage_ : opal.result.Usage, requests, tokens and money
+    prompts_ : list of dict, one a request
+
+    Notes
+    -----
+    Data frames keep their dtypes, categories and column names; as in imbalanced-learn the index is 0..n-1 and the
+    rows given come first, untouched. Arrays have columns ``x0, x1, ...``. Missing values are carried by the
+    methods that can; the others name the columns. Where a model gives fewer rows than were wanted, those are
+    returned with a warning that says why.
+
+    Examples
+    --------
+    >>> from imblearn.pipeline import make_pipeline
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> pipeline = make_pipeline(OpalSampler(method="smote"), DecisionTreeClassifier())
+    """
+
+    _parameter_constraints: dict = {  # noqa: RUF012 (scikit-learn's name and form)
+        **BaseOverSampler._parameter_constraints,
+        "method": "no_validation",
+        "options": ["array-like"],
+        "kinds": [dict, None],
+        "descriptions": [dict, None],
+    }
+
+    def __init__(
+        self,
+        method: str | Oversampler = "llm",
+        *,
+        options: Sequence[str] = (),
+        sampling_strategy: Any = "auto",
+        random_state: Any = 0,
+        kinds: Mapping[str, Any] | None = None,
+        descriptions: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(sampling_strategy=sampling_strategy)
+        self.method = method
+        self.options = options
+        self.random_state = random_state
+        self.kinds = kinds
+        self.descriptions = descriptions
+
+    def _check_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray, bool]:
+        y, one_vs_all = check_target_type(y, indicate_one_vs_all=True)
+        if isinstance(X, pd.DataFrame):
+            if X.columns.duplicated().any():
+                raise DataError(f"X has two columns named {X.columns[X.columns.duplicated()][0]!r}: rename one")
+            validate_data(self, X, y, skip_check_array=True)
+            if not len(X):
+                raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
+        else:
+            X, y = validate_data(self, X, y, dtype=None, ensure_all_finite="allow-nan")
+        return X, y, one_vs_all
+
+    def _fit_resample(self, X: Any, y: np.ndarray, **params: Any) -> tuple[Any, np.ndarray]:
+        frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X).infer_objects()
+        given = frame.reset_index(drop=True)
+        names = [str(c) for c in frame.columns] if isinstance(X, pd.DataFrame) else self._array_names()
+        given.columns = pd.Index(names)
+        train = self._train(given, y)
+        method = _built(self.method, tuple(self.options)) if isinstance(self.method, str) else self.method
+        made, labels, rows = [], [], []
+        for label, n in self.sampling_strategy_.items():
+            if n == 0:
+                continue
+            of_class = train.frame[train.schema.target].iloc[int(np.argmax(y == label))]
+            rows.append(method.sample(_short_of(train, of_class), int(n)))
+            made.append(rows[-1].frame)
+            labels.append(np.full(len(rows[-1].frame), label, dtype=y.dtype))
+        self._note(rows)
+        new = _restored(pd.concat(made, ignore_index=True) if made else train.frame.iloc[:0], train, given)
+        y_all = np.concatenate([y, *labels])
+        if not isinstance(X, pd.DataFrame):
+            return np.concatenate([X, new.to_numpy().astype(X.dtype)]), y_all
+        new.columns = X.columns
+        return pd.concat([X, new], ignore_index=True), y_all
+
+    def _array_names(self) -> list[str]:
+        return [f"x{i}" for i in range(self.n_features_in_)]
+
+    def _train(self, given: pd.DataFrame, y: np.ndarray) -> Train:
+        """The rows as a method sees them, their target last."""
+        target = next(name for name in ("class", "label", "target", "y_") if name not in given.columns)
+        frame = normalise(given.assign(**{target: y}), keep=(target,))
+        kinds, descriptions = self.kinds or {}, self.descriptions or {}
+        for key, named in (("kinds", kinds), ("descriptions", descriptions)):
+            if unknown := [c for c in named if c not in given.columns]:
+                raise ConfigError(f"{key} names {unknown[0]!r}, which is no column; columns: {', '.join(given)}")
+        schema = Schema.infer(
+            frame,
+            target,
+            {target: "categorical"} | {c: k for c, k in kinds.items() if c in frame},
+            {c: text for c, text in descriptions.items() if c in frame},
+        )
+        state = self.random_state
+        fixed = isinstance(state, int | np.integer)
+        seed = int(state) if fixed else int(check_random_state(state).randint(2**31 - 1))
+        groups = tuple(Group(target, label, False) for label in schema.labels)
+        return Train(frame, schema, groups, seed)
+
+    def _note(self, rows: list[Rows]) -> None:
+        self.funnel_ = sum((r.funnel for r in rows), Funnel())
+        self.usage_ = sum((r.usage for r in rows), Usage())
+        self.prompts_ = [p for r in rows for p in r.prompts]
+        for r in rows:
+            if r.stopped:
+                warnings.warn(r.stopped, UserWarning, stacklevel=4)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        return tags
+
+
+def _short_of(train: Train, label: Any) -> Train:
+    """The same rows, with one class as the minority."""
+    groups = tuple(Group(g.target, g.label, g.label == label) for g in train.groups)
+    return Train(train.frame, train.schema, groups, train.seed)
+
+
+@lru_cache(maxsize=32)
+def _built(method: str, options: tuple[str, ...]) -> Oversampler:
+    """The method of a composed configuration: built once a process, so that folds share client and budget."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+
+    from opal.launch import sentence
+
+    with _composing:
+        try:
+            with initialize_config_dir(CONF, version_base="1.3"):
+                config = compose("config", overrides=[f"method={method}", *options])
+        except HydraException as fault:
+            raise ConfigError(sentence(fault)) from fault
+    return instantiate(config, "method")
+
+
+def _restored(rows: pd.DataFrame, train: Train, given: pd.DataFrame) -> pd.DataFrame:
+    """Rows as methods make them, with the columns and dtypes of ``given``."""
+    return pd.DataFrame(
+        {
+            name: _column(rows[name], train, given[name])
+            if name in rows
+            else pd.Series(np.full(len(rows), np.nan)).astype(given[name].dtype)  # a column without any value
+            for name in given.columns
+        }
+    )
+
+
+def _column(values: pd.Series, train: Train, given: pd.Series) -> pd.Series:
+    column = train.schema[str(given.name)]
+    if column.nominal:  # every value is one of those given: taken from there, whatever type it has
+        codes, levels = pd.factorize(train.frame[column.name], use_na_sentinel=False)
+        first = np.unique(codes, return_index=True)[1]
+        places = pd.Index(levels).get_indexer(pd.Index(values.astype(levels.dtype)))
+        return given.iloc[first[places]].reset_index(drop=True)
+    dtype = given.dtype
+    plain = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+    if isinstance(plain, np.dtype) and plain.kind in "iu":
+        limits = np.iinfo(plain)
+        values = values.round().clip(limits.min, limits.max)
+    return values.reset_index(drop=True).astype(dtype)
