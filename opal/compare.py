@@ -130,7 +130,8 @@ def _terminal(comparison: Comparison, title: str, most: int) -> None:
         render.show(console, grid, most - shown)
         shown += len(grid.rows)
     render.show(console, render.difference_grid(comparison), most)
-    for sentence in comparison.ranks.sentences() + [f"Note: {note}." for note in comparison.notes]:
+    notes = [f"Note: {note}." for note in comparison.notes]
+    for sentence in [render.counted(comparison), *comparison.ranks.sentences(), *notes]:
         console.print(sentence, markup=False)
 
 
@@ -196,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rows", type=int, default=200, help="most rows of a table on the terminal")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="write figures as PDF and SVG")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
-    parser.add_argument("--ui", default="http://127.0.0.1:5000", help="address of the MLflow UI, for the page's links")
+    parser.add_argument("--ui", help="address of the MLflow UI, for the page's links (default: http://127.0.0.1:5000)")
     parser.add_argument("--uri", help="MLflow store (default: the one here)")
     parser.add_argument("--experiment", action="append", help="MLflow experiment (default: all); may be repeated")
     return parser

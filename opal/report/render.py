@@ -88,6 +88,16 @@ def difference_grid(comparison: Comparison) -> Grid:
     return Grid("What synthetic rows changed", head, rows, 3)
 
 
+def counted(comparison: Comparison) -> str:
+    """How many runs help, hurt, or cannot be told."""
+    words = comparison.runs["word"].value_counts()
+    return (
+        f"Of {len(comparison.runs)} runs, synthetic rows help in {words.get('helps', 0)}, hurt in "
+        f"{words.get('hurts', 0)}, and it cannot be told in {words.get('cannot be told', 0)} "
+        f"(against no rows and every control, at {LEVEL:.0%})."
+    )
+
+
 def protocol_grid(found: Sequence[Protocol], names: Sequence[str], tables: Sequence[str]) -> Grid:
     """How protocols differ: a row each."""
     rows = [
@@ -114,14 +124,14 @@ def show(console: Console, grid: Grid, most: int | None = None) -> None:
 def markdown(comparison: Comparison) -> str:
     """Tables, caption, findings and notes."""
     parts = [caption(comparison), *map(_markdown, error_grids(comparison)), _markdown(difference_grid(comparison))]
-    parts += [*comparison.ranks.sentences(), *(f"Note: {n}." for n in comparison.notes)]
+    parts += [counted(comparison), *comparison.ranks.sentences(), *(f"Note: {n}." for n in comparison.notes)]
     return "\n\n".join(parts) + "\n"
 
 
 def latex(comparison: Comparison) -> str:
     """The same for LaTeX with \\usepackage{booktabs}."""
     parts = [_comment(caption(comparison)), *map(_latex, error_grids(comparison)), _latex(difference_grid(comparison))]
-    parts += map(_comment, comparison.ranks.sentences() + comparison.notes)
+    parts += map(_comment, [counted(comparison), *comparison.ranks.sentences(), *comparison.notes])
     return "\n\n".join(parts) + "\n"
 
 
