@@ -133,12 +133,16 @@ def scalars_of(node: Any, path: str) -> dict[str, Any]:
 
 def write(folder: Path, config: DictConfig, parts: Parts, result: TrialResult, summary: str, title: str) -> None:
     """Every artifact of the run."""
+    from opal.report.fidelity_figure import fidelity_figure
     from opal.report.figures import run_figures
 
     result.save(folder)
     write_config(folder, config)
     (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
     run_figures(result.errors, folder / "figures", title)
+    trains = [parts.task.split(parts.table, seed).train for seed in result.rows]
+    made = [rows.frame for rows in result.rows.values()]
+    fidelity_figure(result.metrics, made, trains, folder / "figures" / "fidelity.png", title)
     typed = list(HydraConfig.get().overrides.task)
     write_origin(folder, config, parts.table, typed, log_table=config.tracking.get("log_table", True))
 
@@ -152,7 +156,7 @@ def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> Non
 
 def sum_up() -> None:
     """Record the sweep that this process launched, jobs that failed included."""
-    from opal.report.figures import sweep_figure
+    from opal.report.comparison import sweep_figure
     from opal.run import Sweep as Launched  # Hydra's, also where this module runs as __main__
 
     config, Launched.config = Launched.config, None

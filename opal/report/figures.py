@@ -1,8 +1,7 @@
-"""Figures of one run and of one sweep, drawn from tidy errors [seed, amount, metric, value]."""
+"""The figure of one run, drawn from tidy errors [seed, amount, metric, value]."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,16 +31,6 @@ def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
     _save(figure, axes, folder / "curves.png")
 
 
-def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> None:
-    """The mean curve of every run of a sweep in one axis a metric."""
-    figure, axes = _panels(title)
-    for axis, metric in zip(axes, PANELS, strict=True):
-        for i, (name, errors) in enumerate(runs.items()):
-            by_seed = errors[errors["metric"] == metric].pivot(index="amount", columns="seed", values="value")
-            _mean_line(axis, by_seed, name, i, band=len(runs) <= 4)
-    _save(figure, axes, path)
-
-
 def _panels(title: str) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -52,12 +41,11 @@ def _panels(title: str) -> tuple[Any, Any]:
     return figure, figure.subplots(1, len(PANELS))
 
 
-def _mean_line(axis: Any, by_seed: pd.DataFrame, label: str, i: int, band: bool = True) -> None:
+def _mean_line(axis: Any, by_seed: pd.DataFrame, label: str, i: int) -> None:
     mean, std = by_seed.mean(axis=1), by_seed.std(axis=1).fillna(0)
     color = COLORS[i % len(COLORS)]
     axis.plot(mean.index, mean, color=color, marker=MARKERS[i % len(MARKERS)], markersize=4, label=label, zorder=3)
-    if band:
-        axis.fill_between(mean.index, mean - std, mean + std, color=color, alpha=0.15, linewidth=0, zorder=2)
+    axis.fill_between(mean.index, mean - std, mean + std, color=color, alpha=0.15, linewidth=0, zorder=2)
 
 
 def _control_means(errors: pd.DataFrame, metric: str) -> dict[str, float]:
