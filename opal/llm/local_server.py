@@ -43,7 +43,8 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.port = 0
     params.api_keys = [settings["key"]]
     params.n_parallel = settings["slots"]
-    params.n_ctx = settings["slots"] * settings["context"]
+    params.n_ctx = settings["context"]
+    params.kv_unified = True  # slots share the memory, and the answers to one request its prompt
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     params.n_threads_http = 4
     params.cache_ram_mib = 0  # a cache across requests would make rows depend on the server's history

@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import pandas as pd
 
 from opal.errors import ConfigError, LLMError
 from opal.llm import serialize
-from opal.llm.budget import count_tokens
+from opal.llm.budget import count_tokens, prompt_tokens
 from opal.llm.constrain import constraint
 from opal.llm.exchange import Request, Response
 from opal.llm.obfuscate import Disguise
@@ -116,19 +117,33 @@ class Quota:
         if self.missing <= 0 or left <= 0 or self.dry_rounds >= self.settings.patience:
             return []
         acceptance = max((self.funnel.valid + 1) / (self.funnel.requested + 1), 1 / 3)
-        size, most = self.settings.prompt.rows_per_request, max(1, self.settings.client.n_per_request)
+        size, most = self.settings.prompt.rows_per_request, self.most_answers
         answers = math.ceil(min(self.missing / acceptance, left) / size)
         if self.dry_rounds:  # nothing came of the last round: spend one request to see whether that changes
             answers = min(answers, most)
         counts = [most] * (answers // most) + [answers % most] * (answers % most > 0)
         return [self._request(n) for n in counts]
 
-    def _request(self, n: int) -> Request:
+    @cached_property
+    def most_answers(self) -> int:
+        """Answers to ask for at once: as many as the client likes, and a local model's context holds."""
+        client, prompt = self.settings.client, self.settings.prompt
+        most, context = max(1, client.n_per_request), getattr(getattr(client, "server", None), "context", None)
+        if context is None:
+            return most
+        room = context - prompt_tokens(Request(self.model, *self._prompt()))
+        return max(1, min(most, room // (prompt.rows_per_request * self.row_tokens + 1)))
+
+    def _prompt(self) -> tuple[tuple[Mapping[str, str], ...] | None, str | None]:
+        """Messages or text of the next request."""
         prompt, view = self.settings.prompt, self.view
         seed = _seed(int(self.train.seed), self.group.name, self.draws if prompt.shuffle else 0)
         examples = view.see(prompt.choose(self.train, self.group, self.draws, np.random.default_rng(seed)))
-        messages, text = prompt.render(self.settings.client.api, view.shown, examples, view.target, view.group)
-        size = prompt.rows_per_request
+        return prompt.render(self.settings.client.api, view.shown, examples, view.target, view.group)
+
+    def _request(self, n: int) -> Request:
+        size = self.settings.prompt.rows_per_request
+        messages, text = self._prompt()
         sampling = self.sampling | {"seed": _seed(int(self.train.seed), self.group.name, self.draws)}
         if "max_completion_tokens" not in sampling:  # at least what the rows take
             needed = math.ceil(1.25 * size * self.row_tokens) + 32

@@ -9,11 +9,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from opal.errors import LLMError
 from opal.llm import weights
+from opal.llm.client import Client
+from opal.llm.generate import Generator
 from opal.llm.local import LocalServer
+from opal.llm.prompt import Prompt
+from opal.table import Group, Schema, Train
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"slots": 4, "context": 512}
@@ -53,6 +59,31 @@ def test_same_rows_in_another_process_and_after_other_requests(server):
 
 
 @pytest.mark.local_model
+def test_same_rows_with_more_slots_and_a_larger_context(server):
+    """So that both may be left out of a stored answer's address."""
+    wider = LocalServer(slots=6, context=1024)
+    try:
+        assert draw(wider, seed=7, n=3) == draw(server, seed=7, n=3)
+    finally:
+        wider.close()
+
+
+def test_a_request_asks_for_no_more_answers_than_the_context_holds(tmp_path):
+    frame = pd.DataFrame({f"x{i}": np.arange(40) / 10 + i for i in range(20)} | {"y": [0, 1] * 20})
+    schema = Schema.infer(frame, "y").learn(frame)
+    train = Train(frame, schema, (Group("y", 0, True), Group("y", 1, False)), seed=1)
+    asked = {}
+    for context in (1000, 4000, 100_000):
+        server = LocalServer(slots=50, context=context)
+        client = Client(None, server=server, api="completion", n_per_request=50, store=tmp_path, supports={"n": True})
+        prompt = Prompt(completion="{{ header }}\n{{ examples }}\n", rows_per_request=2, label=False)
+        asked[context] = [r.n for r in Generator(client, prompt).plan(train, {train.groups[0]: 100}).requests]
+    assert asked[100_000] == [50]
+    assert sum(asked[4000]) == 50 and 2 < max(asked[4000]) < 20
+    assert asked[1000] == [1] * 50, "the prompt alone nearly fills it"
+
+
+@pytest.mark.local_model
 def test_one_server_for_equal_settings_that_knows_only_its_own_key(server):
     import openai
 
@@ -80,7 +111,7 @@ PARENT = """
 import json, signal, sys, threading, time
 from opal.llm.local import LocalServer
 import psutil
-server = LocalServer(slots=4, context=512)
+server = LocalServer(slots=4, context=2048)
 url, key = server.start()
 [child] = psutil.Process().children()
 print(child.pid, flush=True)
