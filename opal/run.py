@@ -68,6 +68,8 @@ def run(config: DictConfig) -> float | None:
         run_id = tracking.log(record, lambda folder: write(folder, config, parts, result, summary, record.name))
         note(record.status, run_id, record.name)
     print(summary)
+    if bill := result.bill():
+        log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
     return float(result.curve().mean().iloc[-1])
 

@@ -6,7 +6,7 @@ of the pooled rows show (`..._chance`). docs/fidelity.md has formulas and source
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -103,33 +103,40 @@ def valid(rows: pd.DataFrame, schema: Schema, slack: float = 0.0) -> np.ndarray:
     return good
 
 
+def column_distances(
+    rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of each feature's distributions, and its chance level: two arrays of shape (n_features,)."""
+    pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
+    codes = {c.name: column_codes(c, pooled)[0] for c in schema.features}
+
+    def of(order: np.ndarray) -> np.ndarray:
+        return np.array([_marginal(c, codes[c.name], pooled, order[:n], order[n:]) for c in schema.features])
+
+    chance = np.mean([of(rng.permutation(len(pooled))) for _ in range(SHUFFLES)], axis=0)
+    return of(np.arange(len(pooled))), chance
+
+
 def _distances(
     rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
 ) -> dict[str, float]:
+    out: dict[str, float] = {}
+    if len(schema.features):
+        found, chance = column_distances(rows, reference, schema, rng)
+        out = {"marginal": float(found.mean()), "marginal_max": float(found.max())}
+        out["marginal_chance"] = float(chance.mean())
     pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
     codes = {c.name: column_codes(c, pooled)[0] for c in schema.features}
     numbers = _as_numbers(pooled, schema.features, codes)
 
-    def marginals(order: np.ndarray) -> np.ndarray:
-        mine, theirs = order[:n], order[n:]
-        return np.array([_marginal(c, codes[c.name], pooled, mine, theirs) for c in schema.features])
-
     def pairwise(order: np.ndarray) -> np.ndarray:
         return np.abs(_correlations(numbers[order[:n]]) - _correlations(numbers[order[n:]]))
 
-    def chance(statistic: Callable[[np.ndarray], np.ndarray]) -> float:
-        return float(np.mean([statistic(rng.permutation(len(pooled))).mean() for _ in range(SHUFFLES)]))
-
-    own = np.arange(len(pooled))
-    out = {}
-    if len(schema.features):
-        found = marginals(own)
-        out = {"marginal": float(found.mean()), "marginal_max": float(found.max())}
-        out["marginal_chance"] = chance(marginals)
     if numbers.shape[1] > 1 and min(n, len(reference)) > 2:
-        found = pairwise(own)
+        found = pairwise(np.arange(len(pooled)))
         out |= {"pairwise": float(found.mean()), "pairwise_max": float(found.max())}
-        out["pairwise_chance"] = chance(pairwise)
+        dealt = [pairwise(rng.permutation(len(pooled))).mean() for _ in range(SHUFFLES)]
+        out["pairwise_chance"] = float(np.mean(dealt))
     return out
 
 

@@ -1,0 +1,141 @@
+"""How real a run's synthetic rows look: where they lie, which columns are off, and what the measures say."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.evaluate.features import transformer
+from opal.evaluate.fidelity import column_distances
+from opal.report.figures import COLORS
+from opal.table import Train
+
+MOST_COLUMNS = 12  # the worst ones
+MOST_POINTS = 400
+MEASURES = {  # metric: its name, what is good, and the metric that holds what chance or real rows give
+    "marginal": ("column distance", None, "marginal_chance"),
+    "pairwise": ("correlation distance", None, "pairwise_chance"),
+    "nearest": ("distance to nearest real row", None, "nearest_real"),
+    "coverage": ("coverage of real rows", 1.0, None),
+    "validity": ("valid rows", 1.0, None),
+    "duplicates": ("duplicates", 0.0, None),
+    "detector_auc": ("detector AUC, boosting", 0.5, None),
+    "detector_auc_logistic": ("detector AUC, logistic", 0.5, None),
+}
+MADE = COLORS[0]
+
+
+def fidelity_figure(
+    metrics: Mapping[str, float], rows: Sequence[pd.DataFrame], trains: Sequence[Train], path: Path, title: str
+) -> None:
+    """Draw ``path``: the first seed's rows in two principal components, columns against chance, every measure.
+
+    Parameters
+    ----------
+    metrics : those of the trial, ``seed_<s>/fidelity/<name>`` among them; without any nothing is drawn
+    rows, trains : synthetic rows and train of each seed
+    """
+    pairs = [(made, train) for made, train in zip(rows, trains, strict=True) if len(made)]
+    by_seed = {m: [metrics.get(f"seed_{train.seed}/fidelity/{m}", np.nan) for _, train in pairs] for m in _measured()}
+    if not pairs or np.isnan(by_seed["marginal"]).all():
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.8), layout="constrained")  # no pyplot: no state shared between threads
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    places, columns, measures = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
+    _places(places, *pairs[0])
+    _columns(columns, pairs)
+    _measures(measures, by_seed)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def _measured() -> list[str]:
+    return [name for m, (_, _, level) in MEASURES.items() for name in (m, level) if name]
+
+
+def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
+    """Real and synthetic rows on the two directions in which real train rows differ most."""
+    from matplotlib.colors import to_rgba
+    from sklearn.decomposition import PCA
+
+    transform = transformer(train.schema.learn(pd.concat([train.frame, made])), "onehot", scale=True)
+    real = np.asarray(transform.fit_transform(train.frame), dtype=float)
+    pca = PCA(n_components=min(2, *real.shape), random_state=0).fit(real)
+    shown = made.iloc[:MOST_POINTS]
+    at = {"real": pca.transform(real), "synthetic": pca.transform(np.asarray(transform.transform(shown), dtype=float))}
+    few, many = cycle(COLORS[1:6]), cycle(["0.75", "0.5"])
+    for group in train.groups:
+        color = next(few if group.minority else many)
+        old, new = _plane(at["real"][group.mask(train.frame)]), _plane(at["synthetic"][group.mask(shown)])
+        if len(new):
+            style = {"marker": "x", "s": 24, "linewidths": 1.1, "alpha": 0.9, "zorder": 4}
+            axis.scatter(*new.T, color=color, label=f"{group.name}, synthetic", **style)
+        edge, size, order, alpha = ("black", 60, 3, 0.45) if group.minority else ("none", 18, 1, 1.0)
+        style = {"facecolors": to_rgba(color, alpha), "edgecolors": edge, "linewidths": 0.8, "s": size, "zorder": order}
+        axis.scatter(*old.T, label=f"{group.name}, real", **style)
+    share = [f"{s:.0%}" for s in pca.explained_variance_ratio_]
+    axis.set_xlabel(f"first principal component ({share[0]} of the variance)")
+    axis.set_ylabel(f"second ({share[1]})" if len(share) > 1 else "")
+    axis.set_title(f"train and synthetic rows, seed {train.seed}", fontsize=10)
+    axis.legend(fontsize=8, framealpha=0.85)
+
+
+def _plane(points: np.ndarray) -> np.ndarray:
+    """Two coordinates, the second 0 where there is but one feature."""
+    return points if points.shape[1] == 2 else np.column_stack([points, np.zeros(len(points))])
+
+
+def _columns(axis: Any, pairs: Sequence[tuple[pd.DataFrame, Train]]) -> None:
+    """Each column's distance between synthetic and real rows of a group, and its chance level; mean over groups."""
+    found, weights = [], []
+    for made, train in pairs:
+        rng = np.random.default_rng(train.seed)
+        for group in train.groups:
+            mine, real = made[group.mask(made)], train.rows(group)
+            if len(mine) and len(real):
+                found.append(column_distances(mine, real, train.schema, rng))
+                weights.append(len(mine))
+    distance, chance = np.average(found, axis=0, weights=weights)
+    names = [c.name if len(c.name) <= 22 else c.name[:21] + "…" for c in pairs[0][1].schema.features]
+    varied = np.flatnonzero(np.maximum(distance, chance) > 0)  # a group's own attribute never differs
+    worst = varied[np.argsort((distance - chance)[varied], kind="stable")[-MOST_COLUMNS:]]
+    places = np.arange(len(worst))
+    axis.barh(places, distance[worst], color=MADE, alpha=0.8, height=0.65, label="synthetic against real")
+    axis.plot(chance[worst], places, "|", color="black", markersize=13, markeredgewidth=2, label="by chance")
+    axis.set_yticks(places, [names[i] for i in worst], fontsize=8)
+    axis.set_xlim(0, max(0.5, 1.05 * float(np.max([distance, chance], initial=0))))
+    axis.set_xlabel("distance of the distributions (KS or total variation)", fontsize=9)
+    which = f"the {len(worst)} columns most above chance" if len(worst) < len(varied) else "columns"
+    axis.set_title(f"{which}, mean of {len(pairs)} seed{'s' * (len(pairs) > 1)}", fontsize=10)
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=2, frameon=False)
+    axis.grid(axis="x", alpha=0.3)
+
+
+def _measures(axis: Any, by_seed: Mapping[str, Sequence[float]]) -> None:
+    """One line a measure: every seed, their mean, and where it would be if the rows were real."""
+    shown = [m for m in MEASURES if not np.isnan(by_seed[m]).all()][::-1]
+    for place, name in enumerate(shown):
+        _, good, level = MEASURES[name]
+        values = np.asarray(by_seed[name], dtype=float)
+        target = good if level is None else float(np.nanmean(by_seed[level]))
+        axis.plot([target], [place], "|", color="black", markersize=15, markeredgewidth=2, zorder=2)
+        axis.scatter(values, np.full(len(values), place), s=16, color=MADE, alpha=0.4, linewidths=0, zorder=3)
+        axis.scatter([np.nanmean(values)], [place], s=50, color=MADE, zorder=4)
+    axis.plot([], [], "|", color="black", markersize=11, markeredgewidth=2, label="real rows")
+    axis.scatter([], [], s=50, color=MADE, label="synthetic, mean")
+    axis.scatter([], [], s=16, color=MADE, alpha=0.4, label="a seed")
+    axis.set_yticks(range(len(shown)), [MEASURES[m][0] for m in shown], fontsize=8)
+    axis.set_ylim(-0.6, len(shown) - 0.4)
+    axis.set_xlim(-0.04, 1.04)
+    axis.set_title("measures", fontsize=10)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3, frameon=False)

@@ -1,0 +1,48 @@
+"""The fidelity figure: drawn for every kind of column and group, and for nothing where there is nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from tables import mixed_table, number_table, table_of
+
+from opal.evaluate.fidelity import column_distances, fidelity_by_group
+from opal.methods.duplicate import Duplicate
+from opal.report.fidelity_figure import fidelity_figure
+from opal.tasks.imbalanced import Imbalanced
+from opal.tasks.spurious import Spurious
+
+ONE = table_of(pd.DataFrame({"x": np.arange(200) % 37, "y": np.arange(200) % 5 // 4}), "y", 1)
+CASES = [
+    (mixed_table(400), Imbalanced(40, 0.2, test_rows=80)),
+    (number_table(400), Spurious(12, 4, test_rows=80, augment=True)),
+    (ONE, Imbalanced(40, 0.2, test_rows=60, deduplicate=False)),  # a single feature has no second component
+]
+
+
+@pytest.mark.parametrize(("table", "task"), CASES, ids=["mixed", "groups", "one column"])
+def test_a_figure_for_every_table(table, task, tmp_path):
+    trains = [task.split(table, seed).train for seed in (1, 2)]
+    rows = [Duplicate().sample(t, 40).frame for t in trains]
+    metrics = {
+        f"seed_{t.seed}/{k}": v for t, r in zip(trains, rows, strict=True) for k, v in fidelity_by_group(r, t).items()
+    }
+    path = tmp_path / "figures" / "fidelity.png"
+    fidelity_figure(metrics, rows, trains, path, "a title")
+    assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+    empty = [r.iloc[:0] for r in rows]
+    for nothing in ((metrics, empty), ({}, rows)):
+        fidelity_figure(*nothing, trains, tmp_path / "none.png", "a title")
+    assert not (tmp_path / "none.png").exists()
+
+
+def test_distances_of_columns_are_those_of_the_metrics():
+    train = Imbalanced(40, 0.2, test_rows=80).split(number_table(400), 1).train
+    (group,) = train.minority_groups
+    rows = Duplicate().sample(train, 40).frame
+    distance, chance = column_distances(rows, train.rows(group), train.schema, np.random.default_rng(train.seed))
+    found = fidelity_by_group(rows, train)
+    assert distance.shape == chance.shape == (4,)
+    assert distance.mean() == pytest.approx(found["fidelity/marginal"])
+    assert chance.mean() == pytest.approx(found["fidelity/marginal_chance"])
