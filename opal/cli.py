@@ -7,6 +7,7 @@ import sys
 
 VERBS = {
     "run": "run trials: opal run -m method=llm,smote data=craft",
+    "augment": "synthetic rows beneath a table: opal augment data=csv data.path=in.csv data.target=y output=out.csv",
     "reproduce": "repeat a run from its record: opal reproduce 1a2b3c4d5e6f",
     "compare": "recorded runs as tables, figures and a page: opal compare --html report.html",
     "export": "copy a run to a folder: opal export 1a2b3c4d5e6f --output run",

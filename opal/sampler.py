@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 
 from opal.data.build import normalise
+from opal.data.restore import restore
 from opal.errors import ConfigError, DataError
 from opal.methods.base import Oversampler
 from opal.parts import CONF, instantiate
@@ -125,7 +127,9 @@ class OpalSampler(BaseOverSampler):
             made.append(rows[-1].frame)
             labels.append(np.full(len(rows[-1].frame), label, dtype=y.dtype))
         self._note(rows)
-        new = _restored(pd.concat(made, ignore_index=True) if made else train.frame.iloc[:0], train, given)
+        new = restore(
+            pd.concat(made, ignore_index=True) if made else train.frame.iloc[:0], train.frame, train.schema, given
+        )
         y_all = np.concatenate([y, *labels])
         if not isinstance(X, pd.DataFrame):
             return np.concatenate([X, new.to_numpy().astype(X.dtype)]), y_all
@@ -174,7 +178,7 @@ class OpalSampler(BaseOverSampler):
 def _short_of(train: Train, label: Any) -> Train:
     """The same rows, with one class as the minority."""
     groups = tuple(Group(g.target, g.label, g.label == label) for g in train.groups)
-    return Train(train.frame, train.schema, groups, train.seed)
+    return replace(train, groups=groups)
 
 
 @lru_cache(maxsize=32)
@@ -192,30 +196,3 @@ def _built(method: str, options: tuple[str, ...]) -> Oversampler:
         except HydraException as fault:
             raise ConfigError(sentence(fault)) from fault
     return instantiate(config, "method")
-
-
-def _restored(rows: pd.DataFrame, train: Train, given: pd.DataFrame) -> pd.DataFrame:
-    """Rows as methods make them, with the columns and dtypes of ``given``."""
-    return pd.DataFrame(
-        {
-            name: _column(rows[name], train, given[name])
-            if name in rows
-            else pd.Series(np.full(len(rows), np.nan)).astype(given[name].dtype)  # a column without any value
-            for name in given.columns
-        }
-    )
-
-
-def _column(values: pd.Series, train: Train, given: pd.Series) -> pd.Series:
-    column = train.schema[str(given.name)]
-    if column.nominal:  # every value is one of those given: taken from there, whatever type it has
-        codes, levels = pd.factorize(train.frame[column.name], use_na_sentinel=False)
-        first = np.unique(codes, return_index=True)[1]
-        places = pd.Index(levels).get_indexer(pd.Index(values.astype(levels.dtype)))
-        return given.iloc[first[places]].reset_index(drop=True)
-    dtype = given.dtype
-    plain = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
-    if isinstance(plain, np.dtype) and plain.kind in "iu":
-        limits = np.iinfo(plain)
-        values = values.round().clip(limits.min, limits.max)
-    return values.reset_index(drop=True).astype(dtype)

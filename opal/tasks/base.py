@@ -130,6 +130,10 @@ class Task:
 
     _mend = "train_rows, task.minority_share or task.test_rows"
 
+    def groups(self, table: Table) -> tuple[Group, ...]:
+        """The groups of ``table`` that this task tells apart."""
+        return self._groups(table)
+
     def _groups(self, table: Table) -> tuple[Group, ...]:
         raise NotImplementedError
 

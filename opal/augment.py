@@ -1,0 +1,260 @@
+"""python -m opal.augment: a table's own rows, untouched, then synthetic ones of the classes short of rows.
+
+python -m opal.augment data=csv data.path=in.csv data.target=label method=smote output=out.csv
+python -m opal.augment data=csv data.path=in.csv data.target=label method=llm provenance=origin output=out.parquet
+python -m opal.augment data=csv data.path=in.csv data.target=label data.group=sex task=spurious output=out.csv
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pandas as pd
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from opal.data.extend import CsvFile, frame_as_csv
+from opal.data.extend_parquet import extended_parquet, with_rows
+from opal.errors import ConfigError, DataError
+from opal.evaluate.curate import Filter, curate
+from opal.evaluate.distance import row_keys
+from opal.launch import launch
+from opal.methods.base import Oversampler, share_out
+from opal.methods.llm import LLM
+from opal.parts import CONF, instantiate
+from opal.progress import Progress
+from opal.record.config_hash import generation_hash, resolved
+from opal.result import Funnel, Usage
+from opal.table import Group, Table, Train
+
+log = logging.getLogger("opal")
+
+TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
+NOT_COUNTED = ("output", "provenance", "formulas", "overwrite", "amounts")  # keys that decide no row
+CURATION_ROUNDS = 3
+
+
+@dataclass
+class Made:
+    """Synthetic rows and where they came from.
+
+    Parameters
+    ----------
+    frame : in the plain dtypes of Table.frame
+    prompts : key of the request that each row came from, "" where there was none
+    """
+
+    frame: pd.DataFrame
+    prompts: list[str] = field(default_factory=list)
+    funnel: Funnel = field(default_factory=Funnel)
+    usage: Usage = field(default_factory=Usage)
+    stopped: list[str] = field(default_factory=list)
+
+
+def wanted_rows(train: Train, rows: int | None) -> dict[Group, int]:
+    """Synthetic rows for each group: ``rows`` over the minority groups, or what brings every group to the largest."""
+    if rows is not None:
+        return share_out(rows, train)
+    sizes = {g: len(train.rows(g)) for g in train.groups}
+    return {g: max(sizes.values()) - n for g, n in sizes.items() if 0 < n < max(sizes.values())}
+
+
+def make(
+    method: Oversampler, train: Train, wanted: Mapping[Group, int], curation: Filter, progress: Progress | None = None
+) -> Made:
+    """The rows, group by group; curation that leaves some out is made up for in up to three rounds."""
+    total = Made(train.frame.iloc[:0])
+    for group, n in wanted.items():
+        if not n:
+            continue
+        alone = replace(train, groups=tuple(replace(g, minority=g == group) for g in train.groups), augment=False)
+        ask = n
+        for _ in range(CURATION_ROUNDS):
+            made = method.sample(alone, ask, progress)
+            kept, funnel = curate(made.frame, alone, curation, np.random.default_rng([train.seed, 2]), made.funnel)
+            if len(kept) >= n or len(kept) == len(made.frame) or kept.empty:
+                break
+            ask = ceil(1.1 * ask * n / len(kept))
+        keys = [p["key"] for p in made.prompts for _ in range(p["rows"].get("kept", 0))]
+        keys = keys if len(keys) == len(made.frame) else [""] * len(made.frame)
+        kept = kept.iloc[:n]
+        total.prompts += [keys[i] for i in kept.index]
+        total.frame = pd.concat([total.frame, kept], ignore_index=True)
+        total.funnel, total.usage = total.funnel + funnel, total.usage + made.usage
+        if made.stopped:
+            total.stopped.append(made.stopped)
+        elif len(kept) < n:
+            total.stopped.append(f"curation kept {len(kept)} rows of {group.name} where {n} were wanted")
+    return total
+
+
+def summary(table: Table, train: Train, made: Made, method: str) -> str:
+    """What was made, what was refused on the way, and how many rows are copies."""
+
+    def counts(frame: pd.DataFrame) -> str:
+        return ", ".join(f"{g.name}: {int(g.mask(frame).sum())}" for g in train.groups)
+
+    old, new = row_keys(table.schema, table.frame, made.frame)
+    copies = int(np.isin(new, old).sum())
+    repeats = len(new) - len(np.unique(new))
+    twins = len(old) - len(np.unique(old))
+    f, u = made.funnel, made.usage
+    rejects = ", ".join(f"{reason} {n}" for reason, n in f.rejects.most_common()) or "none"
+    lines = [
+        f"{table.name}: {len(table.frame)} rows ({counts(table.frame)})",
+        f"made by {method}: {len(made.frame)} rows ({counts(made.frame)})",
+        f"funnel: requested {f.requested}, received {f.received}, parsed {f.parsed}, valid {f.valid}, kept {f.kept}; "
+        f"rejected: {rejects}",
+        f"copies: {copies} of {len(new)} synthetic rows equal a row of the table, {repeats} repeat another synthetic "
+        f"row; of the table's own {len(old)} rows {twins} repeat another",
+    ]
+    if u.requests:
+        money = "unknown (llm.prices)" if u.paid_money is None else f"{u.paid_money:.4g}"
+        lines.append(
+            f"model: {u.requests} answers, {u.cache_hits} of them stored before; {u.paid_tokens} tokens paid, "
+            f"money {money}"
+        )
+    return "\n".join(lines)
+
+
+def check_output(config: Any, source: str) -> Path:
+    """Where to write, before anything is made or paid for.
+
+    Raises
+    ------
+    ConfigError : not set, no CSV or Parquet, the input itself, a folder, or there already
+    """
+    if not config["output"]:
+        raise ConfigError("output is not set: name the CSV or Parquet file to write, for example output=augmented.csv")
+    path = Path(config["output"]).expanduser().resolve()
+    if path.suffix.casefold() not in TEXT + PARQUET:
+        raise ConfigError(f"output={config['output']} is neither CSV nor Parquet: let its name end in .csv or .parquet")
+    if path.is_dir():
+        raise ConfigError(f"output={config['output']} is a folder: name a file in it")
+    if path.exists():
+        if source and Path(source).exists() and path.samefile(source):
+            raise ConfigError(f"output={config['output']} is the table that is read (data.path): choose another name")
+        if not config["overwrite"]:
+            raise ConfigError(f"output={config['output']} is there already: choose another name, or set overwrite=true")
+    return path
+
+
+def write(path: Path, config: Any, table: Table, made: Made, origin: list[str]) -> int:
+    """Write the table and its new rows in one step; the number of cells put behind an apostrophe."""
+    extra = (str(config["provenance"]), origin) if config["provenance"] else None
+    source = Path(table.source) if table.source and Path(table.source).is_file() else None
+    content = source.read_bytes() if source else b""
+    kind = file_kind(content)
+    count = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        if path.suffix.casefold() in PARQUET and kind == "parquet" and source:
+            import pyarrow.parquet as pq
+
+            pq.write_table(extended_parquet(source, made.frame, table.frame, table.schema, extra), temporary)
+        elif path.suffix.casefold() in TEXT and kind == "text":
+            file = CsvFile(content, config["data"].get("separator"), config["data"].get("encoding"))
+            written, count = file.extended(made.frame, table.frame, table.schema, extra, config["formulas"])
+            temporary.write_bytes(written)
+        else:
+            both = with_rows(given_frame(config, source, table), made.frame, table.frame, table.schema, extra)
+            if path.suffix.casefold() in PARQUET:
+                both.to_parquet(temporary, index=False)
+            else:
+                written, count = frame_as_csv(both, config["formulas"])
+                temporary.write_bytes(written)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def file_kind(content: bytes) -> str:
+    """text (its bytes can stay), parquet, or other (packed, ARFF, nothing)."""
+    if content[:4] == b"PAR1":
+        return "parquet"
+    start = content.lstrip(b"\xef\xbb\xbf \r\n")[:9].lower()
+    packed = content[:4] == b"PK\x03\x04" or content[:2] == b"\x1f\x8b"
+    return "other" if not content or packed or start[:1] == b"%" or start == b"@relation" else "text"
+
+
+def given_frame(config: Any, source: Path | None, table: Table) -> pd.DataFrame:
+    """The table as its file has it, left-out columns included; without a file, as OPAL has it."""
+    from opal.data.parse import parse_file
+
+    if source is None:
+        return table.frame
+    given = parse_file(source, config["data"].get("separator"), config["data"].get("encoding"))
+    given.columns = [str(c) for c in given.columns]
+    return given if len(given) == len(table.frame) else table.frame
+
+
+@hydra.main(version_base="1.3", config_path=CONF, config_name="augment")
+def job(config: DictConfig) -> None:
+    """Make the rows that are missing, write the table, say what is in it."""
+    table, task = instantiate(config, "data"), instantiate(config, "task")
+    if config.rows is not None and not (isinstance(config.rows, int) and config.rows > 0):
+        raise ConfigError(f"rows={config.rows} must be a whole number above 0, or null to balance the groups")
+    if not isinstance(config.seed, int) or config.seed < 0:
+        raise ConfigError(f"seed={config.seed} must be a whole number, 0 or more")
+    if config.provenance and str(config.provenance) in table.schema.names:
+        raise ConfigError(f"provenance={config.provenance} is a column of the table already: choose another name")
+    train = Train(table.frame, table.schema, task.groups(table), config.seed)
+    wanted = wanted_rows(train, config.rows)
+    choices = HydraConfig.get().runtime.choices
+    if not sum(wanted.values()):
+        raise DataError(f"data={table.name} is balanced already: no group is short of rows; say how many with rows=N")
+    budget = OmegaConf.select(config, "llm.budget")
+    if budget is not None and budget.get("scope") is None:  # a budget without a scope of its own is for this run
+        budget.scope = Path(HydraConfig.get().runtime.output_dir).name
+    method = instantiate(config, "method")
+    if config.dry_run:
+        print(forecast(method, train, wanted))
+        return
+    path = check_output(config, table.source)
+    with Progress() as progress:
+        progress.stage("rows", rows=sum(wanted.values()))
+        made = make(method, train, wanted, instantiate(config, "curate"), progress)
+    client = getattr(method, "client", None)
+    model = client.identity() if client is not None else ""
+    counted = {k: v for k, v in resolved(config).items() if k not in NOT_COUNTED} | {"seeds": [config.seed]}
+    digest = generation_hash(counted, table, model)[:12]
+    named = [f"method={choices['method']}", *([f"model={model}"] if model else []), f"hash={digest}"]
+    origin = [" ".join([*named, *([f"prompt={key[:12]}"] if key else [])]) for key in made.prompts]
+    count = write(path, config, table, made, origin)
+    print(summary(table, train, made, " ".join(named)))
+    if count:
+        print(f"formulas: {count} cells that a spreadsheet would run stand behind an apostrophe (formulas=true: as is)")
+    for sentence in made.stopped:
+        log.warning("opal: %s", sentence)
+    print(f"wrote {path}: {len(table.frame) + len(made.frame)} rows")
+
+
+def forecast(method: Oversampler, train: Train, wanted: Mapping[Group, int]) -> str:
+    """What ``dry_run=true`` says."""
+    rows = f"{sum(wanted.values())} rows wanted ({', '.join(f'{g.name}: {n}' for g, n in wanted.items())})"
+    if not isinstance(method, LLM):
+        return f"{rows}; asks no model, costs nothing"
+    total = None
+    for group, n in wanted.items():
+        alone = replace(train, groups=tuple(replace(g, minority=g == group) for g in train.groups))
+        found = method.forecast(alone, n)
+        total = found if total is None else total + found
+    return f"{rows}; {total}"
+
+
+if __name__ == "__main__":
+    launch(job, "stopped; answers of a model are kept, and the same command goes on from there")

@@ -1,0 +1,178 @@
+"""Rows written beneath those of the file they belong to: what the file holds stays as it is, byte for byte."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from opal.data.parse import SEPARATORS
+from opal.data.restore import places_of
+from opal.errors import DataError
+from opal.table import Column, Schema
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs (OWASP, "CSV Injection")
+
+
+class CsvFile:
+    """A text table as it was written: its cells, separator, quotes, line ends and encoding.
+
+    Parameters
+    ----------
+    content : the file's bytes
+    separator, encoding : as of opal.data.parse.parse_file
+    """
+
+    def __init__(self, content: bytes, separator: str | None = None, encoding: str | None = None) -> None:
+        marks = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
+        self.encoding = (encoding or marks.get(content[:2], "utf-8")).replace("utf-8-sig", "utf-8")
+        if self.encoding.replace("_", "-").casefold() == "utf-16":
+            self.encoding = marks.get(content[:2], "utf-16-le")
+        self.text = content.decode(self.encoding)  # a byte order mark stays in the text, and so in the file
+        self._bare = self.text.lstrip("\ufeff")
+        header = self._bare.lstrip("\r\n").splitlines()[0]
+        self.separator = separator or max(SEPARATORS, key=lambda s: len(next(csv.reader([header], delimiter=s))))
+        self.line_end = "\r\n" if "\r\n" in self.text else "\r" if "\n" not in self.text else "\n"
+
+    @cached_property
+    def cells(self) -> pd.DataFrame:
+        """Every cell as text."""
+        return pd.read_csv(
+            io.StringIO(self._bare), sep=self.separator, dtype=str, na_filter=False, index_col=False, low_memory=False
+        ).fillna("")
+
+    def extended(
+        self,
+        rows: pd.DataFrame,
+        frame: pd.DataFrame,
+        schema: Schema,
+        extra: tuple[str, Sequence[str]] | None = None,
+        formulas: bool = False,
+    ) -> tuple[bytes, int]:
+        """The file's content, then ``rows`` in its own style.
+
+        Parameters
+        ----------
+        rows, frame, schema : new rows; those of the file as a Table has them, and what they hold
+        extra : name and cells of a further column, empty in the file's own rows
+        formulas : write text that a spreadsheet would run as it is; else behind an apostrophe
+
+        Returns
+        -------
+        (content, number of cells behind an apostrophe)
+        """
+        text, names = self.text, list(self.cells.columns)
+        new = pd.DataFrame({name: self._written(name, rows, frame, schema) for name in names})
+        columns = [new[name].tolist() for name in names]
+        quoted = self._quoted
+        if extra is not None:
+            text = self._with_column(extra[0], len(frame))
+            columns, quoted = [*columns, list(extra[1])], [*quoted, False]
+        guarded, count = guard(columns, formulas)
+        lines = [
+            self.separator.join(self._cell(cell, q) for cell, q in zip(row, quoted, strict=True))
+            for row in zip(*guarded, strict=True)
+        ]
+        gap = "" if not lines or text.endswith(("\n", "\r")) else self.line_end
+        text += gap + "".join(line + self.line_end for line in lines)
+        return text.encode(self.encoding), count
+
+    def _written(self, name: str, rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema) -> list[str]:
+        cells = self.cells[name]
+        if name not in rows:
+            return [""] * len(rows)
+        column, values = schema[name], rows[name]
+        if column.nominal:
+            return cells.iloc[places_of(values, frame[name])].tolist()
+        missing = cells[frame[name].isna().to_numpy()]
+        gap = missing.iloc[0] if len(missing) else ""
+        write = number_writer(cells[frame[name].notna().to_numpy()], column)
+        return [gap if pd.isna(v) else write(float(v)) for v in values]
+
+    @cached_property
+    def _quoted(self) -> list[bool]:
+        """Which columns of the first row stand in quotes though they need none."""
+        s = re.escape(self.separator)
+        records = re.finditer(rf'((?:(?:"(?:[^"]|"")*"|[^{s}"\r\n][^{s}\r\n]*|){s}?)+)(?:\r\n|\n|\r|$)', self._bare)
+        rows = [m[1] for m in records if m[1]][:2]
+        found = re.findall(rf'(?:^|{s})("?)', re.sub(r'"(?:[^"]|"")+"', '"', rows[1])) if len(rows) > 1 else []
+        return [q == '"' for q in found] if len(found) == self.cells.shape[1] else [False] * self.cells.shape[1]
+
+    def _cell(self, text: str, quoted: bool) -> str:
+        if quoted or any(c in text for c in (self.separator, '"', "\n", "\r")) or text != text.strip():
+            return '"' + text.replace('"', '""') + '"'
+        return text
+
+    def _with_column(self, name: str, rows: int) -> str:
+        """The text with one cell more in each record, all else as it was."""
+        if name in self.cells.columns:
+            raise DataError(f"provenance={name!r} is a column of the table already: choose another name")
+        s = re.escape(self.separator)
+        text = self.text if self.text.endswith(("\n", "\r")) else self.text + self.line_end
+        out, at, count = [], 0, 0
+        # a quote opens a cell only at its start; what stands in quotes may hold line ends
+        for found in re.finditer(rf'(?<![^{s}\r\n\ufeff])"(?:[^"]|"")*"|\r\n|\n|\r', text):
+            if found[0][0] == '"' or not text[at : found.start()].strip("\ufeff"):
+                continue
+            cell = self._cell(name, False) if count == 0 else ""
+            out += [text[at : found.start()], self.separator, cell, found[0]]
+            at, count = found.end(), count + 1
+        if count != rows + 1:
+            raise DataError(f"provenance={name!r} cannot be added: {rows} rows were read, {count - 1} records found")
+        return "".join(out) + text[at:]
+
+
+def number_writer(cells: pd.Series, column: Column) -> Any:
+    """A function that writes a number with the decimals, and the trailing zeros or not, of ``cells``."""
+    after = cells.str.strip().str.extract(r"^[-+]?\d*(?:\.(\d*))?$")[0].fillna("").str.len()
+    places = int(after.max()) if len(after) else 0
+    fixed = bool(len(after)) and after.nunique() == 1
+    decimals = max(column.decimals, places if fixed else 0)
+
+    def write(value: float) -> str:
+        text = f"{value:.{decimals}f}"
+        text = text if text.strip("-0.") else text.lstrip("-")  # no -0.0
+        return text if fixed or "." not in text else text.rstrip("0").rstrip(".")
+
+    return write
+
+
+def guard(columns: Sequence[Sequence[str]], formulas: bool) -> tuple[list[list[str]], int]:
+    """Cells of text that a spreadsheet would run, behind an apostrophe, and how many there were."""
+    count, out = 0, []
+    for cells in columns:
+        risky = [not formulas and _runs(cell) for cell in cells]
+        count += sum(risky)
+        out.append(["'" + cell if r else cell for cell, r in zip(cells, risky, strict=True)])
+    return out, count
+
+
+def _runs(text: str) -> bool:
+    if len(text) < 2 or not text.startswith(FORMULA):
+        return False
+    try:
+        float(text)
+    except ValueError:
+        return True
+    return False
+
+
+def frame_as_csv(given: pd.DataFrame, formulas: bool) -> tuple[bytes, int]:
+    """A frame as UTF-8 CSV, text guarded as in ``guard``."""
+    given = given.copy()
+    total = 0
+    for name in given.columns:
+        values = given[name]
+        if pd.api.types.is_numeric_dtype(values.dtype) or pd.api.types.is_datetime64_any_dtype(values.dtype):
+            continue
+        texts = values.astype(object).map(lambda v: v if not isinstance(v, str) else guard([[v]], formulas)[0][0][0])
+        total += int((texts.fillna("") != values.astype(object).fillna("")).sum())
+        given[name] = texts
+    header, count = guard([[str(c)] for c in given.columns], formulas)
+    given.columns = pd.Index([h[0] for h in header])
+    return given.to_csv(index=False, lineterminator="\n").encode(), total + count

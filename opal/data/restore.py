@@ -1,0 +1,57 @@
+"""From the plain dtypes that methods see back to those of the frame they came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.table import Column, Schema
+
+
+def restore(rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, given: pd.DataFrame) -> pd.DataFrame:
+    """New rows with the columns and dtypes of ``given``.
+
+    Parameters
+    ----------
+    rows : new rows, as methods make them
+    frame : the rows that the method saw (opal.data.build.normalise of ``given``), row by row those of ``given``
+    given : the rows as they were; a column that ``frame`` lacks is missing in new rows
+
+    Returns
+    -------
+    DataFrame of shape (n_rows, n_given_columns), index 0..n_rows-1
+    """
+    return pd.DataFrame({name: _column(name, rows, frame, schema, given[name]) for name in given.columns})
+
+
+def places_of(values: pd.Series, seen: pd.Series) -> np.ndarray:
+    """For each value the place of the first equal one in ``seen``, -1 where there is none; missing equals missing."""
+    codes, levels = pd.factorize(seen, use_na_sentinel=False)
+    first = np.append(np.unique(codes, return_index=True)[1], -1)
+    return first[pd.Index(levels).get_indexer(pd.Index(values.astype(levels.dtype)))]
+
+
+def _column(name: str, rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, given: pd.Series) -> pd.Series:
+    if name not in rows:
+        return pd.Series([None] * len(rows), dtype=object).astype(_with_missing(given.dtype))
+    column, values = schema[name], rows[name].reset_index(drop=True)
+    if column.nominal:  # every value is one of those given: taken from there, whatever its type
+        return given.iloc[places_of(values, frame[name])].reset_index(drop=True)
+    return _number(values, column, given.dtype)
+
+
+def _number(values: pd.Series, column: Column, dtype: Any) -> pd.Series:
+    plain = getattr(dtype, "numpy_dtype", getattr(dtype, "subtype", dtype))
+    if isinstance(plain, np.dtype) and plain.kind in "iu":
+        limits = np.iinfo(plain)
+        values = values.round().clip(limits.min, limits.max)
+    return values.astype(dtype)
+
+
+def _with_missing(dtype: Any) -> Any:
+    """A dtype that holds missing values: its own where it can."""
+    if isinstance(dtype, np.dtype) and dtype.kind in "iub":
+        return "float64" if dtype.kind != "b" else object
+    return dtype
