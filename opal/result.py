@@ -37,8 +37,8 @@ class Usage:
             sums[f.name] = None if mine is None or theirs is None else mine + theirs
         return Usage(**sums)
 
-    def including(self, earlier: Usage) -> Usage:
-        """This usage, where ``earlier`` asked for part of the same answers: what was paid and waited for adds up."""
+    def after(self, earlier: Usage) -> Usage:
+        """This usage, ``earlier`` having asked for part of the same answers: what was paid and waited for adds up."""
         paid = ("retries", "paid_requests", "paid_tokens", "paid_money", "seconds")
         both = self + earlier
         return replace(self, **{k: getattr(both, k) for k in paid})
@@ -93,6 +93,15 @@ class Rows:
     stopped: str = ""
     unused: pd.DataFrame | None = None
 
+    def after(self, earlier: Rows) -> Rows:
+        """These rows, with the requests of an ``earlier`` round that asked for fewer of them."""
+        known = {p["key"] for p in self.prompts}
+        others = [p for p in earlier.prompts if p["key"] not in known]
+        made_first = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
+        used = [Usage(**{k: p["usage"][k] for k in made_first}) for p in others]
+        usage = sum(used, self.usage.after(earlier.usage))
+        return replace(self, usage=usage, prompts=others + self.prompts)
+
     @property
     def all(self) -> pd.DataFrame:
         """``frame``, then ``unused``."""
@@ -113,6 +122,7 @@ class TrialResult:
     warnings : sentences a reader must see
     timings : seconds by stage
     verdicts : helps, hurts or cannot be told, by metric
+    prompts : requests beyond those for the rows, by what they were for (``validation``, ``memory``)
     """
 
     errors: pd.DataFrame
@@ -123,10 +133,25 @@ class TrialResult:
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
+    prompts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
     @property
     def usage(self) -> Usage:
         return sum((r.usage for r in self.rows.values()), Usage())
+
+    def bill(self) -> str:
+        """What the language model took, in a sentence; "" where none was asked."""
+        u, rows = self.usage, sum(len(r.frame) for r in self.rows.values())
+        if not u.requests:
+            return ""
+        tokens = u.prompt_tokens + u.completion_tokens
+        each = f", {tokens / rows:.1f} a valid row" if rows else ""
+        money = "unknown (llm.prices)" if u.paid_money is None else f"{u.paid_money:.4g}"
+        return (
+            f"{u.requests} requests ({u.cache_hits} answered by the store, {u.retries} retries), "
+            f"{u.prompt_tokens:,} tokens in, {u.cached_tokens:,} of them cached, {u.completion_tokens:,} out{each}; "
+            f"paid now: {u.paid_requests} requests, {u.paid_tokens:,} tokens, money {money}"
+        )
 
     @property
     def funnel(self) -> Funnel:
@@ -158,8 +183,11 @@ class TrialResult:
         self.errors.to_csv(folder / "errors.csv", index=False)
         for seed, rows in self.rows.items():
             rows.frame.to_csv(folder / "synthetic" / f"seed_{seed}.csv", index=False)
-            lines = [json.dumps(prompt, ensure_ascii=False) + "\n" for prompt in rows.prompts]
-            (folder / "prompts" / f"seed_{seed}.jsonl").write_text("".join(lines), encoding="utf-8")
+        for name, prompts in (
+            {f"seed_{seed}": rows.prompts for seed, rows in self.rows.items()} | self.prompts
+        ).items():
+            lines = [json.dumps(prompt, ensure_ascii=False) + "\n" for prompt in prompts]
+            (folder / "prompts" / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
         funnel = [{"seed": seed} | rows.funnel.as_dict() for seed, rows in self.rows.items()]
         pd.DataFrame(funnel).fillna(0).astype(int).to_csv(folder / "funnel.csv", index=False)
         for stem, table in self.tables.items():
