@@ -8,8 +8,6 @@ python -m opal.augment data=csv data.path=in.csv data.target=label data.group=se
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import ceil
@@ -22,8 +20,7 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from opal.data.extend import CsvFile, frame_as_csv
-from opal.data.extend_parquet import extended_parquet, with_rows
+from opal.data.write import PARQUET, TEXT, write_table
 from opal.errors import ConfigError, DataError
 from opal.evaluate.curate import Filter, curate
 from opal.evaluate.distance import row_keys
@@ -38,7 +35,6 @@ from opal.table import Group, Table, Train
 
 log = logging.getLogger("opal")
 
-TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
 NOT_COUNTED = ("output", "provenance", "formulas", "overwrite", "amounts")  # keys that decide no row
 CURATION_ROUNDS = 3
 
@@ -148,60 +144,6 @@ def check_output(config: Any, source: str) -> Path:
     return path
 
 
-def write(path: Path, config: Any, table: Table, made: Made, origin: list[str]) -> int:
-    """Write the table and its new rows in one step; the number of cells put behind an apostrophe."""
-    extra = (str(config["provenance"]), origin) if config["provenance"] else None
-    source = Path(table.source) if table.source and Path(table.source).is_file() else None
-    content = source.read_bytes() if source else b""
-    kind = file_kind(content)
-    count = 0
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        if path.suffix.casefold() in PARQUET and kind == "parquet" and source:
-            import pyarrow.parquet as pq
-
-            pq.write_table(extended_parquet(source, made.frame, table.frame, table.schema, extra), temporary)
-        elif path.suffix.casefold() in TEXT and kind == "text":
-            file = CsvFile(content, config["data"].get("separator"), config["data"].get("encoding"))
-            written, count = file.extended(made.frame, table.frame, table.schema, extra, config["formulas"])
-            temporary.write_bytes(written)
-        else:
-            both = with_rows(given_frame(config, source, table), made.frame, table.frame, table.schema, extra)
-            if path.suffix.casefold() in PARQUET:
-                both.to_parquet(temporary, index=False)
-            else:
-                written, count = frame_as_csv(both, config["formulas"])
-                temporary.write_bytes(written)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return count
-
-
-def file_kind(content: bytes) -> str:
-    """text (its bytes can stay), parquet, or other (packed, ARFF, nothing)."""
-    if content[:4] == b"PAR1":
-        return "parquet"
-    start = content.lstrip(b"\xef\xbb\xbf \r\n")[:9].lower()
-    packed = content[:4] == b"PK\x03\x04" or content[:2] == b"\x1f\x8b"
-    return "other" if not content or packed or start[:1] == b"%" or start == b"@relation" else "text"
-
-
-def given_frame(config: Any, source: Path | None, table: Table) -> pd.DataFrame:
-    """The table as its file has it, left-out columns included; without a file, as OPAL has it."""
-    from opal.data.parse import parse_file
-
-    if source is None:
-        return table.frame
-    given = parse_file(source, config["data"].get("separator"), config["data"].get("encoding"))
-    given.columns = [str(c) for c in given.columns]
-    return given if len(given) == len(table.frame) else table.frame
-
-
 @hydra.main(version_base="1.3", config_path=CONF, config_name="augment")
 def job(config: DictConfig) -> None:
     """Make the rows that are missing, write the table, say what is in it."""
@@ -234,7 +176,9 @@ def job(config: DictConfig) -> None:
     digest = generation_hash(counted, table, model)[:12]
     named = [f"method={choices['method']}", *([f"model={model}"] if model else []), f"hash={digest}"]
     origin = [" ".join([*named, *([f"prompt={key[:12]}"] if key else [])]) for key in made.prompts]
-    count = write(path, config, table, made, origin)
+    extra = (str(config.provenance), origin) if config.provenance else None
+    form = (config.data.get("separator"), config.data.get("encoding"))
+    count = write_table(path, table, made.frame, extra, config.formulas, *form)
     print(summary(table, train, made, " ".join(named)))
     if count:
         print(f"formulas: {count} cells that a spreadsheet would run stand behind an apostrophe (formulas=true: as is)")

@@ -1,0 +1,95 @@
+"""A table with new rows beneath its own, as a file: what the source holds stays as it is where formats agree."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+from opal.data.extend import CsvFile, frame_as_csv
+from opal.data.extend_parquet import Extra, extended_parquet, with_rows
+from opal.data.parse import parse_file
+from opal.table import Table
+
+TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
+
+
+def write_table(
+    path: Path,
+    table: Table,
+    rows: pd.DataFrame,
+    extra: Extra = None,
+    formulas: bool = False,
+    separator: str | None = None,
+    encoding: str | None = None,
+) -> int:
+    """Write ``table``'s own rows, then ``rows``, in one step: a file is there whole or not at all.
+
+    From a text file to a text file the bytes are copied, from Parquet to Parquet types and values; in all other
+    cases the rows are those that were read.
+
+    Parameters
+    ----------
+    path : the suffix tells the format
+    rows : in the plain dtypes of ``table.frame``
+    extra : name and cells of a further column, empty in the table's own rows
+    formulas : text that a spreadsheet would run goes to CSV as it is; else behind an apostrophe
+    separator, encoding : of the table's source, as given to opal.data.file.load
+
+    Returns
+    -------
+    The number of cells behind an apostrophe.
+
+    Raises
+    ------
+    DataError : the table has a column of the extra column's name, or its records cannot be told apart
+    """
+    source = Path(table.source) if table.source and Path(table.source).is_file() else None
+    content = source.read_bytes() if source else b""
+    kind, text, count = file_kind(content), path.suffix.casefold() in TEXT, 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        if text and kind == "text":
+            file = CsvFile(content, separator, encoding)
+            written, count = file.extended(rows, table.frame, table.schema, extra, formulas)
+            temporary.write_bytes(written)
+        elif source and not text and kind == "parquet":
+            import pyarrow.parquet as pq
+
+            pq.write_table(extended_parquet(source, rows, table.frame, table.schema, extra), temporary)
+        else:
+            given = as_read(source, table, separator, encoding)
+            both = with_rows(given, rows, table.frame, table.schema, extra)
+            if text:
+                written, count = frame_as_csv(both, formulas)
+                temporary.write_bytes(written)
+            else:
+                both.to_parquet(temporary, index=False)
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return count
+
+
+def file_kind(content: bytes) -> str:
+    """text (its bytes can stay), parquet, or other (packed, ARFF, nothing)."""
+    if content[:4] == b"PAR1":
+        return "parquet"
+    start = content.lstrip(b"\xef\xbb\xbf \r\n")[:9].lower()
+    packed = content[:4] == b"PK\x03\x04" or content[:2] == b"\x1f\x8b"
+    return "other" if not content or packed or start[:1] == b"%" or start == b"@relation" else "text"
+
+
+def as_read(source: Path | None, table: Table, separator: str | None, encoding: str | None) -> pd.DataFrame:
+    """The table as its file has it, columns that were left out included; without a file, as OPAL has it."""
+    if source is None:
+        return table.frame
+    given = parse_file(source, separator, encoding)
+    given.columns = pd.Index([str(c) for c in given.columns])
+    return given
