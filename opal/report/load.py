@@ -183,7 +183,8 @@ def split_key(key: str) -> tuple[int, str, str]:
 
 def _run(row: dict) -> dict:
     params, tags = row.pop("params"), row.pop("tags")
-    run = row | {c: params.get(c, "") for c in PARAM_COLUMNS} | {"params": params, "seeds": params.get("seeds", "")}
+    run = row | {c: params.get(c, "") for c in (*PARAM_COLUMNS, "seeds")} | {"params": params}
+    run["experiment_id"] = str(run["experiment_id"])
     run |= {column: tags.get(f"opal.{tag}", "") for column, tag in TAG_COLUMNS.items()}
     run["status"] = tags.get("opal.status", "unknown")
     if run["status"] == "finished" and run["mlflow_status"] != "FINISHED":

@@ -66,6 +66,7 @@ def _section(comparison: Comparison, loaded: Loaded, ui: str) -> dict[str, Any]:
         "notes": comparison.notes,
         "errors": list(render.error_grids(comparison)),
         "differences": render.difference_grid(comparison),
+        "pairs": render.pair_grid(comparison),
         "figures": [(p.name, p.caption, Markup(svg(p, name))) for p in plots(comparison, loaded)],
         "runs": [
             {

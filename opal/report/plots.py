@@ -5,6 +5,7 @@ Text stays text (SVG) or TrueType (PDF); no date is written, so that the same ru
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -94,7 +95,8 @@ def svg(plot: Plot, salt: str) -> str:
 
     text = StringIO()
     _save(_drawn(plot), text, "svg", salt + plot.name)
-    return text.getvalue()[text.getvalue().index("<svg") :]
+    drawn = text.getvalue()[text.getvalue().index("<svg") :]
+    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{salt}-{plot.name}-", drawn)
 
 
 def _drawn(plot: Plot) -> Any:
@@ -166,10 +168,11 @@ def _control_means(mine: Loaded, comparison: Comparison) -> dict[tuple[str, str]
 
 
 def _rank_caption(ranks: Ranks) -> str:
+    counted = f"{ranks.tables} table{'s' if ranks.tables > 1 else ''}"
     if not ranks.enough:
-        return f"Average ranks (1 is best) over {ranks.tables} tables: too few to tell methods apart ({ranks.needed})."
+        return f"Average ranks (1 is best) over {counted}: too few to tell methods apart, which takes {ranks.needed}."
     return (
-        f"Average ranks (1 is best) over {ranks.tables} tables; a bar joins methods whose ranks differ by less than "
+        f"Average ranks (1 is best) over {counted}; a bar joins methods whose ranks differ by less than "
         f"Nemenyi's critical difference at {LEVEL:.0%}."
     )
 
@@ -282,8 +285,10 @@ def _worst_group(comparison: Comparison, mine: Loaded, styles: dict[str, int]) -
         axis.grid(alpha=0.3)
     for axis in list(axes.flat)[len(tables) :]:
         axis.set_axis_off()
-    figure.supxlabel("error", fontsize=8)
-    figure.supylabel("worst-group error", fontsize=8)
+    for axis in axes[-1]:
+        axis.set_xlabel("error")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("worst-group error")
     _legend(figure, axes.flat)
     return figure
 

@@ -100,30 +100,24 @@ def uneven_settings(loaded: Loaded) -> list[str]:
     return sentences
 
 
-def split_warnings(loaded: Loaded, classifiers: Sequence[str]) -> list[str]:
-    """Where runs of one table and classifier disagree about the error without synthetic rows.
+def split_warnings(loaded: Loaded, classifiers: Sequence[str], metric: str) -> list[str]:
+    """A sentence where runs of one table and classifier disagree about ``metric`` without synthetic rows.
 
     They would agree if they had been fitted on the same splits by the same code.
     """
     values = loaded.values
-    raw = values[(values["control"] == "") & (values["amount"] == 0) & (values["seed"] != -1)]
-    if raw.empty:
+    raw = values[(values["control"] == "") & (values["amount"] == 0) & (values["metric"] == metric)]
+    wide = raw[raw["seed"] != -1].pivot_table(index="run", columns="seed", values="value")
+    at = wide.index.to_numpy()
+    groups = wide.groupby([loaded.runs["data"].to_numpy()[at], np.array(classifiers, dtype=object)[at]])
+    spread = groups.max() - groups.min()
+    bad = [f"{data}/{classifier}" for data, classifier in spread.index[(spread > 1e-9).any(axis=1)]]
+    if not bad:
         return []
-    wide = raw.pivot_table(index=["metric", "run"], columns="seed", values="value", observed=True)
-    at = wide.index.get_level_values("run").to_numpy()
-    keys = [wide.index.get_level_values("metric"), loaded.runs["data"].to_numpy()[at], np.array(classifiers)[at]]
-    spread = wide.groupby(keys, observed=True).agg(np.ptp) if len(wide) < 2 else _spread(wide, keys)
-    bad = spread.index[(spread > 1e-9).any(axis=1)]
     return [
-        f"{data}/{classifier}: the {metric} without synthetic rows is not the same in all runs, so that their splits, "
-        "their settings or the code differed; compare them run by run (--hash) or repeat the older ones"
-        for metric, data, classifier in bad
+        f"the {metric} without synthetic rows is not the same in all runs of {_some(set(bad))}, so that their splits, "
+        "their settings or the code differed; compare them run by run (--hash), or repeat the older ones"
     ]
-
-
-def _spread(wide: pd.DataFrame, keys: list) -> pd.DataFrame:
-    groups = wide.groupby(keys, observed=True)
-    return groups.max() - groups.min()
 
 
 def _own(params: dict[str, str]) -> dict[str, str]:

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 LEVEL = 0.05
+MOST_SAID = 8  # pairs told one by one
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,14 @@ class Ranks:
         certain = self.pairs[self.pairs["wilcoxon"] < LEVEL]
         if k > 2 and self.friedman >= LEVEL:
             certain = certain.iloc[:0]
-        for pair in certain.itertuples():
+        for pair in certain.sort_values("wilcoxon", kind="stable").head(MOST_SAID).itertuples():
             said.append(
                 f"{pair.first} before {pair.second}: significant (Wilcoxon with Holm's correction, p = "
                 f"{pair.wilcoxon:.3g}; Nemenyi p = {pair.nemenyi:.3g})."
+            )
+        if len(certain) > MOST_SAID:
+            said.append(
+                f"{len(certain) - MOST_SAID} more pairs differ significantly (Wilcoxon with Holm's correction)."
             )
         if certain.empty:
             said.append(f"No difference between two methods is significant at {LEVEL:.0%} after Holm's correction.")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 import pandas as pd
 
 from opal.report.protocol import Protocol
@@ -57,15 +57,13 @@ def caption(comparison: Comparison) -> str:
 
 def error_grids(comparison: Comparison) -> Iterator[Grid]:
     """For each table the error at each amount, by classifier and method."""
-    for data, cells in comparison.cells.groupby("data", sort=False, observed=True):
-        amounts = sorted(cells["amount"].unique())
-        rows = []
-        for (classifier, method), line in cells.groupby(["classifier", "method"], sort=False, observed=True):
-            by_amount = {c.amount: c for c in line.itertuples()}
-            figures = [
-                Cell(_mean_std(c.mean, c.std), bool(c.best)) if (c := by_amount.get(a)) else Cell("") for a in amounts
-            ]
-            rows.append([Cell(str(classifier)), Cell(str(method)), *figures])
+    tables: dict[str, dict[tuple[str, str], dict[int, Cell]]] = {}
+    for c in comparison.cells.itertuples():  # one pass: a group a run would take seconds for thousands
+        line = tables.setdefault(c.data, {}).setdefault((c.classifier, c.method), {})
+        line[c.amount] = Cell(_mean_std(c.mean, c.std), c.best)
+    for data, lines in tables.items():
+        amounts = sorted({amount for line in lines.values() for amount in line})
+        rows = [[*map(Cell, names), *(line.get(a, Cell("")) for a in amounts)] for names, line in lines.items()]
         title = f"{data}: {_words(comparison.metric)} by synthetic rows added"
         yield Grid(title, ["classifier", "method", *map(str, amounts)], rows, 2)
 
@@ -86,6 +84,17 @@ def difference_grid(comparison: Comparison) -> Grid:
     head = ["data", "classifier", "method", "rows", _words(comparison.metric)]
     head += ["against no rows", "against best control", "best control", "synthetic rows"]
     return Grid("What synthetic rows changed", head, rows, 3)
+
+
+def pair_grid(comparison: Comparison) -> Grid:
+    """A row a pair of methods, where there are tables enough to tell them apart."""
+    pairs = comparison.ranks.pairs.itertuples() if comparison.ranks.enough else ()
+    rows = [
+        [Cell(p.first), Cell(p.second), *(Cell(f"{v:.3g}") for v in (p.rank_difference, p.wilcoxon, p.nemenyi))]
+        for p in pairs
+    ]
+    head = ["before", "after", "difference of ranks", "p, Wilcoxon with Holm's correction", "p, Nemenyi"]
+    return Grid("Pairs of methods", head, rows, 2)
 
 
 def counted(comparison: Comparison) -> str:
@@ -186,16 +195,16 @@ def _plain(text: str) -> str:
 
 
 def _mean_std(mean: float, std: float) -> str:
-    if np.isnan(mean):
+    if isnan(mean):
         return ""
-    return f"{mean:.{DIGITS}f}" if np.isnan(std) else f"{mean:.{DIGITS}f} ± {std:.{DIGITS}f}"
+    return f"{mean:.{DIGITS}f}" if isnan(std) else f"{mean:.{DIGITS}f} ± {std:.{DIGITS}f}"
 
 
 def _difference(mean: float, low: float, high: float) -> str:
-    if np.isnan(mean):
+    if isnan(mean):
         return ""
     shown = f"{mean:+.{DIGITS}f}"
-    return shown if np.isnan(low) else f"{shown} [{low:+.{DIGITS}f}, {high:+.{DIGITS}f}]"
+    return shown if isnan(low) else f"{shown} [{low:+.{DIGITS}f}, {high:+.{DIGITS}f}]"
 
 
 def _words(metric: str) -> str:

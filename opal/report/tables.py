@@ -74,7 +74,7 @@ def compare(loaded: Loaded, protocol: Protocol, metric: str = "error", at: At = 
     cells = _cells(curve, runs, sign)
     table = runs.pivot_table(index=["data", "classifier"], columns="method", values="mean", observed=True)
     by_data = table.dropna().groupby("data", observed=True).mean()
-    notes = split_warnings(mine, classifiers) + _notes(table) + uneven_settings(mine)
+    notes = split_warnings(mine, classifiers, metric) + _notes(table) + uneven_settings(mine)
     if at == "chosen" and (unchosen := len(runs) - mine.values.loc[mine.values["metric"] == CHOSEN, "run"].nunique()):
         notes.append(f"{unchosen} of {len(runs)} runs chose no amount on validation folds: compared at their most rows")
     runs = runs.sort_values(["data", "classifier", "mean"], ascending=[True, True, sign > 0], kind="stable")

@@ -1,0 +1,133 @@
+"""The figures of a comparison, and its page in headless Chromium."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from opal.compare import main
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+FIGURES = {"contamination", "cost", "critical_difference", "curves", "funnel", "worst_group"}
+
+
+@pytest.fixture(scope="module")
+def figures(store, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("figures")
+    main(["--uri", store.uri, "--figures", str(folder), "--format", "csv"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(store, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    main(["--uri", store.uri, "--html", str(path), "--ui", "http://127.0.0.1:5001/", "--format", "csv"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    if not (CHROMIUM and DRIVER):
+        pytest.skip("no Chromium with its driver on this machine")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (
+        "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        "disable-component-update disable-sync disable-dev-shm-usage window-size=1400,1600 "
+        f"user-data-dir={tmp_path_factory.mktemp('chromium')}"
+    ).split(" "):
+        options.add_argument(f"--{flag}")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    yield driver
+    driver.quit()
+
+
+def test_every_figure_is_vector_and_holds_its_text(figures):
+    assert {p.stem for p in figures.glob("*.svg")} == {p.stem for p in figures.glob("*.pdf")} == FIGURES
+    for path in figures.glob("*.svg"):
+        text = path.read_text()
+        assert "<image" not in text and "<text" in text
+        ET.fromstring(text)
+    curves = (figures / "curves.svg").read_text()
+    for word in ("bank, logistic", "smote", "llm", "best control", "synthetic rows added"):
+        assert word in curves
+    for path in figures.glob("*.pdf"):
+        assert path.read_bytes().startswith(b"%PDF")
+
+
+def test_methods_are_told_apart_without_colour():
+    from opal.report.plots import _style
+
+    styles = [_style(i) for i in range(14)]
+    assert len({(s["marker"], str(s["linestyle"])) for s in styles}) == 14
+
+
+def test_the_same_runs_give_the_same_files(store, figures, tmp_path):
+    main(["--uri", store.uri, "--figures", str(tmp_path), "--format", "csv"])
+    for path in figures.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_page_needs_nothing_else(page):
+    text = page.read_text()
+    assert not re.search(r"<(script|link|img|iframe)[^>]+(src|href)=", text)
+    assert "default-src 'none'" in text
+    ids = re.findall(r'\bid="([^"]+)"', text)
+    assert len(ids) == len(set(ids))
+
+
+def test_names_are_escaped(store, tmp_path):
+    path = tmp_path / "page.html"
+    main(
+        [
+            "--uri",
+            store.uri,
+            "--html",
+            str(path),
+            "--where",
+            "params.data != '<script>alert(1)</script>'",
+            "--rows",
+            "1",
+        ]
+    )
+    assert "<script>alert" not in path.read_text()
+
+
+@pytest.mark.browser
+def test_the_page_in_a_browser(page, store, browser):
+    from selenium.webdriver.common.by import By
+
+    browser.get(page.as_uri())
+    body = browser.find_element(By.TAG_NAME, "body").text
+    assert "Do synthetic rows help? 4 runs compared" in body and "2 tables cannot settle" in body
+    assert "significant" not in body
+    drawn = browser.find_elements(By.CSS_SELECTOR, "figure svg")
+    assert len(drawn) == len(FIGURES) and all(f.size["width"] > 200 and f.size["height"] > 50 for f in drawn)
+
+    runs = browser.find_element(By.CSS_SELECTOR, "table.runs")
+    lines = runs.find_elements(By.CSS_SELECTOR, "tbody tr")
+    assert len(lines) == 4
+    for line in lines:
+        digest = line.find_element(By.CSS_SELECTOR, "td:nth-child(2) code")
+        assert f"python -m opal.reproduce {digest.text}" in line.text
+        assert digest.get_attribute("title").startswith(digest.text) and len(digest.get_attribute("title")) == 64
+        assert re.search(r"helps|hurts|cannot be told", line.text)
+    links = {a.get_attribute("href") for a in runs.find_elements(By.TAG_NAME, "a")}
+    experiment = store.tracking.experiment_id
+    assert links == {f"http://127.0.0.1:5001/#/experiments/{experiment}/runs/{i}" for i in store.ids.values()}
+
+    column = runs.find_elements(By.CSS_SELECTOR, "thead th")[3]
+    for order in ("ascending", "descending"):
+        column.find_element(By.TAG_NAME, "button").click()
+        assert column.get_attribute("aria-sort") == order
+        shown = [float(td.text) for td in runs.find_elements(By.CSS_SELECTOR, "tbody td:nth-child(4)")]
+        assert shown == sorted(shown, reverse=order == "descending")
+    browser.find_element(By.CSS_SELECTOR, "input[type=search]").send_keys("bank/llm")
+    assert sum(line.is_displayed() for line in lines) == 1
+    assert not [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
