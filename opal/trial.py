@@ -100,16 +100,16 @@ def sample(method: Oversampler, train: Train, n: int, curation: Filter, progress
     Where curation leaves rows out, more are asked for; after three rounds the rows there are must do.
     """
     progress.stage(f"rows, seed {train.seed}", rows=n)
-    ask, before = n, Usage()
+    ask, earlier = n, None
     for _ in range(CURATION_ROUNDS):
         made = method.sample(train, ask, progress)
-        made.usage = made.usage.including(before)
+        made = made.after(earlier) if earlier else made
         rng = np.random.default_rng([train.seed, 2])
         kept, made.funnel = curate(made.frame, train, curation, rng, made.funnel)
         chosen = method.arrange(kept, train, n)
         if len(chosen) == n or len(kept) == len(made.frame) or chosen.empty or made.stopped:
             break
-        ask, before = ceil(1.1 * ask * n / len(chosen)), made.usage
+        ask, earlier = ceil(1.1 * ask * n / len(chosen)), made
     if len(chosen) == n:
         made.stopped = ""
     elif len(kept) < len(made.frame) and n:
@@ -119,13 +119,15 @@ def sample(method: Oversampler, train: Train, n: int, curation: Filter, progress
     return made
 
 
-def add_validation(result: TrialResult, errors: pd.DataFrame, usage: Usage) -> None:
+def add_validation(result: TrialResult, errors: pd.DataFrame, remade: Sequence[Rows]) -> None:
     """Validation errors, the seeds that have none, and what rows made for the folds cost."""
     result.errors = pd.concat([result.errors, errors], ignore_index=True)
     if without := [str(seed) for seed in result.rows if seed not in set(errors["seed"])]:
         seeds = ", ".join(without)
         result.notes.append(f"No amount chosen for seed {seeds}: its validation folds are too small, or got no rows.")
+    usage = sum((r.usage for r in remade), Usage())
     if usage.requests:
+        result.prompts["validation"] = [p for r in remade for p in r.prompts]
         tokens = usage.prompt_tokens + usage.completion_tokens
         result.metrics |= {"llm/validation_requests": usage.requests, "llm/validation_tokens": tokens}
         paid = {k: getattr(usage, f"paid_{k}") for k in ("requests", "tokens", "money")}

@@ -234,3 +234,15 @@ def test_a_judged_trial_is_equal_when_repeated(seeds):
     assert first.notes == second.notes
     assert first.metrics == pytest.approx(second.metrics, nan_ok=True)
     assert {f"seed_{s}/amount_chosen" for s in seeds} | {"fidelity/marginal"} <= set(first.metrics)
+
+
+def test_requests_of_an_earlier_round_are_kept_and_counted_once():
+    def asked(*keys, paid):
+        each = {"requests": 1, "prompt_tokens": 10, "completion_tokens": 0, "cached_tokens": 0, "money": 0.5}
+        total = Usage(requests=len(keys), prompt_tokens=10 * len(keys), money=0.5 * len(keys), paid_requests=paid)
+        return Rows(pd.DataFrame(), usage=total, prompts=[{"key": k, "usage": each} for k in keys])
+
+    both = asked("b", "c", paid=1).after(asked("a", "b", paid=2))
+    assert [p["key"] for p in both.prompts] == ["a", "b", "c"]
+    assert (both.usage.requests, both.usage.prompt_tokens, both.usage.money) == (3, 30, 1.5)
+    assert both.usage.paid_requests == 3

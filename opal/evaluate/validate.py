@@ -12,7 +12,7 @@ import pandas as pd
 from opal.errors import ConfigError, LLMError, MethodError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.curve import each, measure
-from opal.result import Rows, Usage
+from opal.result import Rows
 from opal.table import Split, Train
 
 Make = Callable[[Train, int], Rows]
@@ -53,7 +53,7 @@ class Folds:
         make: Make,
         cost: Literal["free", "paid", "never"] = "free",
         n_jobs: int = 1,
-    ) -> tuple[pd.DataFrame, Usage]:
+    ) -> tuple[pd.DataFrame, list[Rows]]:
         """Tidy errors [seed, amount, metric, value] with metrics ``validation_error``, ``validation_balanced_error``.
 
         A fold adds the same share of synthetic rows to its own train rows. Values are means over held-out rows;
@@ -68,28 +68,32 @@ class Folds:
 
         Returns
         -------
-        The errors, and what the folds' own rows cost
+        The errors, and the folds' own rows
         """
         again = cost in {"free": ("free",), "always": ("free", "paid"), "never": ()}[self.remake]
-        jobs, weights, usage = [], [], Usage()
+        jobs, weights, all_remade = [], [], []
         for split, made, steps in zip(splits, rows, amounts, strict=True):
             reached = [a for a in steps if a <= len(made)]
             folds = list(self.parts(split.train))
             sizes = [{a: round(a * len(f.train.frame) / len(split.train.frame)) for a in reached} for f in folds]
             own = [made] * len(folds)
             if again:
+                remade = []
                 try:
-                    remade = [make(f.train, max(n.values())) for f, n in zip(folds, sizes, strict=True)]
+                    for fold, n in zip(folds, sizes, strict=True):
+                        remade.append(make(fold.train, max(n.values())))
                 except (MethodError, LLMError):
                     continue
-                own, usage = [r.frame for r in remade], sum((r.usage for r in remade), usage)
+                finally:
+                    all_remade += remade
+                own = [r.frame for r in remade]
             reached = [a for a in reached if all(n[a] <= len(o) for n, o in zip(sizes, own, strict=True))]
             for fold, n, o in zip(folds, sizes, own, strict=True):
                 jobs += [(classifier, fold, o.iloc[: n[a]], a, minority) for a in reached]
                 weights += [len(fold.test)] * len(reached)
         found = each(measure, jobs, n_jobs)
         records = [r | {"weight": w} for w, part in zip(weights, found, strict=True) for r in part]
-        return weighted([r for r in records if r["metric"] in MEASURED]), usage
+        return weighted([r for r in records if r["metric"] in MEASURED]), all_remade
 
     def parts(self, train: Train) -> Iterator[Split]:
         """Each fold as a split of its own: its train rows, and its held-out rows as test."""

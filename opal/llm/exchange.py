@@ -81,3 +81,22 @@ class Response:
     mode: Mode  # the constraint that the endpoint really applied
     cached: bool = False  # came from the store
     created: str = ""  # ISO time of the call that made it
+
+    def record(self) -> dict[str, Any]:
+        """The exchange as plain JSON types, for the run's record of its prompts."""
+        request = self.request
+        return {
+            "key": request.key,
+            "model": request.model,
+            "messages": request.messages and [dict(m) for m in request.messages],
+            "prompt": request.prompt,
+            "sampling": dict(request.sampling),
+            "n": request.n,
+            "draw": request.draw,
+            "texts": list(self.texts),
+            "finish": list(self.finish),
+            "mode": self.mode,
+            "usage": self.usage.as_dict(),
+            "cached": self.cached,
+            "created": self.created,
+        }

@@ -106,29 +106,10 @@ class _Run:
         self._next = len(self._order)
 
     def _take(self, response: Response) -> None:
-        request = response.request
-        quota = next(q for q in self.quotas if request.key in q.asked)
+        quota = next(q for q in self.quotas if response.request.key in q.asked)
         counts = quota.absorb(response)
         self.usage += response.usage
-        self.prompts.append(
-            {
-                "group": quota.group.name,
-                "key": request.key,
-                "model": request.model,
-                "messages": request.messages and [dict(m) for m in request.messages],
-                "prompt": request.prompt,
-                "sampling": dict(request.sampling),
-                "n": request.n,
-                "draw": request.draw,
-                "texts": list(response.texts),
-                "finish": list(response.finish),
-                "mode": response.mode,
-                "usage": response.usage.as_dict(),
-                "cached": response.cached,
-                "created": response.created,
-                "rows": dict(counts),
-            }
-        )
+        self.prompts.append({"group": quota.group.name} | response.record() | {"rows": dict(counts)})
         if self.progress is not None:
             tokens = response.usage.prompt_tokens + response.usage.completion_tokens
             self.progress.advance(rows=counts["kept"], tokens=tokens)

@@ -57,8 +57,8 @@ def validated(folds, method, task=TASK, seeds=(1, 2), steps=(0, 8, 16, 24), clas
     table = table or number_table(400)
     splits = [task.split(table, seed) for seed in seeds]
     rows = [Duplicate().sample(s.train, max(steps)).frame for s in splits]
-    found, usage = folds(classifier, splits, rows, [steps] * len(splits), 1, method.sample, method.remake)
-    return splits, rows, found, usage
+    found, made = folds(classifier, splits, rows, [steps] * len(splits), 1, method.sample, method.remake)
+    return splits, rows, found, made
 
 
 def test_each_folds_rows_come_from_its_own_train_rows():
