@@ -40,22 +40,29 @@ class Protocol:
 
 
 def protocols(loaded: Loaded) -> list[Protocol]:
-    """The protocols that the runs follow, the one of most runs first."""
-    digests = loaded.runs.groupby("data", observed=True)["data_digest"].nunique()
-    twofold = set(digests.index[digests > 1])
-    found: dict[str, tuple[dict[str, str], list[int]]] = {}
-    for i, (params, data, digest) in enumerate(
-        zip(loaded.params, loaded.runs["data"], loaded.runs["data_digest"], strict=True)
-    ):
+    """The protocols that the runs follow, the one of most runs first.
+
+    Where a table of one name has several contents, the newest goes with the other tables, each older one by itself.
+    """
+    bases: dict[str, list[int]] = {}
+    for i, params in enumerate(loaded.params):
         facts = {k: v for k, v in sorted(params.items()) if k.startswith(COMMON)}
-        if data in twofold:
-            facts[f"digest of {data}"] = digest
-        found.setdefault(json.dumps(facts), (facts, []))[1].append(i)
+        bases.setdefault(json.dumps(facts), []).append(i)
+    tables, digests = list(loaded.runs["data"]), list(loaded.runs["data_digest"])
+    found: dict[str, list[int]] = {}
+    for text, members in bases.items():
+        newest = {tables[i]: digests[i] for i in members}  # runs come oldest first
+        old = {(tables[i], digests[i]) for i in members if digests[i] != newest[tables[i]]}
+        twofold = {f"digest of {table}": newest[table] for table in sorted({table for table, _ in old})}
+        for i in members:
+            is_old = (tables[i], digests[i]) in old
+            contents = {f"digest of {tables[i]}": digests[i]} if is_old else twofold
+            found.setdefault(json.dumps(json.loads(text) | contents), []).append(i)
     out = []
-    for text, (facts, at) in found.items():
-        mask = np.zeros(len(loaded.runs), dtype=bool)
-        mask[at] = True
-        out.append(Protocol(hashlib.sha256(text.encode()).hexdigest()[:6], facts, mask))
+    for text, members in found.items():
+        mask = np.zeros(len(tables), dtype=bool)
+        mask[members] = True
+        out.append(Protocol(hashlib.sha256(text.encode()).hexdigest()[:6], json.loads(text), mask))
     return sorted(out, key=lambda p: (-int(p.runs.sum()), p.name))
 
 

@@ -170,9 +170,10 @@ def test_protocols_are_never_averaged(copy, capsys):
         main(["--uri", copy.uri, "method=smote"])
     told = capsys.readouterr()
     assert stop.value.code == 2 and not told.out
-    assert "3 protocols, which are not averaged together: they differ in digest of bank, seeds" in told.err
-    name = protocols(load(uri=copy.uri))[0].name
-    assert f"--protocol {name}" in told.err
+    assert "3 protocols, which are not averaged together: they differ in seeds, digest of bank" in told.err
+    found = protocols(load(Where(options={"method": ["smote"]}), uri=copy.uri))
+    assert f"--protocol {found[0].name}" in told.err
+    assert [int(p.runs.sum()) for p in found] == [2, 1, 1]  # the newest content of bank goes with farm
     main(["--uri", copy.uri, "method=smote", "--protocol", "all", "--format", "csv"])
     cells = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert cells.groupby(["protocol", "data", "classifier", "method", "amount"]).size().max() == 1
