@@ -142,9 +142,10 @@ def write(folder: Path, config: DictConfig, parts: Parts, result: TrialResult, s
     write_config(folder, config)
     (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
     run_figures(result.errors, folder / "figures", title)
-    trains = [parts.task.split(parts.table, seed).train for seed in result.rows]
-    made = [rows.frame for rows in result.rows.values()]
-    fidelity_figure(result.metrics, made, trains, folder / "figures" / "fidelity.png", title)
+    if "fidelity" in result.tables:  # else the splits need not be drawn again
+        trains = [parts.task.split(parts.table, seed).train for seed in result.rows]
+        made = [rows.frame for rows in result.rows.values()]
+        fidelity_figure(result.metrics, made, trains, folder / "figures" / "fidelity.png", title)
     typed = list(HydraConfig.get().overrides.task)
     write_origin(folder, config, parts.table, typed, log_table=config.tracking.get("log_table", True))
 
