@@ -88,6 +88,7 @@ def run(config: Any, parts: Parts, progress: Progress | None = None) -> TrialRes
         parts.curation,
         parts.validation,
         config["fidelity"],
+        config["contamination_probe"],
     )
     judge(result, type(parts.method).__name__)
     return result

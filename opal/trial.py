@@ -6,10 +6,12 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from opal.errors import LLMError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.contamination import Contamination, contamination, pool
 from opal.evaluate.controls import Control
@@ -17,6 +19,7 @@ from opal.evaluate.curate import Filter, curate
 from opal.evaluate.curve import Amounts, curve, curve_without
 from opal.evaluate.fidelity import fidelity_by_group
 from opal.evaluate.validate import Folds
+from opal.llm.memory import recall
 from opal.methods.base import Oversampler
 from opal.progress import Progress
 from opal.result import Rows, TrialResult, Usage
@@ -40,6 +43,7 @@ def run_trial(
     curation: Filter | None = None,
     validation: Folds | None = None,
     fidelity: bool = True,
+    contamination_probe: bool = False,
 ) -> TrialResult:
     """Error on untouched test rows against the number of synthetic rows, over ``seeds``.
 
@@ -50,6 +54,7 @@ def run_trial(
     curation : leaves out rows before they are used
     validation : measures errors on folds of train too, by which an amount can be chosen
     fidelity : measure how the rows differ from real ones
+    contamination_probe : ask the method's language model to continue the table's first rows
 
     Raises
     ------
@@ -88,6 +93,9 @@ def run_trial(
                 clean = curve_without(masks, errors, classifier, splits, rows, steps, table.minority, n_jobs)
                 clean = clean.assign(metric="without_test_matches/" + clean["metric"])
                 result.errors = pd.concat([result.errors, clean], ignore_index=True)
+    if contamination_probe:
+        with clock("probe"):
+            probe_memory(result, getattr(method, "client", None), table)
     if fidelity:
         with clock("fidelity"):
             note_fidelity(result, splits)
@@ -155,6 +163,21 @@ def note_contamination(result: TrialResult, checks: Sequence[Contamination]) -> 
         result.warnings.append(found.sentence)
     elif len(found.per_row):
         result.notes.append(found.sentence)
+
+
+def probe_memory(result: TrialResult, client: Any, table: Table) -> None:
+    """Whether the language model can continue the real table; a fault of it costs no more than this answer."""
+    if client is None:
+        result.notes.append("contamination_probe asks language models alone: this method has none.")
+        return
+    try:
+        found = recall(client, table.frame, table.schema)
+    except LLMError as fault:
+        result.notes.append(f"The model's memory of the table is not known: {str(fault).rstrip('.')}.")
+        return
+    (result.warnings if found.known else result.notes).append(found.sentence)
+    result.metrics |= found.metrics
+    result.tables["memory"], result.prompts["memory"] = found.rows, found.prompts
 
 
 def note_fidelity(result: TrialResult, splits: Sequence[Split]) -> None:

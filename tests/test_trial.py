@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from fake_server import FakeLLM, Status
 from sklearn.linear_model import LogisticRegression
 from tables import mixed_table, number_table
 
@@ -15,6 +16,8 @@ from opal.evaluate.classifiers import Classifier
 from opal.evaluate.curate import Chain, Dedup, Filter
 from opal.evaluate.curve import Amounts
 from opal.evaluate.validate import Folds
+from opal.llm.client import Client
+from opal.llm.serialize import lines
 from opal.methods.base import Oversampler
 from opal.methods.duplicate import Duplicate
 from opal.methods.none import NoRows
@@ -246,3 +249,27 @@ def test_requests_of_an_earlier_round_are_kept_and_counted_once():
     assert [p["key"] for p in both.prompts] == ["a", "b", "c"]
     assert (both.usage.requests, both.usage.prompt_tokens, both.usage.money) == (3, 30, 1.5)
     assert both.usage.paid_requests == 3
+
+
+def test_the_probe_warns_of_a_model_that_knows_the_table(tmp_path):
+    table = number_table(400)
+    written = lines(table.frame, table.schema.columns, "csv")
+
+    class Forgetful(Duplicate):
+        def __init__(self, url):
+            self.client = Client("fake", url, None, store=tmp_path / url[-5:-3], supports={}, retries=0)
+
+    with FakeLLM(answer=lambda body: "\n".join(written[20:40])) as fake:
+        result = trial(Forgetful(fake.url), table, seeds=(1,), contamination_probe=True)
+    assert result.metrics["contamination/recall"] == 1.0
+    assert any("recalled 20 of the next 20" in w for w in result.warnings)
+    assert len(result.tables["memory"]) == 20
+    result.save(tmp_path)
+    assert (tmp_path / "prompts" / "memory.jsonl").read_text().count("\n") == 1
+    with FakeLLM(answer=lambda body: "I do not know it.") as fake:
+        result = trial(Forgetful(fake.url), table, seeds=(1,), contamination_probe=True)
+    assert result.metrics["contamination/recall"] == 0.0 and not result.warnings
+    with FakeLLM(answer=lambda body: Status(400)) as fake:
+        result = trial(Forgetful(fake.url), table, seeds=(1,), contamination_probe=True)
+    assert "not known" in result.notes[0] and len(result.curve().columns) == 3  # the trial is not lost
+    assert "this method has none" in trial(Duplicate(), seeds=(1,), contamination_probe=True).notes[0]
