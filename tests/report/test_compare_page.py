@@ -62,9 +62,9 @@ def test_every_figure_is_vector_and_holds_its_text(figures):
 
 
 def test_methods_are_told_apart_without_colour():
-    from opal.report.plots import _style
+    from opal.report.plot_style import style_of
 
-    styles = [_style(i) for i in range(14)]
+    styles = [style_of(i) for i in range(14)]
     assert len({(s["marker"], str(s["linestyle"])) for s in styles}) == 14
 
 
