@@ -20,6 +20,7 @@ from opal.data.build import normalise
 from opal.data.restore import restore
 from opal.errors import ConfigError, DataError
 from opal.methods.base import Oversampler
+from opal.methods.duplicate import Duplicate
 from opal.parts import CONF, instantiate
 from opal.result import Funnel, Rows, Usage
 from opal.table import Group, Schema, Train
@@ -112,12 +113,14 @@ class OpalSampler(BaseOverSampler):
         return X, y, one_vs_all
 
     def _fit_resample(self, X: Any, y: np.ndarray, **params: Any) -> tuple[Any, np.ndarray]:
+        method = _built(self.method, tuple(self.options)) if isinstance(self.method, str) else self.method
+        if isinstance(method, Duplicate):
+            return self._duplicated(X, y, method)
         frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X).infer_objects()
         given = frame.reset_index(drop=True)
         names = [str(c) for c in frame.columns] if isinstance(X, pd.DataFrame) else self._array_names()
         given.columns = pd.Index(names)
         train = self._train(given, y)
-        method = _built(self.method, tuple(self.options)) if isinstance(self.method, str) else self.method
         made, labels, rows = [], [], []
         for label, n in self.sampling_strategy_.items():
             if n == 0:
@@ -136,6 +139,24 @@ class OpalSampler(BaseOverSampler):
         new.columns = X.columns
         return pd.concat([X, new], ignore_index=True), y_all
 
+    def _duplicated(self, X: Any, y: np.ndarray, method: Duplicate) -> tuple[Any, np.ndarray]:
+        """Rows drawn by their place, whatever they hold: a million of them go through no table."""
+        places = [np.arange(len(y))]
+        for label, n in self.sampling_strategy_.items():
+            rng = np.random.default_rng([self._seed(), 1])
+            own = np.flatnonzero(y == label)
+            places.append(own[method.places(len(own), int(n), rng)])
+        rows = np.concatenate(places)
+        self._note([Rows(pd.DataFrame(), Funnel(*(len(rows) - len(y),) * 5))])
+        if isinstance(X, pd.DataFrame):
+            return X.iloc[rows].reset_index(drop=True), y[rows]
+        return X[rows], y[rows]
+
+    def _seed(self) -> int:
+        state = self.random_state
+        fixed = isinstance(state, int | np.integer)
+        return int(state) if fixed else int(check_random_state(state).randint(2**31 - 1))
+
     def _array_names(self) -> list[str]:
         return [f"x{i}" for i in range(self.n_features_in_)]
 
@@ -153,11 +174,8 @@ class OpalSampler(BaseOverSampler):
             {target: "categorical"} | {c: k for c, k in kinds.items() if c in frame},
             {c: text for c, text in descriptions.items() if c in frame},
         )
-        state = self.random_state
-        fixed = isinstance(state, int | np.integer)
-        seed = int(state) if fixed else int(check_random_state(state).randint(2**31 - 1))
         groups = tuple(Group(target, label, False) for label in schema.labels)
-        return Train(frame, schema, groups, seed)
+        return Train(frame, schema, groups, self._seed())
 
     def _note(self, rows: list[Rows]) -> None:
         self.funnel_ = sum((r.funnel for r in rows), Funnel())

@@ -274,7 +274,7 @@ def _infer_column(values: pd.Series, forced: Any = None) -> Column:
     numeric = pd.api.types.is_numeric_dtype(values.dtype)
     given = dict(forced) if isinstance(forced, Mapping) else {"kind": forced} if forced else {}
     decimals = decimals_of(known) if numeric and not pd.api.types.is_bool_dtype(values.dtype) else 0
-    if known.nunique() <= 2:
+    if known.iloc[:1000].nunique() <= 2 and known.nunique() <= 2:  # the first rows mostly tell
         kind: Kind = "binary"
     elif not numeric:
         kind = "categorical"
@@ -292,12 +292,14 @@ def _infer_column(values: pd.Series, forced: Any = None) -> Column:
 
 def decimals_of(values: pd.Series) -> int:
     """The fewest decimals that hold every value as written, at most MAX_DECIMALS, more where all are below 0.1."""
-    numbers = np.unique(values.to_numpy(dtype=float))
+    numbers = values.to_numpy(dtype=float)
     numbers = numbers[np.isfinite(numbers)]
     largest = float(np.abs(numbers).max(initial=0.0))
     zeros = max(0, -1 - int(np.floor(np.log10(largest)))) if largest else 0  # 0.00071: three
     most = MAX_DECIMALS + min(zeros, 12)
-    for decimals in range(most):
-        if np.array_equal(np.round(numbers, decimals), numbers):
-            return decimals
-    return most
+    needed = _decimals(numbers[:1000], most)  # the first rows mostly tell
+    return needed if needed == most else _decimals(np.unique(numbers), most)
+
+
+def _decimals(numbers: np.ndarray, most: int) -> int:
+    return next((d for d in range(most) if np.array_equal(np.round(numbers, d), numbers)), most)

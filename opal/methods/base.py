@@ -57,6 +57,9 @@ class Oversampler:
 
     def arrange(self, frame: pd.DataFrame, train: Train, n: int) -> pd.DataFrame:
         """The first ``n`` of ``frame``'s rows in the order in which they are added to train, index 0..n-1."""
+        if len(train.wanted_groups) == 1:  # a million rows need no turns
+            (only,) = train.wanted_groups
+            return frame[only.mask(frame)].iloc[:n].reset_index(drop=True)
         return take_turns(frame, turns(n, train))
 
     def _sample(
@@ -81,6 +84,8 @@ def turns(n: int, train: Train) -> list[Group]:
 
 def share_out(n: int, train: Train) -> dict[Group, int]:
     """How many of ``n`` rows each group gets; minority groups first, so that ``augment`` changes none of their rows."""
+    if len(train.wanted_groups) == 1:
+        return {train.wanted_groups[0]: n}
     counts = Counter(turns(n, train))
     return {g: counts[g] for g in sorted(train.wanted_groups, key=lambda g: not g.minority)}
 

@@ -17,5 +17,9 @@ class Duplicate(Oversampler):
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
         drawn = [train.rows(group) for group in wanted]
         return pd.concat(
-            rows.iloc[rng.integers(len(rows), size=n)] for rows, n in zip(drawn, wanted.values(), strict=True)
+            rows.iloc[self.places(len(rows), n, rng)] for rows, n in zip(drawn, wanted.values(), strict=True)
         )
+
+    def places(self, count: int, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Which of a group's ``count`` rows are drawn, shape (n,)."""
+        return rng.integers(count, size=n)
