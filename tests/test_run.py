@@ -113,7 +113,7 @@ def test_a_sweep_is_one_run_a_job_and_one_that_sums_it_up_failed_jobs_included(o
 
 
 SENTENCES = {
-    "method=nosuch": "method=nosuch is no option; options: duplicate",
+    "method=nosuch": "method=nosuch is no option; options: adasyn",
     "data=csv data.path=none.csv data.target=y": "none.csv",
     "data=csv data.path=good.csv data.target=nosuch": "nosuch",
     "data=csv data.path=good.csv data.target=y data.minority=7": "7",
@@ -155,7 +155,7 @@ def test_everything_is_shown_on_request(tmp_path):
     env = {**os.environ, "HYDRA_FULL_ERROR": "1"}
     done = subprocess.run(
         [sys.executable, "-m", "opal.run", "method=smote", "task.train_rows=900"],
-        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120,
+        cwd=tmp_path, env=env, capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert done.returncode != 0 and "Traceback" in done.stderr and "SplitError" in done.stderr
 
