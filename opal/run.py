@@ -39,6 +39,7 @@ def job(config: DictConfig) -> float | None:
         typed = " ".join(HydraConfig.get().overrides.task)
         note("failed", name=typed, error=" ".join(str(fault).split()) or type(fault).__name__)
         if not isinstance(fault, OpalError):
+            log.error("opal: %s failed: %s: %s", typed, type(fault).__name__, fault)
             raise
         log.error("opal: %s", fault)
         raise Said(str(fault)) from fault
