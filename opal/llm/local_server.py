@@ -47,7 +47,9 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.kv_unified = True  # slots share the memory, and the answers to one request its prompt
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     params.n_threads_http = 4
-    params.cache_ram_mib = 0  # a cache across requests would make rows depend on the server's history
+    # The least that turns on clearing idle slots before each request: what earlier ones left must not matter. Requests
+    # ask for slot 0 (conf/llm/local.yaml), as the order of the slots decides roundings, and so answers.
+    params.cache_ram_mib, params.cache_idle_slots = 1, True
     params.ui = params.endpoint_slots = False
     params.verbosity = -1
     return xllamacpp.Server(params)

@@ -36,25 +36,28 @@ def server():
     server.close()
 
 
-def draw(server: LocalServer, seed: int, n: int = 4) -> list[str]:
+def draw(server: LocalServer, seed: int, n: int = 4, prompt: str = PROMPT) -> list[str]:
     import openai
 
     base_url, key = server.start()
-    body = {"grammar": f"%llguidance {{}}\nstart: /{ROW}/\n", "cache_prompt": False}
+    body = {"grammar": f"%llguidance {{}}\nstart: /{ROW}/\n", "cache_prompt": False, "id_slot": 0}
     with openai.OpenAI(base_url=base_url, api_key=key, max_retries=0, timeout=120) as api:
         answer = api.completions.create(
-            model=server.model, prompt=PROMPT, n=n, seed=seed, max_tokens=24, temperature=1.0, extra_body=body
+            model=server.model, prompt=prompt, n=n, seed=seed, max_tokens=24, temperature=1.0, extra_body=body
         )
     return [choice.text for choice in answer.choices]
 
 
 @pytest.mark.local_model
 def test_same_rows_in_another_process_and_after_other_requests(server):
-    first = draw(server, seed=7)
+    first, few = draw(server, seed=7), draw(server, seed=7, n=2)
     assert len(set(first)) > 1, "the answers of one request differ"
-    draw(server, seed=8, n=3)
+    for n in (4, 1, 3):  # each leaves the slots in another state
+        draw(server, seed=8, n=n, prompt=PROMPT + "0.5,0.9\n")
+        assert draw(server, seed=7, n=2) == few
     assert draw(server, seed=7) == first
     server.close()
+    assert draw(server, seed=7, n=2) == few
     assert draw(server, seed=7) == first
 
 
