@@ -49,8 +49,8 @@ def run_trial(
 
     Parameters
     ----------
-    contamination_check : count counts synthetic rows that equal a test row, refit also draws the curve without
-        them where there are any, off does neither
+    contamination_check : count counts synthetic rows that equal a test row, refit also looks up the nearest real
+        rows and draws the curve without the equal ones where there are any, off does neither
     curation : leaves out rows before they are used
     validation : measures errors on folds of train too, by which an amount can be chosen
     fidelity : measure how the rows differ from real ones
@@ -86,7 +86,10 @@ def run_trial(
             )
     if contamination_check != "off":
         with clock("contamination"):
-            checks = [contamination(r.all, s.train, s.test, table) for r, s in zip(made, splits, strict=True)]
+            nearest = contamination_check != "count"
+            checks = [
+                contamination(r.all, s.train, s.test, table, nearest=nearest) for r, s in zip(made, splits, strict=True)
+            ]
             note_contamination(result, checks)
             masks = [check.matched[: len(r)] for check, r in zip(checks, rows, strict=True)]
             if contamination_check == "refit" and any(mask.any() for mask in masks):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ class Contamination:
     Parameters
     ----------
     metrics : ``contamination/<name>`` to value
-    per_row : a row for each synthetic row: exact flags and nearest distances to four sets of real rows
+    per_row : a row for each synthetic row: exact flags, and nearest distances, to four sets of real rows
     warning : one loud sentence, or None when there are no more test matches than chance gives
     matched : boolean array of shape (n_rows,), the rows equal to a test row in every column
     sentence : the finding in words and numbers, whatever it is
@@ -50,7 +51,12 @@ class Contamination:
 
 
 def contamination(
-    rows: pd.DataFrame, train: Train, test: pd.DataFrame, table: Table, seed_rows: pd.DataFrame | None = None
+    rows: pd.DataFrame,
+    train: Train,
+    test: pd.DataFrame,
+    table: Table,
+    seed_rows: pd.DataFrame | None = None,
+    nearest: bool = True,
 ) -> Contamination:
     """Match one seed's synthetic rows against train, test and the rest of the table.
 
@@ -59,6 +65,7 @@ def contamination(
     rows : synthetic rows, target included
     test : the seed's test rows; its index and that of ``train.frame`` name the rows of ``table``
     seed_rows : the train rows the generator was shown; default those of the groups that rows are wanted for
+    nearest : also look up the nearest real rows, which takes longer than the counts
     """
     frame = table.frame
     rest = frame[~(frame.index.isin(train.frame.index) | frame.index.isin(test.index))]
@@ -66,20 +73,22 @@ def contamination(
         seed_rows = pd.concat([train.rows(g) for g in train.wanted_groups] or [train.frame])
     real = {"seed_rows": seed_rows, "train": train.frame, "test": test, "rest": rest}
     keys = dict(zip(("rows", *SETS), row_keys(table.schema, rows, *real.values()), strict=True))
-    gower = Gower(table.schema, frame)
-    columns: dict[str, object] = {
+    columns: dict[str, Any] = {
         "seed": train.seed,
         "row": np.arange(len(rows)),
         "group": _names(rows, train),
     }
     for name in SETS:
-        exact = np.isin(keys["rows"], keys[name])
-        distance, where = gower.nearest(rows, real[name])
-        columns[f"{name}_exact"] = exact
-        columns[f"{name}_nearest"] = np.where(exact, 0.0, distance)  # a sampled search may miss the equal row
-        if name == "test":
-            columns["test_index"] = test.index.to_numpy()[where] if len(test) else -1
-    per_row = pd.DataFrame(columns)[COLUMNS]
+        columns[f"{name}_exact"] = np.isin(keys["rows"], keys[name])
+    if nearest:
+        gower = Gower(table.schema, frame)
+        for name in SETS:
+            distance, where = gower.nearest(rows, real[name])
+            # a sampled search may miss the equal row
+            columns[f"{name}_nearest"] = np.where(columns[f"{name}_exact"], 0.0, distance)
+            if name == "test":
+                columns["test_index"] = test.index.to_numpy()[where] if len(test) else -1
+    per_row = pd.DataFrame(columns)[[c for c in COLUMNS if c in columns]]
     strata = _strata(rows, train, test, rest, keys)
     metrics, warning, sentence = judge(strata)
     for name in ("train", "rest", "seed_rows"):
@@ -88,7 +97,7 @@ def contamination(
             f"contamination/{name}_exact": count,
             f"contamination/{name}_rate": count / max(1, len(rows)),
         }
-    if len(rows) and len(test) and len(seed_rows):
+    if nearest and len(rows) and len(test) and len(seed_rows):
         metrics["contamination/test_nearest"] = float(per_row["test_nearest"].median())
         metrics["contamination/seed_rows_nearest"] = float(per_row["seed_rows_nearest"].median())
         if (held_out := _held_out_nearest(gower, rows, train, test, rest)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,9 @@ from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
 from opal.evaluate.metrics import Record, score
 from opal.table import Split
+
+KEPT_RAW = 1000  # fits, some 20 kB each
+_raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by what they were made of
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def curve(
     """Tidy errors [seed, amount, metric, value]; an amount that the rows do not reach is left out.
 
     Controls stand at amount 0 as ``control/<name>/<metric>``; they share the fit without synthetic rows.
-    Results are the same for any ``n_jobs``: a fit sees its seed's rows and nothing else.
+    Results are the same for any ``n_jobs``: a fit sees its seed's rows and nothing else. A fit without synthetic rows
+    is the same for every method, so that a process makes it once.
     """
     jobs = [
         (classifier, split, made.iloc[:amount], amount, minority, controls if amount == 0 else None)
@@ -53,7 +58,17 @@ def curve(
         for amount in steps
         if amount <= len(made)
     ]
-    return tidy(record for found in each(measure, jobs, n_jobs, progress) for record in found)
+    keys = [None if job[3] else _key(classifier, job[1], minority, controls) for job in jobs]
+    known = [_raw.get(key) for key in keys]
+    if progress is not None:
+        progress.advance(fits=sum(records is not None for records in known))
+    wanted = [job for job, records in zip(jobs, known, strict=True) if records is None]
+    fitted = iter(each(measure, wanted, n_jobs, progress))
+    found = [next(fitted) if records is None else records for records in known]
+    _raw.update((key, records) for key, records in zip(keys, found, strict=True) if key)
+    for key in list(_raw)[:-KEPT_RAW]:
+        del _raw[key]
+    return tidy(record for records in found for record in records)
 
 
 def curve_without(
@@ -103,6 +118,16 @@ def measure(
             records = score(split, *predictions, minority, amount)
             found += [r | {"metric": f"control/{name}/{r['metric']}"} for r in records]
     return found
+
+
+def _key(*made_of: Any) -> str | None:
+    """Digest of all that a fit is made of; None, and then it is never shared, if that cannot be pickled."""
+    from joblib import hash as digest
+
+    try:
+        return digest(made_of)
+    except (pickle.PicklingError, TypeError, AttributeError):
+        return None
 
 
 def each(work: Callable[..., Any], jobs: Sequence[tuple], n_jobs: int, progress: Any = None) -> Iterable[Any]:

@@ -52,16 +52,21 @@ def errors(
 def ranking(minority_proba: np.ndarray, is_minority: np.ndarray) -> dict[str, float]:
     """What a threshold does not move, the minority class being the positive one.
 
-    calibration_error: expected calibration error over ten equal-width bins (Naeini et al., AAAI 2015).
+    Equal to scikit-learn's ``average_precision_score``, ``roc_auc_score`` and ``brier_score_loss`` (tests compare
+    them), from one sort: theirs take longer than a small fit. calibration_error: expected calibration error over ten
+    equal-width bins (Naeini et al., AAAI 2015).
     """
-    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
-
     if is_minority.all() or not is_minority.any():
         return {}
+    order = np.argsort(-minority_proba, kind="stable")
+    last_of_ties = np.append(np.flatnonzero(np.diff(minority_proba[order])), len(order) - 1)
+    found = np.cumsum(is_minority[order])[last_of_ties]  # minority rows at or above each threshold
+    false = last_of_ties + 1 - found
+    new_found, new_false = np.diff(found, prepend=0), np.diff(false, prepend=0)
     return {
-        "average_precision": float(average_precision_score(is_minority, minority_proba)),
-        "roc_auc": float(roc_auc_score(is_minority, minority_proba)),
-        "brier": float(brier_score_loss(is_minority, minority_proba)),
+        "average_precision": float((new_found * found / (last_of_ties + 1)).sum() / found[-1]),
+        "roc_auc": float((new_false * (found - new_found / 2)).sum() / (found[-1] * false[-1])),
+        "brier": float(np.mean((minority_proba - is_minority) ** 2)),
         "calibration_error": calibration_error(minority_proba, is_minority),
     }
 

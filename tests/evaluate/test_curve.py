@@ -16,7 +16,7 @@ from opal.evaluate import controls
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.curve import Amounts, curve, curve_without
 from opal.evaluate.features import label_codes
-from opal.evaluate.metrics import calibration_error, errors
+from opal.evaluate.metrics import calibration_error, errors, ranking
 from opal.methods.duplicate import Duplicate
 from opal.methods.smote import Smote
 from opal.tasks.imbalanced import Imbalanced
@@ -134,3 +134,39 @@ def test_unseen_levels_and_missing_values_are_predicted():
     for classifier in (LOGISTIC, native_catboost()):
         proba = classifier.fit(split.train.frame, split.train.schema).predict_proba(test)
         assert proba.shape == (80, 2) and np.isfinite(proba).all()
+
+
+def test_a_fit_without_synthetic_rows_is_made_once_for_all_methods(trial):
+    splits, rows, amounts = trial
+    fits = []
+
+    class Counted(LogisticRegression):
+        def fit(self, X, y, sample_weight=None):
+            fits.append(len(X))
+            return super().fit(X, y, sample_weight)
+
+    classifier = Classifier(partial(LogisticRegression, C=0.37), scale=True)
+    counted = Classifier(partial(Counted, C=0.37), scale=True)  # a local class: cannot be pickled, is never shared
+    reference = [curve(counted, splits, rows, amounts, "yes") for _ in range(2)]
+    assert len(fits) == 16
+    others = [r.iloc[::-1].reset_index(drop=True) for r in rows]
+    first = curve(classifier, splits, rows, amounts, "yes")
+    second = curve(classifier, splits, others, amounts, "yes")
+    pd.testing.assert_frame_equal(first, reference[0])
+    pd.testing.assert_frame_equal(second, curve(counted, splits, others, amounts, "yes"))
+    with_controls = curve(classifier, splits, rows, amounts, "yes", controls={"weights": controls.class_weight})
+    assert set(first["metric"]) < set(with_controls["metric"])
+
+
+@pytest.mark.parametrize("levels", [None, 4], ids=["distinct", "tied"])
+def test_ranking_equals_scikit_learn(levels):
+    from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
+
+    rng = np.random.default_rng(3)
+    truth = rng.random(200) < 0.2
+    proba = rng.random(200) if levels is None else rng.integers(0, levels, 200) / levels
+    found = ranking(proba, truth)
+    assert found["average_precision"] == pytest.approx(average_precision_score(truth, proba), abs=1e-14)
+    assert found["roc_auc"] == pytest.approx(roc_auc_score(truth, proba), abs=1e-14)
+    assert found["brier"] == pytest.approx(brier_score_loss(truth, proba), abs=1e-14)
+    assert ranking(proba[~truth], truth[~truth]) == {}
