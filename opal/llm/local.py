@@ -28,6 +28,7 @@ class LocalServer:
     """An OpenAI-compatible server of one model, started on first use and ended with this process.
 
     Equal settings share one server. It listens on 127.0.0.1, on a free port, and answers only to its own key.
+    The same request gets the same answers, whatever was asked before, if it has ``cache_prompt=False, id_slot=0``.
 
     Parameters
     ----------
