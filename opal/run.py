@@ -119,6 +119,7 @@ def params(config: DictConfig, names: dict[str, str]) -> dict[str, Any]:
     """The chosen option of every group, and the scalars beneath them that fit a table's cell."""
     shown = {k: v for k, v in names.items() if v and not k.startswith("hydra/")}
     shown["seeds"] = " ".join(map(str, config.seeds))
+    shown |= {f"data.{k}": config.data[k] for k in ("target", "minority", "group") if config.data.get(k) is not None}
     for section in ("task", "method", "classifier", "amounts"):
         shown |= scalars_of(OmegaConf.to_container(config[section], resolve=True), section)
     return shown
