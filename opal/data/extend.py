@@ -130,14 +130,17 @@ class CsvFile:
 def number_writer(cells: pd.Series, column: Column) -> Any:
     """A function that writes a number with the decimals, and the trailing zeros or not, of ``cells``."""
     after = cells.str.strip().str.extract(r"^[-+]?\d*(?:\.(\d*))?$")[0].fillna("").str.len()
-    places = int(after.max()) if len(after) else 0
-    fixed = bool(len(after)) and after.nunique() == 1
-    decimals = max(column.decimals, places if fixed else 0)
+    least, most = (int(after.min()), int(after.max())) if len(after) else (0, 0)
+    decimals = max(column.decimals, least)
 
     def write(value: float) -> str:
         text = f"{value:.{decimals}f}"
         text = text if text.strip("-0.") else text.lstrip("-")  # no -0.0
-        return text if fixed or "." not in text else text.rstrip("0").rstrip(".")
+        if least == most or "." not in text:
+            return text
+        whole, _, part = text.partition(".")
+        part = part.rstrip("0").ljust(least, "0")
+        return f"{whole}.{part}" if part else whole
 
     return write
 
