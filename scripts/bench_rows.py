@@ -29,9 +29,10 @@ from hydra import compose, initialize_config_dir
 
 from opal.errors import OpalError
 from opal.evaluate.distance import Gower
+from opal.methods.base import Oversampler
 from opal.parts import CONF, Parts, build
 from opal.result import Rows, TrialResult
-from opal.table import Split, Train
+from opal.table import Group, Split, Train
 from opal.trial import run_trial
 
 METRICS = {"error": -1, "balanced_error": -1, "average_precision": 1}  # 1: more is better
@@ -83,14 +84,15 @@ def measured(parts: Parts, seeds: list[int], known: dict[int, Rows] | None) -> T
     return run_trial(parts.table, parts.task, method, parts.classifier, seeds, parts.amounts, **plain)  # type: ignore[arg-type]
 
 
-class Known:
-    """Stands for a method whose rows are there."""
+class Known(Oversampler):
+    """Gives the rows that another method has made."""
 
     def __init__(self, rows: dict[int, Rows]) -> None:
         self.rows = rows
 
-    def sample(self, train: Train, n: int, progress: object = None) -> Rows:
-        return self.rows[train.seed]
+    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: object) -> Rows:
+        known = self.rows[train.seed]
+        return Rows(known.frame, stopped=known.stopped)
 
 
 def compared(results: dict[str, TrialResult], metric: str) -> pd.DataFrame:
