@@ -21,10 +21,11 @@ from hypothesis import strategies as st
 from tables import mixed_frame
 from test_sampler import shaken
 
-from opal.data.extend import CsvFile, frame_as_csv, guard
+from opal.data.extend import CsvFile, frame_as_csv, guard, number_writer
 from opal.data.file import load
 from opal.data.write import write_table
 from opal.errors import OpalError
+from opal.table import Schema
 
 HOSTILE = """\
 id,"age, years",score,city,note,since,ok,label
@@ -109,6 +110,22 @@ def test_guard_spares_numbers_and_single_signs():
     guarded, count = guard([cells], formulas=False)
     assert guarded[0] == ["'=1+1", "'@x", "'+49 221", "-", "-5", "+1e3", "-1.5", "plain", "'\tx", ""]
     assert count == 4
+
+
+@pytest.mark.parametrize(
+    ("cells", "value", "written"),
+    [
+        (["1.50", "2.25"], 3.0, "3.00"),
+        (["58.0", "1000.39"], 945.0, "945.0"),
+        (["5", "2.5"], 3.0, "3"),
+        (["5", "7"], 3.0, "3"),
+        (["-0.5", "0.25"], -0.001, "0.0"),
+    ],
+)
+def test_numbers_have_the_decimals_of_the_file(cells, value, written):
+    texts = pd.Series(cells, name="x")
+    column = Schema.infer(pd.DataFrame({"x": texts.astype(float), "y": [0, 1]}), "y", {"x": "real"})["x"]
+    assert number_writer(texts, column)(value) == written
 
 
 def test_left_out_columns_are_empty_in_new_rows(augment):
