@@ -1,14 +1,16 @@
 """Time the published imbalanced suite against its fits alone, with one worker and with two.
 
 python scripts/bench_suite.py                       4 tables x 3 methods x 3 classifiers x 5 seeds x 6 amounts
-python scripts/bench_suite.py --tables craft --seeds 1 2
+python scripts/bench_suite.py --quick               the first 2 tables and 2 seeds: start-up weighs more than in the whole suite
 python scripts/bench_suite.py --rows DIR            DIR/<table>/<method>/train_generate_colsbase_rand<seed>.csv
 
 The suite is one command with one process start, splits, replayed rows, metrics, record and figures; the limit is
-what fit and predict_proba of the bare estimators cost on the same rows. Splits are the published ones, drawn here.
-Where --rows has no file, stand-in rows are written: duplicate as the study drew it, smote by imbalanced-learn, and
-smote of another seed in place of the language model's. CPU seconds hold on a busy machine, wall seconds do not.
-Tables come from OPAL_DATA_DIR.
+what fit and predict_proba of the bare estimators cost on the same rows, every one of them. The suite itself makes a
+fit without synthetic rows once for all methods. Workers are processes of Hydra's joblib launcher (pip install
+hydra-joblib-launcher); errors must not depend on their number. Splits are the published ones, drawn here. Where --rows
+has no file, stand-in rows are written: duplicate as the study drew it, smote by imbalanced-learn, and smote of another
+seed in place of the language model's. CPU seconds count all processes; on a busy machine they too grow, and wall
+seconds say nothing. Tables come from OPAL_DATA_DIR.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before NumPy loads
 
 import argparse
+import hashlib
 import resource
 import subprocess
 import sys
@@ -33,26 +36,32 @@ from opal.parts import CONF, Parts, build
 from opal.split import write_split
 
 METHODS = ("llm", "smote", "duplicate")
-CLASSIFIERS = ("paper_logistic", "paper_catboost", "paper_random_forest")
+CLASSIFIERS = ("paper_random_forest", "paper_catboost", "paper_logistic")  # the longest first: no worker waits for it
+TABLES = ("gender", "heart_failure", "diabetes", "craft")
+SEEDS = (1, 2, 6, 8, 42)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tables", nargs="+", default=["gender", "heart_failure", "diabetes", "craft"])
-    parser.add_argument("--classifiers", nargs="+", default=list(CLASSIFIERS))
-    parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 6, 8, 42])
+    parser.add_argument("--tables", nargs="+", default=TABLES)
+    parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
+    parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    if options.quick:
+        options.tables, options.seeds = options.tables[:2], options.seeds[:2]
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        for table in options.tables:
-            write_folders(root / "rows", table, options.seeds, options.rows)
+        given = sum(write_folders(root / "rows", table, options.seeds, options.rows) for table in options.tables)
+        print(f"{len(options.tables)} tables x {len(options.seeds)} seeds x 3 methods: {given} files of rows given,")
+        print("stand-ins for the others (see --help)", flush=True)
         fits, wall, cpu = fits_alone(root / "rows", options)
         print(f"{fits} fits alone: {wall:.1f} s wall, {cpu:.1f} s CPU", flush=True)
-        walls = {}
+        walls, found = {}, {}
         for workers in options.workers:
-            walls[workers], used = suite(root, options, workers)
+            walls[workers], used, found[workers] = suite(root, options, workers)
             print(
                 f"suite, {workers} worker{'s' * (workers > 1)}: {walls[workers]:.1f} s wall, {used:.1f} s CPU; "
                 f"ratio to the fits: {walls[workers] / wall:.2f} wall, {used / cpu:.2f} CPU",
@@ -60,7 +69,9 @@ def main() -> None:
             )
         for workers in options.workers[1:]:
             first = options.workers[0]
-            print(f"{workers} workers are {walls[first] / walls[workers]:.2f} times as fast as {first}")
+            if found[workers] != found[first]:
+                sys.exit(f"the errors with {workers} workers differ from those with {first}")
+            print(f"{workers} workers: {walls[first] / walls[workers]:.2f} times as fast as {first}, errors equal")
 
 
 def parts_of(*overrides: str) -> Parts:
@@ -68,8 +79,9 @@ def parts_of(*overrides: str) -> Parts:
         return build(compose("config", ["experiment=paper_imbalanced", *overrides]))
 
 
-def write_folders(root: Path, table: str, seeds: list[int], given: Path | None) -> None:
-    """``root/<table>/<method>`` in the published layout."""
+def write_folders(root: Path, table: str, seeds: list[int], given: Path | None) -> int:
+    """``root/<table>/<method>`` in the published layout; the number of files of rows that were given."""
+    copied = 0
     made = {m: parts_of(f"data={table}", f"method={'smote' if m == 'llm' else m}") for m in METHODS}
     for method, parts in made.items():
         for seed in seeds:
@@ -79,9 +91,11 @@ def write_folders(root: Path, table: str, seeds: list[int], given: Path | None) 
             name = f"train_generate_colsbase_rand{seed}.csv"
             if given and (file := given / table / method / name).is_file():
                 (folder / name).write_bytes(file.read_bytes())
+                copied += 1
             else:
                 other = parts.task.split(parts.table, 1000 + seed).train if method == "llm" else split.train
                 parts.method.sample(other, len(split.train.frame)).frame.to_csv(folder / name, index=False)
+    return copied
 
 
 def fits_alone(root: Path, options: argparse.Namespace) -> tuple[int, float, float]:
@@ -113,12 +127,14 @@ def arrays(frame: pd.DataFrame, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
     return frame.drop(columns=target).iloc[:, :-1].to_numpy(dtype=float), frame[target].to_numpy()
 
 
-def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[float, float]:
-    """Wall and CPU seconds of the suite's one command."""
+def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[float, float, list[str]]:
+    """Wall and CPU seconds of the suite's one command, and a digest of every run's errors."""
     folders = ",".join(f"{root}/rows/${{data.name}}/{method}" for method in METHODS)
     command = [sys.executable, "-m", "opal.run", "-m", "experiment=paper_imbalanced"]
-    command += [f"data={','.join(options.tables)}", f"paper.folder={folders}"]
-    command += [f"classifier={','.join(options.classifiers)}", f"seeds=[{','.join(map(str, options.seeds))}]"]
+    command += [f"classifier={','.join(options.classifiers)}", f"paper.folder={folders}"]
+    command += [f"data={','.join(options.tables)}", f"seeds=[{','.join(map(str, options.seeds))}]"]
+    if workers > 1:
+        command += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
     cwd = root / f"workers_{workers}"
     cwd.mkdir()
     path = os.pathsep.join(
@@ -126,13 +142,16 @@ def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[float,
     )
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     env = os.environ | {"PYTHONPATH": path}
-    done = subprocess.run(
-        [*command, f"n_jobs={workers}"], cwd=cwd, env=env, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
         sys.exit(f"the suite failed:\n{done.stderr[-3000:]}")
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    errors = sorted(cwd.glob("mlruns/opal/*/artifacts/errors.csv"))
+    trials = len(METHODS) * len(options.tables) * len(options.classifiers)
+    if len(errors) != trials:
+        sys.exit(f"{len(errors)} of {trials} trials are recorded")
+    digests = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in errors)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, digests
 
 
 if __name__ == "__main__":
