@@ -70,8 +70,8 @@ def build(config: Any, table: Table | None = None) -> Parts:
     )
 
 
-def run(config: Any, parts: Parts, progress: Progress | None = None) -> TrialResult:
-    """The trial of ``config`` with its parts, and the verdict on it."""
+def run(config: Any, parts: Parts, method: str, progress: Progress | None = None) -> TrialResult:
+    """The trial of ``config`` with its parts, and the verdict on it, which calls the method ``method``."""
     from opal.report.worth import judge
 
     result = run_trial(
@@ -90,7 +90,7 @@ def run(config: Any, parts: Parts, progress: Progress | None = None) -> TrialRes
         config["fidelity"],
         config["contamination_probe"],
     )
-    judge(result, type(parts.method).__name__)
+    judge(result, method)
     return result
 
 

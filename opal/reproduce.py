@@ -83,7 +83,7 @@ def run_again(config: dict[str, Any], recorded: Recorded) -> tuple[TrialResult, 
     config["data"] = None
     parts = build(OmegaConf.create(config), table)
     with Progress() as progress:
-        result = run_parts(config, parts, progress)
+        result = run_parts(config, parts, recorded.params["method"], progress)
     return result, parts
 
 

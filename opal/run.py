@@ -61,7 +61,7 @@ def run(config: DictConfig) -> float | None:
             return known.data.metrics.get("error")
         start = time.perf_counter()
         with Progress() as progress:
-            result = run_parts(config, parts, progress)
+            result = run_parts(config, parts, choices()["method"], progress)
         record = describe(config, parts, result, digest)
         record.seconds = time.perf_counter() - start
         names = choices()
