@@ -1,7 +1,7 @@
 """Time the published imbalanced suite against its fits alone, with one worker and with two.
 
 python scripts/bench_suite.py                       4 tables x 3 methods x 3 classifiers x 5 seeds x 6 amounts
-python scripts/bench_suite.py --quick               the first 2 tables and 2 seeds: start-up weighs more than in the whole suite
+python scripts/bench_suite.py --quick               the first 2 tables and 2 seeds; start-up weighs more there
 python scripts/bench_suite.py --rows DIR            DIR/<table>/<method>/train_generate_colsbase_rand<seed>.csv
 
 The suite is one command with one process start, splits, replayed rows, metrics, record and figures; the limit is
