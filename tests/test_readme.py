@@ -84,6 +84,8 @@ def test_run_with_one_method_then_reproduce_export_and_store(here, monkeypatch):
     assert (here / "run" / "run.json").is_file() or any((here / "run").rglob("config.yaml"))
     start([w.replace("1a2b3c4d5e6f", hash_) for w in words("opal.reproduce")], monkeypatch)
     start(words("opal.store"), monkeypatch)
+    start(words("opal.compare"), monkeypatch)
+    assert hash_ in (here / "report.html").read_text()
 
 
 def test_own_table(here, monkeypatch):
@@ -91,8 +93,12 @@ def test_own_table(here, monkeypatch):
         {"x": range(80), "z": [i % 7 / 10 for i in range(80)], "label": [i % 4 == 0 for i in range(80)]}
     )
     table.to_csv("table.csv", index=False)
-    start(words("data.path=table.csv") + SMALL, monkeypatch)
+    start(words("-m data=csv") + SMALL, monkeypatch)
     assert {r.data.params.get("method") for r in finished(here)} >= {"smote", "duplicate"}
+    start(words("opal.augment"), monkeypatch)
+    balanced = pd.read_csv("balanced.csv")
+    pd.testing.assert_frame_equal(balanced.head(80), table)
+    assert balanced["label"].mean() == 0.5
 
 
 @pytest.mark.parametrize("fragment", ["llm=openai llm.model", "llm=openai_compatible"])
