@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from opal.errors import OpalError
+from opal.evaluate.curve import share_raw_fits
 from opal.launch import INTERRUPTED, Said, launch
 from opal.methods.llm import LLM
 from opal.parts import CONF, Parts, build, instantiate
@@ -27,6 +29,7 @@ from opal.record.store import Tracking
 from opal.record.sweep import close_sweep, note_job
 from opal.result import TrialResult
 
+RAW_FITS = "raw_fits"  # folder in the sweep's, while it runs
 log = logging.getLogger("opal")
 
 
@@ -60,6 +63,8 @@ def run(config: DictConfig) -> float | None:
             note("skipped", known.info.run_id, known.info.run_name)
             return known.data.metrics.get("error")
         start = time.perf_counter()
+        if sweep_id():
+            share_raw_fits(Path(HydraConfig.get().sweep.dir) / RAW_FITS)
         with Progress() as progress:
             result = run_parts(config, parts, choices()["method"], progress)
         record = describe(config, parts, result, digest)
@@ -170,6 +175,7 @@ def sum_up() -> None:
     try:
         tracking: Tracking = instantiate(config, "tracking")
         folder = Path(config.hydra.sweep.dir)
+        shutil.rmtree(folder / RAW_FITS, ignore_errors=True)
         swept = {"overrides": " ".join(config.hydra.overrides.task)}
         if close_sweep(tracking, folder, folder.name, swept, sweep_figure):
             log.info("opal: the sweep is summed up as sweep/%s", folder.name)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from opal.table import Split
 
 KEPT_RAW = 1000  # fits, some 20 kB each
 _raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by what they were made of
+_folder: Path | None = None  # the same for other processes, a file a fit
 
 
 @dataclass(frozen=True)
@@ -59,15 +64,15 @@ def curve(
         if amount <= len(made)
     ]
     keys = [None if job[3] else _key(classifier, job[1], minority, controls) for job in jobs]
-    known = [_raw.get(key) for key in keys]
+    known = [_recall(key) for key in keys]
     if progress is not None:
         progress.advance(fits=sum(records is not None for records in known))
     wanted = [job for job, records in zip(jobs, known, strict=True) if records is None]
     fitted = iter(each(measure, wanted, n_jobs, progress))
     found = [next(fitted) if records is None else records for records in known]
-    _raw.update((key, records) for key, records in zip(keys, found, strict=True) if key)
-    for key in list(_raw)[:-KEPT_RAW]:
-        del _raw[key]
+    for key, records, before in zip(keys, found, known, strict=True):
+        if key and before is None:
+            _keep(key, records)
     return tidy(record for records in found for record in records)
 
 
@@ -118,6 +123,31 @@ def measure(
             records = score(split, *predictions, minority, amount)
             found += [r | {"metric": f"control/{name}/{r['metric']}"} for r in records]
     return found
+
+
+def share_raw_fits(folder: Path) -> None:
+    """Let other processes that name the same folder have this one's fits without synthetic rows, and the reverse."""
+    global _folder
+    _folder = folder
+
+
+def _recall(key: str | None) -> list[Record] | None:
+    if key and key not in _raw and _folder:
+        with suppress(OSError, ValueError):
+            _raw[key] = json.loads((_folder / f"{key}.json").read_text())
+    return _raw.get(key)
+
+
+def _keep(key: str, records: list[Record]) -> None:
+    _raw[key] = records
+    for old in list(_raw)[:-KEPT_RAW]:
+        del _raw[old]
+    if _folder:
+        with suppress(OSError, TypeError):  # sharing saves time and nothing else
+            _folder.mkdir(parents=True, exist_ok=True)
+            part = _folder / f"{key}.{os.getpid()}.part"
+            part.write_text(json.dumps(records))
+            part.replace(_folder / f"{key}.json")
 
 
 def _key(*made_of: Any) -> str | None:

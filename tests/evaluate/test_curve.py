@@ -158,6 +158,22 @@ def test_a_fit_without_synthetic_rows_is_made_once_for_all_methods(trial):
     assert set(first["metric"]) < set(with_controls["metric"])
 
 
+def test_processes_share_fits_without_synthetic_rows_through_a_folder(trial, tmp_path, monkeypatch):
+    from opal.evaluate import curve as module
+
+    classifier = Classifier(partial(LogisticRegression, C=0.21), scale=True)
+    monkeypatch.setattr(module, "_folder", tmp_path / "raw")
+    monkeypatch.setattr(module, "_raw", {})
+    first = curve(classifier, *trial, "yes")
+    assert len(list((tmp_path / "raw").iterdir())) == 2
+    monkeypatch.setattr(module, "_raw", {})  # as another process has it
+    asked = []
+    monkeypatch.setattr(module, "measure", lambda *job: asked.append(job[3]) or [])
+    second = curve(classifier, *trial, "yes")
+    assert asked == [8, 16, 24] * 2
+    pd.testing.assert_frame_equal(second, first[first["amount"] == 0].reset_index(drop=True))
+
+
 @pytest.mark.parametrize("levels", [None, 4], ids=["distinct", "tied"])
 def test_ranking_equals_scikit_learn(levels):
     from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score
