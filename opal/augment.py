@@ -200,5 +200,10 @@ def forecast(method: Oversampler, train: Train, wanted: Mapping[Group, int]) -> 
     return f"{rows}; {total}"
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Start the verb."""
     launch(job, "stopped; answers of a model are kept, and the same command goes on from there")
+
+
+if __name__ == "__main__":
+    main()

@@ -12,6 +12,7 @@ VERBS = {
     "compare": "recorded runs as tables, figures and a page: opal compare --html report.html",
     "export": "copy a run to a folder: opal export 1a2b3c4d5e6f --output run",
     "store": "size of what is kept; log what waits: opal store",
+    "split": "write the splits of a table as files: opal split data=craft output=splits",
     "tune": "search a classifier's settings on train rows: opal tune classifier=catboost",
 }
 

@@ -40,5 +40,10 @@ def job(config: DictConfig) -> None:
         print(*(f"  {path}" for path in paths), sep="\n")
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Start the verb."""
     launch(job)
+
+
+if __name__ == "__main__":
+    main()

@@ -106,5 +106,10 @@ def write(config: DictConfig, classifier: Any, found: str) -> Path:
     return path
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Start the verb."""
     launch(job)
+
+
+if __name__ == "__main__":
+    main()
