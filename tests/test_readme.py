@@ -88,6 +88,13 @@ def test_run_with_one_method_then_reproduce_export_and_store(here, monkeypatch):
     assert hash_ in (here / "report.html").read_text()
 
 
+def test_a_sweep_in_processes(here):
+    command = [sys.executable, "-m", *words("hydra/launcher=joblib"), *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len([r for r in finished(here) if r.data.tags["opal.kind"] == "trial"]) == 4
+
+
 def test_own_table(here, monkeypatch):
     table = pd.DataFrame(
         {"x": range(80), "z": [i % 7 / 10 for i in range(80)], "label": [i % 4 == 0 for i in range(80)]}
