@@ -41,7 +41,7 @@ def _panels(title: str) -> tuple[Any, Any]:
     figure.suptitle(title)
     axes = figure.subplots(1, len(PANELS))
     # places by hand: finding them takes as long as drawing, and every run of a sweep pays for it
-    figure.subplots_adjust(left=0.04, right=0.99, top=0.82, bottom=0.25, wspace=0.2)
+    figure.subplots_adjust(left=0.05, right=0.99, top=0.82, bottom=0.25, wspace=0.26)
     for side in (side for axis in axes for side in (axis.xaxis, axis.yaxis)):
         side.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10), integer=side.axis_name == "x"))
         side.set_label_coords(0.5, -0.15)
