@@ -10,9 +10,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 import trials
@@ -36,9 +38,9 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
+def database():
     """Address of a new PostgreSQL cluster on 127.0.0.1; it refuses to run as root."""
-    folder = tmp_path_factory.mktemp("pg")
+    folder = Path(tempfile.mkdtemp(prefix="opal-pg-"))  # pytest's own folders are closed to other users
     as_user: dict = {}
     if os.geteuid() == 0:
         try:
@@ -46,9 +48,6 @@ def database(tmp_path_factory):
         except KeyError:
             pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
         os.chown(folder, account.pw_uid, account.pw_gid)
-        for parent in list(folder.parents)[:3]:  # pytest's folders are closed to others
-            if "pytest" in parent.name:
-                parent.chmod(0o755)
         as_user = {"user": "postgres", "env": os.environ | {"HOME": str(folder)}}
     data, port = folder / "data", free_port()
     quiet: dict = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder, **as_user}
@@ -61,6 +60,7 @@ def database(tmp_path_factory):
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(30)
+        shutil.rmtree(folder)
 
 
 def _when_ready(port: int) -> str:
