@@ -109,7 +109,7 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         name=run_name(parts.table.name, names["method"], names["classifier"], digest),
         config_hash=digest,
         generation_hash=generation_hash(config, parts.table, parts.model),
-        params=params(config, names),
+        params=params(config, names) | capabilities(parts),
         metrics=points_of(result),
         tags={"opal.kind": "trial", "opal.sweep_id": sweep_id()}
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
@@ -118,6 +118,12 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         description="\n\n".join([description_of(result.errors), *warnings, *result.notes, command()]),
         status="partial" if result.stopped else "finished",
     )
+
+
+def capabilities(parts: Parts) -> dict[str, Any]:
+    """What the endpoint was found able to do, as ``supports.<name>``; nothing where every answer was stored."""
+    client = getattr(parts.method, "client", None)
+    return {f"supports.{k}": v for k, v in ((client and client.capabilities_used) or {}).items()}
 
 
 def params(config: DictConfig, names: dict[str, str]) -> dict[str, Any]:
