@@ -42,6 +42,10 @@ def run(given: argparse.Namespace) -> None:
     pictures = given.figures or given.html
     metrics = {given.metric, CHOSEN} | ({"error", "worst_group_error"} if pictures else set())
     singles = DRAWN if pictures else ()
+    if given.published:
+        from opal.report.paper_figures import ERROR_TYPES, write_published
+
+        metrics, singles = metrics | set(ERROR_TYPES.values()), (*singles, "train/rows")
     loaded = load(_where(given), sorted(metrics), given.uri, given.experiment or (), singles)
     if loaded.runs.empty:
         raise TrackingError(f"no finished run in {loaded.uri} is meant{_left_out(loaded)}")
@@ -55,6 +59,11 @@ def run(given: argparse.Namespace) -> None:
         for comparison in found:
             folder = given.figures / comparison.protocol.name if many else given.figures
             for path in write_figures(comparison, loaded, folder):
+                print(path, file=sys.stderr)
+    if given.published:
+        for protocol in chosen:
+            folder = given.published / protocol.name if len(chosen) > 1 else given.published
+            for path in write_published(loaded.take(protocol.runs), folder):
                 print(path, file=sys.stderr)
     if given.html:
         from opal.report.page import write_page
@@ -196,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", choices=("terminal", "markdown", "latex", "csv"), default="terminal")
     parser.add_argument("--rows", type=int, default=200, help="most rows of a table on the terminal")
     parser.add_argument("--figures", type=Path, metavar="DIR", help="write figures as PDF and SVG")
+    parser.add_argument("--published", type=Path, metavar="DIR", help="write the published study's figures as PDF")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write one self-contained page")
     parser.add_argument("--ui", help="address of the MLflow UI, for the page's links (default: http://127.0.0.1:5000)")
     parser.add_argument("--uri", help="MLflow store (default: the one here)")

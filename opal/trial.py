@@ -151,6 +151,7 @@ def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[
     result.warnings += [f"{s.overlap} test rows of seed {s.seed} equal a train row" for s in splits if s.overlap]
     few = [sum(len(s.train.rows(g)) for g in s.train.minority_groups) for s in splits]
     result.metrics["train/minority_rows"] = float(np.mean(few))
+    result.metrics["train/rows"] = float(np.mean([len(s.train.frame) for s in splits]))
     found = set(result.errors["metric"])
     impossible = [c for c in controls if f"control/{c}/error" not in found]
     result.notes += [f"control {c} is not possible on this table" for c in impossible]

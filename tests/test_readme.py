@@ -86,6 +86,9 @@ def test_run_with_one_method_then_reproduce_export_and_store(here, monkeypatch):
     start(words("opal.store"), monkeypatch)
     start(words("opal.compare"), monkeypatch)
     assert hash_ in (here / "report.html").read_text()
+    start(["opal.compare", "--published", "figures"], monkeypatch)
+    types = {p.stem.rpartition("_")[2] for p in (here / "figures").glob("imbalanced_craft_catboost_*.pdf")}
+    assert types == {"overall", "minority", "majority", "worst", "diff"}
 
 
 def test_a_sweep_in_processes(here):

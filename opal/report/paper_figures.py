@@ -9,6 +9,8 @@ import pandas as pd
 
 from opal.errors import ConfigError
 from opal.report.figures import COLORS, MARKERS
+from opal.report.load import Loaded
+from opal.report.protocol import labels
 
 ERROR_TYPES = {  # as the study calls them: our metric
     "overall": "error",
@@ -65,6 +67,23 @@ def paper_figure(
     axis.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
+
+
+def write_published(loaded: Loaded, folder: Path) -> list[Path]:
+    """A PDF for each task, table, classifier and error type that the runs of one protocol hold."""
+    methods, classifiers = labels(loaded)
+    runs = loaded.runs[["task", "data"]].assign(method=methods, classifier=classifiers)
+    runs["rows"] = loaded.singles()["train/rows"]
+    curves = loaded.values[(loaded.values["control"] == "") & (loaded.values["seed"] >= 0)]
+    errors = curves.join(runs, on="run")
+    written = []
+    for (task, data, classifier), mine in errors.groupby(["task", "data", "classifier"], sort=False, observed=True):
+        for error_type, metric in ERROR_TYPES.items():
+            if (mine["metric"] == metric).any():
+                path = folder / f"{task}_{data}_{classifier}_{error_type}.pdf".replace(" ", "_")
+                paper_figure(mine, float(mine["rows"].iloc[0]), path, error_type, f"{data}: {classifier}")
+                written.append(path)
+    return written
 
 
 def _errorbar(axis: Any, line: pd.DataFrame, label: str, i: int) -> None:
