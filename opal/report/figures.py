@@ -25,7 +25,7 @@ def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
     for axis, metric in zip(axes, PANELS, strict=True):
         by_seed = errors[errors["metric"] == metric].pivot(index="amount", columns="seed", values="value")
         axis.plot(by_seed.index, by_seed, color="0.8", linewidth=0.8, zorder=1)
-        _mean_line(axis, by_seed, "mean of seeds ± std", 0)
+        _mean_line(axis, by_seed)
         for i, (name, level) in enumerate(_control_means(errors, metric).items()):
             axis.axhline(level, color=COLORS[1 + i % 6], linestyle=DASHES[i % 6], linewidth=1.2, label=name)
     _save(figure, axes, folder / "curves.png")
@@ -48,11 +48,11 @@ def _panels(title: str) -> tuple[Any, Any]:
     return figure, axes
 
 
-def _mean_line(axis: Any, by_seed: pd.DataFrame, label: str, i: int) -> None:
+def _mean_line(axis: Any, by_seed: pd.DataFrame) -> None:
     mean, std = by_seed.mean(axis=1), by_seed.std(axis=1).fillna(0)
-    color = COLORS[i % len(COLORS)]
-    axis.plot(mean.index, mean, color=color, marker=MARKERS[i % len(MARKERS)], markersize=4, label=label, zorder=3)
-    axis.fill_between(mean.index, mean - std, mean + std, color=color, alpha=0.15, linewidth=0, zorder=2)
+    style = {"color": COLORS[0], "marker": MARKERS[0], "markersize": 4}
+    axis.plot(mean.index, mean, **style, label="mean of seeds ± std", zorder=3)
+    axis.fill_between(mean.index, mean - std, mean + std, color=COLORS[0], alpha=0.15, linewidth=0, zorder=2)
 
 
 def _control_means(errors: pd.DataFrame, metric: str) -> dict[str, float]:
