@@ -63,25 +63,54 @@ def _read(path: Path, key: str) -> pd.DataFrame:
     return frame
 
 
-def _fitted(values: pd.Series, column: Column, file: str, levels: tuple[Hashable, ...], exact: bool) -> pd.Series:
+def _fitted(
+    values: pd.Series, column: Column, file: str, levels: tuple[Hashable, ...], exact: bool
+) -> pd.Series | np.ndarray:
     """``values`` in the column's dtype, fractions unless ``exact`` forbids them; DataError if they do not fit."""
-    where, known = f"{file}, column {column.name!r}", values.dropna()
-    if len(known) < len(values) and not column.missing:
-        raise DataError(f"{where} has {len(values) - len(known)} missing values where the table has none")
+    where = f"{file}, column {column.name!r}"
     if not column.numeric:
-        values = values.where(values.isna(), values.astype(str))
-    elif not pd.api.types.is_numeric_dtype(values.dtype):
+        known = values.dropna().astype(str)
+        _refuse_missing(len(values) - len(known), column, where)
+        _refuse_strange(known.to_numpy(), levels, where)
+        return Schema((column,), column.name).cast(values.where(values.isna(), values.astype(str)).to_frame())[column.name]
+    if not pd.api.types.is_numeric_dtype(values.dtype):
+        known = values.dropna()
         bad = known[pd.to_numeric(known, errors="coerce").isna()]
         raise DataError(f"{where} holds {bad.tolist()[0]!r}, which is no number")
-    elif np.isinf(known.to_numpy(dtype=float)).any():
+    return _fitted_numbers(_plain_numbers(values), column, where, levels, exact)
+
+
+def _fitted_numbers(
+    numbers: np.ndarray, column: Column, where: str, levels: tuple[Hashable, ...], exact: bool
+) -> np.ndarray:
+    """The same for numbers; in NumPy, since a study reads its files again for every classifier."""
+    known = numbers if numbers.dtype.kind != "f" else numbers[~np.isnan(numbers)]
+    _refuse_missing(len(numbers) - len(known), column, where)
+    if np.isinf(known).any():
         raise DataError(f"{where} holds infinite values")
-    if levels and len(strange := known[~known.isin(levels)]):
+    _refuse_strange(known, levels, where)
+    whole = bool((known == np.round(known)).all())
+    if exact and not whole and _whole(column):
+        fraction = known[known != np.round(known)].tolist()[0]
+        raise DataError(f"{where} holds {fraction!r}; the table has whole numbers there")
+    as_it_is = column.dtype != "int64" or not whole or len(known) < len(numbers)
+    return numbers.astype("float64" if as_it_is else "int64")
+
+
+def _plain_numbers(values: pd.Series) -> np.ndarray:
+    """Numbers of any dtype as int64 where they are whole by dtype, else as float64."""
+    whole = pd.api.types.is_integer_dtype(values.dtype) or pd.api.types.is_bool_dtype(values.dtype)
+    return values.to_numpy("int64") if whole and not values.hasnans else values.to_numpy("float64", na_value=np.nan)
+
+
+def _refuse_missing(count: int, column: Column, where: str) -> None:
+    if count and not column.missing:
+        raise DataError(f"{where} has {count} missing values where the table has none")
+
+
+def _refuse_strange(known: np.ndarray, levels: tuple[Hashable, ...], where: str) -> None:
+    if levels and len(strange := known[~np.isin(known, list(levels))]):
         raise DataError(f"{where} holds {strange.tolist()[0]!r}; the table has {_listed(levels)}")
-    if exact and _whole(column) and len(fractions := known[known != known.round()]):
-        raise DataError(f"{where} holds {fractions.tolist()[0]!r}; the table has whole numbers there")
-    cast = Schema((column,), column.name).cast(values.to_frame(column.name))[column.name]
-    truncated = column.numeric and not np.array_equal(cast.astype(float), values.astype(float), equal_nan=True)
-    return values.astype(float) if truncated else cast
 
 
 def _whole(column: Column) -> bool:

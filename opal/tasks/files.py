@@ -47,11 +47,12 @@ def _codes(*frames: pd.DataFrame) -> np.ndarray:
 
 def _places(known: pd.DataFrame, rows: pd.DataFrame) -> np.ndarray:
     codes = _codes(known, rows)
+    codes, wanted = codes[: len(known)], codes[len(known) :]
     free: dict[int, list[int]] = defaultdict(list)
-    for place in range(len(known) - 1, -1, -1):
+    for place in np.flatnonzero(np.isin(codes, wanted))[::-1]:
         free[codes[place]].append(place)
     places, new = [], len(known)
-    for code in codes[len(known) :]:
+    for code in wanted:
         if free[code]:
             places.append(free[code].pop())
         else:
