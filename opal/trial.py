@@ -76,7 +76,7 @@ def run_trial(
     result = TrialResult(errors, dict(zip(seeds, made, strict=True)), timings=clock.seconds)
     note_splits(result, splits, controls or {})
     with clock("validation"):
-        if validation and max(map(len, rows)):
+        if validation and validation.folds > 1 and max(map(len, rows)):
 
             def make(train: Train, n: int) -> Rows:
                 return sample(method, train, n, curation or Filter(), progress)

@@ -9,8 +9,8 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from opal.errors import TrackingError
 from opal.record.log import DatasetInput, RunRecord
@@ -50,10 +50,10 @@ def _keep(folder: Path, record: RunRecord, write: Callable[[Path], None] | None)
     artifacts.mkdir(parents=True)
     if write:
         write(artifacts)
-    content = asdict(record) | {"identity": uuid.uuid4().hex}
+    content = vars(record) | {"identity": uuid.uuid4().hex}
     part = folder / f"{RECORD}.part"
     with part.open("w") as file:
-        json.dump(content, file, default=str)
+        file.write(json.dumps(content, default=_as_dict))
         file.flush()
         os.fsync(file.fileno())
     part.replace(folder / RECORD)
@@ -82,6 +82,10 @@ def identity(folder: Path) -> str:
 def clean_name(name: str) -> str:
     """``name`` as a folder's name."""
     return re.sub(r"[^\w\-.]", "_", name)
+
+
+def _as_dict(value: Any) -> Any:
+    return vars(value) if isinstance(value, DatasetInput) else str(value)
 
 
 def _content(folder: Path) -> dict:
