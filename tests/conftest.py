@@ -6,6 +6,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.pop("OPAL_DATA_DIR", None)  # the tests say themselves where tables lie
 
+import sqlite3  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -26,3 +27,16 @@ def shared() -> Path:
     if not (SHARED / "data").is_dir():
         pytest.skip("no ../shared folder with reference data")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory) -> Path:
+    """A database with all migrations done, to copy: they take seconds."""
+    from opal.record.store import Tracking
+
+    folder = tmp_path_factory.mktemp("store")
+    tracking = Tracking(f"sqlite:///{folder}/mlflow.db")
+    tracking.client.search_experiments(max_results=1)
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return folder / "mlflow.db"

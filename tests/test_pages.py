@@ -2,15 +2,135 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import importlib
+import io
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
-PAGES = [p for p in sorted((Path(__file__).resolve().parents[1] / "docs").glob("*.md")) if ">>> " in p.read_text()]
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGES = [p for p in sorted(DOCS.glob("*.md")) if ">>> " in p.read_text()]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_examples_hold(page: Path) -> None:
     found = doctest.testfile(str(page), module_relative=False, encoding="utf-8")
     assert found.attempted and not found.failed
+
+
+def sections(page: Path) -> dict[str, str]:
+    """Each ``## `` section by its title, what stands before the first one put before it."""
+    before, *rest = page.read_text(encoding="utf-8").split("\n## ")
+    return {text.partition("\n")[0]: f"{before}\n## {text}" for text in rest}
+
+
+class Shell:
+    """Runs the ``console`` blocks of a page in the working folder; OPAL's verbs in this process, which is faster."""
+
+    def __init__(self) -> None:
+        self.background: list[subprocess.Popen] = []
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = str(free.getsockname()[1])
+
+    def play(self, text: str) -> None:
+        """Write the files that the blocks of ``text`` name in their first line, and run their commands."""
+        for language, block in BLOCK.findall(text):
+            if named := re.match(r"# (\S+\.(?:py|yaml))\n", block):
+                path = Path(named[1])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block[named.end() :].replace("8080", self.port), encoding="utf-8")
+            elif language == "console":
+                for command, expected in commands(block):
+                    said = self.run(command)
+                    assert doctest.OutputChecker().check_output(expected, said, LOOSELY), f"$ {command}\n{said}"
+
+    def run(self, command: str) -> str:
+        """What ``command`` prints; it must succeed."""
+        command = os.path.expandvars(command.replace("8080", self.port))
+        if command.endswith("&"):
+            self.background.append(subprocess.Popen(shlex.split(command[:-1]), stderr=subprocess.DEVNULL))
+            self.wait_for_server()
+            return ""
+        words = shlex.split(command)
+        if words[0] == "opal":
+            return in_process(words[1:])
+        done = subprocess.run(command, shell=True, text=True, check=True, stdout=subprocess.PIPE)
+        return done.stdout
+
+    def wait_for_server(self) -> None:
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(self.port))):
+                return
+            time.sleep(0.1)
+        raise TimeoutError("the page's server is not up within a minute")
+
+    def end(self) -> None:
+        for process in self.background:
+            process.kill()
+            process.wait()
+
+
+def commands(block: str) -> list[tuple[str, str]]:
+    """Each ``$ command`` of a block, continued lines joined, and what it is said to print."""
+    found = []
+    for text in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        command, _, expected = re.sub(r" \\\n +", " ", text).partition("\n")
+        found.append((command, expected))
+    return found
+
+
+def in_process(words: list[str]) -> str:
+    """Standard output of ``opal WORDS``."""
+    verb, *arguments = words
+    said = io.StringIO()
+    with patch.object(sys, "argv", [f"opal {verb}", *arguments]), contextlib.redirect_stdout(said):
+        try:
+            importlib.import_module(f"opal.{verb}").main()
+        except SystemExit as stop:
+            assert not stop.code, f"opal {shlex.join(words)}: exit status {stop.code}"
+    return said.getvalue()
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch, empty_store):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
+    started = Shell()
+    yield started
+    started.end()
+
+
+@pytest.mark.parametrize("title", sections(DOCS / "gallery.md"))
+def test_the_gallery_holds(title: str, shell: Shell, tmp_path, monkeypatch, request) -> None:
+    text = sections(DOCS / "gallery.md")[title]
+    if "serve.py" in text.partition("\n## ")[2]:
+        pytest.importorskip("xllamacpp")
+    if "$PAPER" in text:
+        shared = request.getfixturevalue("shared")
+        monkeypatch.setenv("OPAL_DATA_DIR", str(shared / "data"))
+        monkeypatch.setenv("PAPER", str(published_layout(shared / "paper" / "gender_imbalanced", tmp_path / "paper")))
+    shell.play(text)
+
+
+def published_layout(source: Path, folder: Path) -> Path:
+    """The study's files in ``folder`` under the names that it gave them."""
+    folder.mkdir()
+    names = {"train": "train_colsbase_size50_total4001", "test": "test_colsbase_size4001"}
+    for kind, name in (names | {"llm": "train_generate_colsbase"}).items():
+        for path in source.glob(f"{kind}_rand*.csv"):
+            (folder / path.name.replace(f"{kind}_", f"{name}_")).write_bytes(path.read_bytes())
+    return folder
