@@ -6,6 +6,8 @@ import contextlib
 import doctest
 import importlib
 import io
+import itertools
+import json
 import os
 import re
 import shlex
@@ -18,8 +20,10 @@ from pathlib import Path
 from unittest.mock import patch
 
 import pytest
+from fake_server import FakeLLM
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+TESTS = Path(__file__).resolve().parent
+DOCS = TESTS.parent / "docs"
 PAGES = [p for p in sorted(DOCS.glob("*.md")) if ">>> " in p.read_text()]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LOOSELY = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
@@ -124,6 +128,26 @@ def test_the_gallery_holds(title: str, shell: Shell, tmp_path, monkeypatch, requ
         monkeypatch.setenv("OPAL_DATA_DIR", str(shared / "data"))
         monkeypatch.setenv("PAPER", str(published_layout(shared / "paper" / "gender_imbalanced", tmp_path / "paper")))
     shell.play(text)
+
+
+def test_the_recipes_hold_and_miss_no_plugin(shell: Shell, tmp_path, monkeypatch) -> None:
+    text = (DOCS / "extend.md").read_text(encoding="utf-8")
+    plugin = Path(shutil.copytree(TESTS / "plugin", tmp_path / "tests" / "plugin"))
+    for block in BLOCK.findall(text):
+        if named := re.match(r"# (tests/plugin/\S+)\n", block[1]):
+            assert block[1][named.end() :] == (tmp_path / named[1]).read_text(encoding="utf-8"), named[1]
+    for option in plugin.glob("conf/*/*.yaml"):
+        assert f"{option.parent.name}={option.stem} " in text, f"{option} stands in no command of docs/extend.md"
+    monkeypatch.syspath_prepend(str(plugin))
+    monkeypatch.setenv("LAB_KEY", "sk-test")
+    apples = itertools.product(["Boskoop", "Elstar"], range(130, 150), [9.9])
+    with FakeLLM(answer=lambda body: "\n".join(map(apple, itertools.islice(apples, 10)))) as server:
+        monkeypatch.setenv("LAB_URL", server.url)
+        shell.play(text)
+
+
+def apple(values: tuple) -> str:
+    return json.dumps(dict(zip(["variety", "weight", "sugar", "sold"], [*values, "no"], strict=True)))
 
 
 def published_layout(source: Path, folder: Path) -> Path:
