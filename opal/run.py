@@ -26,7 +26,7 @@ from opal.record.environment import tags as environment_tags
 from opal.record.log import DatasetInput, RunRecord, description_of, points_of, run_name
 from opal.record.origin import write_config, write_origin
 from opal.record.store import Tracking
-from opal.record.sweep import close_sweep, note_job
+from opal.record.sweep import close_sweep, note_job, notes
 from opal.result import TrialResult
 
 RAW_FITS = "raw_fits"  # folder in the sweep's, while it runs
@@ -185,6 +185,9 @@ def sum_up() -> None:
         swept = {"overrides": " ".join(config.hydra.overrides.task)}
         if close_sweep(tracking, folder, folder.name, swept, sweep_figure):
             log.info("opal: the sweep is summed up as sweep/%s", folder.name)
+        for job_ in notes(folder):  # said by the jobs too, but a cluster's output is elsewhere
+            if job_["outcome"] == "failed" and config.hydra.runtime.choices["hydra/launcher"] != "basic":
+                log.error("opal: job %s (%s) failed: %s", job_["job"], job_["name"], job_["error"])
     except OpalError as fault:
         log.error("opal: the sweep could not be summed up: %s", fault)
 

@@ -1,0 +1,85 @@
+"""A sweep on each engine, chosen by one override: recorded, and summed up also when one of its jobs fails."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from opal.record.store import Tracking
+
+SWEEP = ["method=smote", "task.train_rows=100000,40", "debug=fast", "controls=none", "validation.folds=0"]
+
+
+def sweep(*overrides: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "opal.run", "-m", *SWEEP, *overrides]
+    env = os.environ | environment
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=env)
+
+
+def check_one_of_two(done: subprocess.CompletedProcess[str]) -> None:
+    """One trial is recorded, the other failed in one sentence, and the sweep's own run says all of that."""
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    assert "failed: task=imbalanced wants 10000 train rows" in done.stdout
+    tracking = Tracking()
+    runs = tracking.runs()
+    assert sorted(r.data.params["task.train_rows"] for r in runs if r.data.tags["opal.kind"] == "trial") == ["40"]
+    (summed,) = [r for r in runs if r.data.tags["opal.kind"] == "sweep"]
+    assert {k: v for k, v in summed.data.metrics.items() if v} == {"jobs/finished": 1, "jobs/failed": 1}
+    assert len({r.data.tags["opal.sweep_id"] for r in runs}) == 1
+    table = pd.read_csv(tracking.mlruns / "opal" / summed.info.run_id / "artifacts" / "sweep.csv")
+    assert table["outcome"].tolist() == ["failed", "finished"]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_processes_of_submitit():
+    pytest.importorskip("submitit")
+    check_one_of_two(sweep("hydra/launcher=submitit_local"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="no Ray")
+def test_a_ray_cluster_of_two_nodes(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "node_ip_address": "127.0.0.1", "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=node)
+    try:
+        cluster.add_node(num_cpus=1, node_ip_address="127.0.0.1")
+        loopback = {
+            "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"
+        }  # else Ray takes 127.0.0.1 for this machine's other address
+        check_one_of_two(sweep("hydra/launcher=ray", f"hydra.launcher.address={cluster.address}", **loopback))
+    finally:
+        cluster.shutdown()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="no Ray")
+def test_a_ray_that_does_not_answer_is_named():
+    done = sweep("hydra/launcher=ray", "hydra.launcher.address=127.0.0.1:9")
+    assert done.returncode == 1 and "opal: hydra.launcher.address=127.0.0.1:9: no Ray to be had" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not shutil.which("sbatch") or subprocess.run(["sinfo"], capture_output=True, check=False).returncode != 0,
+    reason="no SLURM that answers",
+)
+def test_slurm_jobs():
+    pytest.importorskip("submitit")
+    check_one_of_two(sweep("hydra/launcher=submitit_slurm", "hydra.launcher.array_parallelism=2"))
