@@ -72,7 +72,9 @@ def _fitted(
         known = values.dropna().astype(str)
         _refuse_missing(len(values) - len(known), column, where)
         _refuse_strange(known.to_numpy(), levels, where)
-        return Schema((column,), column.name).cast(values.where(values.isna(), values.astype(str)).to_frame())[column.name]
+        return Schema((column,), column.name).cast(values.where(values.isna(), values.astype(str)).to_frame())[
+            column.name
+        ]
     if not pd.api.types.is_numeric_dtype(values.dtype):
         known = values.dropna()
         bad = known[pd.to_numeric(known, errors="coerce").isna()]

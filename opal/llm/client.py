@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -29,12 +30,14 @@ OnResponse = Callable[[Response], None]
 
 
 class Server(Protocol):
-    """A model server that this process starts, such as :class:`opal.llm.local.LocalServer`."""
+    """A model server on this machine, started when first used, such as :class:`opal.llm.local.LocalServer`."""
 
     @property
     def model(self) -> str: ...
 
     def start(self) -> tuple[str, str]: ...
+
+    def turn(self, stop: threading.Event) -> AbstractContextManager[None]: ...
 
 
 @dataclass
@@ -247,12 +250,19 @@ class Client:
 
     def _one(self, request: Request, stop: threading.Event) -> Response:
         if self.cache == "off":
-            return self._connect().ask(request, self.capabilities, stop)
+            return self._ask(request, stop)
         with self._store.lock(request.key, stop):
             if (found := self._stored(request)) is not None:
                 return found
-            response = self._connect().ask(request, self.capabilities, stop)
+            response = self._ask(request, stop)
             return self._store.put(response) if response.texts else response
+
+    def _ask(self, request: Request, stop: threading.Event) -> Response:
+        caller = self._connect()
+        if self.server is None:
+            return caller.ask(request, self.capabilities, stop)
+        with self.server.turn(stop):  # it may have ended while others had theirs
+            return self._connect().ask(request, self.capabilities, stop)
 
     def _stored(self, request: Request) -> Response | None:
         found = None if self.cache == "off" else self._store.get(request)

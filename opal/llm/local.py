@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import hashlib
 import importlib.util
 import json
 import os
@@ -11,23 +12,28 @@ import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
+from filelock import FileLock
+
 from opal.errors import LLMError
 from opal.llm import weights as gguf
+from opal.llm.shared import Shared
 
-_running: dict[tuple[Any, ...], _Child] = {}  # one child a setting, shared by every job in this process
+_used: dict[tuple[Any, ...], _Use] = {}  # one a setting, shared by every job in this process
 _lock = threading.Lock()
 
 
 @dataclass(frozen=True)
 class LocalServer:
-    """An OpenAI-compatible server of one model, started on first use and ended with this process.
+    """An OpenAI-compatible server of one model, started on first use and ended with the last process that uses it.
 
-    Equal settings share one server. It listens on 127.0.0.1, on a free port, and answers only to its own key.
+    Equal settings share one server, in all processes of a user on this machine (with SLURM: of one job, which takes
+    its processes along when it ends). It listens on 127.0.0.1, on a free port, and answers only to its own key.
     The same request gets the same answers, whatever was asked before, if it has ``cache_prompt=False, id_slot=0``.
 
     Parameters
@@ -63,39 +69,68 @@ class LocalServer:
         LLMError : not installed, weights missing, or the server does not come up; says which
         """
         with _lock:
-            child = _running.get(self._key)
-            if child is None or not child.alive:
+            use = _used.get(self._key)
+            if use is None:
                 path = gguf.locate(self.weights)
-                child = _running[self._key] = _Child(self, path)
-            return child.base_url, child.api_key
+                if importlib.util.find_spec("xllamacpp") is None:
+                    raise LLMError(gguf.INSTALL)
+                use = _used[self._key] = _Use(self, path.resolve())
+            return use.start()
+
+    def turn(self, stop: threading.Event) -> AbstractContextManager[None]:
+        """Ask alone: hold this while a request is under way, after :meth:`start`."""
+        with _lock:
+            return _used[self._key].shared.turn(stop)
 
     def close(self) -> None:
-        """End the server, if it runs; the next start() begins another."""
+        """Use the server no more: it ends, unless other processes use it. The next start() finds or begins one."""
         with _lock:
-            child = _running.pop(self._key, None)
-        if child is not None:
-            child.end()
+            use = _used.pop(self._key, None)
+        if use is not None:
+            use.end()
 
     @property
     def _key(self) -> tuple[Any, ...]:
-        return (os.getpid(), self)  # a fork inherits this registry, not the children
+        return (os.getpid(), self)  # a fork inherits this registry, not the locks
 
 
-class _Child:
-    """The child process; holds the pipe whose closing ends it."""
+class _Use:
+    """This process's share in a server, which it may have started."""
 
     def __init__(self, server: LocalServer, weights: Path) -> None:
-        if importlib.util.find_spec("xllamacpp") is None:
-            raise LLMError(gguf.INSTALL)
-        self.owner, self.api_key = os.getpid(), secrets.token_urlsafe(24)
-        settings = {
-            "weights": str(weights.resolve()),
+        self.settings = {
+            "weights": str(weights),
             "model": server.model,
             "threads": server.threads,
             "slots": server.slots,
             "context": server.context,
-            "key": self.api_key,
         }
+        told = [self.settings, sys.executable, os.environ.get("SLURM_JOB_ID")]
+        self.shared = Shared(hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16])
+        self.patience = server.patience
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> tuple[str, str]:
+        with FileLock(self.shared.lock):
+            self.shared.enter()  # before the look: a server that is there now stays
+            known = self.shared.where(self.patience)
+            if known is None:
+                self.shared.address.unlink(missing_ok=True)
+                try:
+                    known = self._launch()
+                except BaseException:
+                    self.end()
+                    raise
+            return known
+
+    def end(self) -> None:
+        if self.shared.owner == os.getpid():
+            self.shared.leave()
+            if self.process is not None:
+                with suppress(subprocess.TimeoutExpired):  # others use it
+                    self.process.wait(1)
+
+    def _launch(self) -> tuple[str, str]:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the child
         self.process = subprocess.Popen(
             [sys.executable, "-P", str(Path(__file__).with_name("local_server.py"))],
@@ -103,49 +138,31 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=self.log,
             cwd=tempfile.gettempdir(),
-            start_new_session=True,  # Ctrl-C is for the parent, which may yet want an answer
+            start_new_session=True,  # Ctrl-C is for the processes that ask, which may yet want an answer
         )
-        try:
-            self.base_url = self._await_address(settings, server) + "/v1"
-        except BaseException:
-            self.end()
-            raise
+        key = secrets.token_urlsafe(24)
+        files = {name: str(getattr(self.shared, name)) for name in ("users", "alive", "address")}
+        return self._await_address(self.settings | {"key": key, "files": files}) + "/v1", key
 
-    @property
-    def alive(self) -> bool:
-        return self.process.poll() is None
-
-    def end(self) -> None:
-        if self.owner != os.getpid():
-            return
-        assert self.process.stdin and self.process.stdout
-        self.process.stdin.close()
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process.stdout.close()
-        self.log.close()
-
-    def _await_address(self, settings: dict[str, Any], server: LocalServer) -> str:
-        assert self.process.stdin and self.process.stdout
-        timer = threading.Timer(server.patience, self.process.kill)
+    def _await_address(self, settings: dict[str, Any]) -> str:
+        assert self.process and self.process.stdin and self.process.stdout
+        timer = threading.Timer(self.patience, self.process.kill)
         timer.daemon = True
         timer.start()
         try:
             # Through the pipe, not the command line, where other users would see the key.
             self.process.stdin.write(json.dumps(settings).encode() + b"\n")
-            self.process.stdin.flush()
+            self.process.stdin.close()
             line = self.process.stdout.readline()
         except BrokenPipeError:
             line = b""
         finally:
             late = not timer.is_alive()
             timer.cancel()
+            self.process.stdout.close()
         answer = json.loads(line) if line else {"error": self._last_words()}
         if not line and late:
-            answer["error"] = f"not up within {server.patience:g} s"
+            answer["error"] = f"not up within {self.patience:g} s"
         if "address" not in answer:
             raise LLMError(
                 f"the embedded model did not start from {settings['weights']} ({answer['error']}): "
@@ -154,6 +171,7 @@ class _Child:
         return str(answer["address"])
 
     def _last_words(self) -> str:
+        assert self.process
         code = self.process.wait()
         self.log.seek(0)
         lines = [s for s in self.log.read().decode(errors="replace").splitlines() if s.strip()]
@@ -162,6 +180,6 @@ class _Child:
 
 @atexit.register
 def _end_all() -> None:
-    for child in list(_running.values()):
-        child.end()
-    _running.clear()
+    for use in list(_used.values()):
+        use.end()
+    _used.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from dataclasses import replace
@@ -180,6 +181,9 @@ def test_a_server_of_our_own_starts_at_the_first_call_only(make, ask):
             def start(self):
                 Server.starts += 1
                 return fake.url, "local-key"
+
+            def turn(self, stop):
+                return contextlib.nullcontext()
 
         client = make(fake, model=None, base_url=None, key_env=None, server=Server())
         assert client.identity() == "weights@sha256:abc" and ask(client)[0].model == client.identity()

