@@ -1,6 +1,9 @@
-"""python -m opal.compare [data=...] [method=...]: recorded runs as tables, figures and a page.
+"""Recorded runs as tables, figures and a page.
 
-Positional arguments select by option, as those of opal.run do: data=gender,craft method=llm,smote.
+  opal compare --html report.html
+  opal compare data=gender,craft method=llm,smote --metric balanced_error
+
+GROUP=OPTION selects runs as opal run writes it. opal.compare is also a module: python -m opal.compare.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ DRAWN = ("contamination/", "funnel/", "llm/", "time/rows", "time/llm")  # figure
 
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 2, and one sentence, where it cannot be done."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         run(given)
     except OpalError as fault:
@@ -151,8 +154,13 @@ def _left_out(loaded: Loaded) -> str:
 
 
 def _where(given: argparse.Namespace) -> Any:
+    from opal.options import Options, nearest
     from opal.report.where import Where
 
+    groups = Options("run").groups
+    for group, _ in (_pair(option, "the selection") for option in given.options):
+        if group not in groups and "." not in group:
+            raise ConfigError(f"{group} is no group; did you mean {nearest(group, groups) or ', '.join(groups)}?")
     return Where(
         sweep=given.sweep or "",
         hashes=tuple(given.hash or ()),
@@ -188,7 +196,8 @@ class _Parser(argparse.ArgumentParser):
         return given
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = _Parser(
         "opal compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )

@@ -1,4 +1,9 @@
-"""python -m opal.export HASH --output DIR: one run as a folder, enough to repeat it without MLflow's store."""
+"""Copy a run to a folder, enough to repeat it elsewhere without MLflow's store: opal reproduce FOLDER.
+
+  opal export 1a2b3c4d5e6f --output run
+
+opal.export is also a module: python -m opal.export.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +19,7 @@ from opal.record.store import existing_store
 
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 2, and one sentence, where it cannot be done."""
-    parser = argparse.ArgumentParser("opal export", description=__doc__)
-    parser.add_argument("run", help="full or short hash, run id or run name")
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
-    parser.add_argument("--uri", help="MLflow store that holds the run (default: the one here)")
-    parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the run")
-    given = parser.parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         print(f"{export_run(given.run, given.output, given.uri, given.experiment)} is in {given.output}")
     except OpalError as fault:
@@ -50,6 +50,18 @@ def export_run(reference: str, output: Path, uri: str | None = None, experiment:
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return recorded.name
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "opal export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("run", help="full or short hash, run id or run name")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument("--uri", help="MLflow store that holds the run (default: the one here)")
+    parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the run")
+    return parser
 
 
 if __name__ == "__main__":

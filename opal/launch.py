@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -11,9 +12,11 @@ from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.sweeper import Sweeper
 
 from opal.errors import OpalError
+from opal.options import ROOTS, nearest, unknown_key
 from opal.parts import explained, protect_seed
 
 INTERRUPTED = 130  # the shell's exit status after Ctrl-C
+FREE = ("data.kinds", "data.descriptions", "data.sizes", "tracking.tags", "llm.sampling", "llm.extra_body")
 
 
 class Said(OpalError):
@@ -34,7 +37,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
     Sweeper.validate_batch_is_legal = compose_every_value  # type: ignore[method-assign]
-    sys.argv[1:] = protect_seed(sys.argv[1:])
+    sys.argv[1:] = free_names(protect_seed(sys.argv[1:]))
     try:
         job()
     except KeyboardInterrupt:
@@ -68,9 +71,23 @@ def compose_every_value(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
     _compose_all(sweeper, some)
 
 
+def free_names(arguments: Sequence[str]) -> list[str]:
+    """Overrides of sections that take any name (``data.kinds.zip=categorical``) in the form that Hydra adds."""
+    names = "|".join(map(re.escape, FREE))
+    return [re.sub(rf"^(?=({names})\.[^=]*=)", "++", argument) for argument in arguments]
+
+
 def sentence(fault: Exception) -> str:
-    """What went wrong in one line."""
+    """What went wrong in one line, with the nearest right word."""
     if isinstance(fault, MissingConfigException) and fault.missing_cfg_file and fault.options:
         group, _, option = str(fault.missing_cfg_file).partition("/")
-        return f"{group}={option} is no option; options: {', '.join(fault.options)}"
-    return " ".join(str(explained(fault) or fault).split())
+        best = nearest(option, fault.options)
+        guess = f"did you mean {best}? " if best else ""
+        return f"{group}={option} is no option; {guess}options: {', '.join(fault.options)}"
+    text = " ".join(str(explained(fault) or fault).split())
+    if unknown := re.search(r"Could not override '([^']+)'", text):
+        verb = re.search(r"(\w+?)(\.py)?$", sys.argv[0])
+        return unknown_key(unknown[1], verb[1] if verb and verb[1] in ROOTS else "run", sys.argv[1:])
+    if lone := re.match(r"Error parsing override '([^'=]+)' missing EQUAL", text):
+        return f"{lone[1]!r} is no setting: write GROUP=OPTION or KEY=VALUE, as --help shows"
+    return text

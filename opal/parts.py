@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from opal.errors import ConfigError, OpalError
@@ -15,15 +14,12 @@ from opal.evaluate.curate import Filter
 from opal.evaluate.curve import Amounts
 from opal.evaluate.validate import Folds
 from opal.methods.base import Oversampler
+from opal.options import CONF as CONF  # where every verb's configuration lies
 from opal.progress import Progress
 from opal.result import TrialResult
 from opal.table import Table
 from opal.tasks.base import Task
 from opal.trial import run_trial
-
-# absolute, so that a checkout, an editable install and a wheel find the same files
-_BESIDE, _INSIDE = Path(__file__).parent.parent / "conf", Path(__file__).parent / "conf"
-CONF = str(_INSIDE if _INSIDE.is_dir() else _BESIDE)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,9 @@
-"""python -m opal.reproduce HASH: repeat a run from its own record and compare every figure."""
+"""Repeat a run from its own record, a model's stored answers included, and compare every figure.
+
+  opal reproduce 1a2b3c4d5e6f
+
+Exit status 0: all equal; 1: something differs; 2: it cannot be repeated. Also a module: python -m opal.reproduce.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +33,7 @@ from opal.table import Table
 
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 0: all equal; 1: something differs; 2: the run cannot be repeated, said in one sentence."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         with tempfile.TemporaryDirectory(prefix="opal-reproduce-") as folder:
             recorded = recorded_run(given.run, given.to, given.experiment, Path(folder) / "run")
@@ -192,8 +197,11 @@ def _told_fresh(recorded: Recorded, result: TrialResult) -> None:
     Console().print(shown)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("opal reproduce", description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "opal reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("run", help="full or short hash, run id, run name, or folder of an exported run")
     parser.add_argument("--to", metavar="URI", help="MLflow store that holds the run (default: the one here)")
     parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the run")

@@ -1,4 +1,11 @@
-"""python -m opal.store [size | prune | log]: what lies under mlruns/, what no run refers to, what waits."""
+"""What lies under mlruns/ and how large it is, what no run refers to, what waits to be logged.
+
+  opal store                  sizes
+  opal store prune --yes      remove what no run refers to
+  opal store log              log what a fault of the tracking server left behind
+
+opal.store is also a module: python -m opal.store.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +21,7 @@ from opal.record.store import Tracking, existing_store
 
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 2, and one sentence, where it cannot be done."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         if given.verb == "log":
             log(Tracking(given.uri, given.experiment), given.folders)
@@ -81,8 +88,11 @@ def _readable(size: int) -> str:
     return f"{size:.1f} GB"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("opal store", description=__doc__)
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        "opal store", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("verb", nargs="?", choices=("size", "prune", "log"), default="size")
     parser.add_argument("folders", nargs="*", type=Path, help="for log: folders that keep a result (default: all)")
     parser.add_argument("--uri", help="MLflow store (default: the one here)")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -128,22 +127,9 @@ def test_own_method(here, monkeypatch):
     assert finished(here)
 
 
-def test_the_published_study(here, monkeypatch, shared):
-    for seed in (1, 2, 6, 8, 42):  # the study's layout
-        source = shared / "paper" / "gender_imbalanced"
-        shutil.copy(source / f"train_rand{seed}.csv", f"train_colsbase_size50_total4001_rand{seed}.csv")
-        shutil.copy(source / f"test_rand{seed}.csv", f"test_colsbase_size4001_rand{seed}.csv")
-        shutil.copy(source / f"llm_rand{seed}.csv", f"train_generate_colsbase_rand{seed}.csv")
-    asked = [w.replace("DIR", str(here)) for w in words("experiment=paper_imbalanced")]
-    start([*asked, f"data_dir={shared / 'data'}"], monkeypatch)
-    mean = {m.step: m.value for m in history(here, "error")}
-    assert mean[0] == pytest.approx(0.1284, abs=1e-9) and mean[50] == pytest.approx(0.0784, abs=1e-9)
-
-
-def history(folder: Path, key: str) -> list:
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}").get_metric_history(finished(folder)[0].info.run_id, key)
+def test_the_published_study_is_the_gallerys_first_example():
+    asked = " ".join(words("experiment=paper_imbalanced")).removeprefix("opal.").replace("DIR", "$PAPER")
+    assert f"$ opal {asked}\n" in (ROOT / "docs" / "gallery.md").read_text()  # which tests/test_pages.py runs
 
 
 def test_the_scripts_are_there():

@@ -1,0 +1,155 @@
+"""The command line itself: help, completion in a real shell, and what a slip of the finger gets."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from test_pages import in_process
+
+from opal.cli import VERBS, main
+from opal.completion import SHELLS, candidates
+from opal.options import ROOTS, Options
+
+
+def helps(verb: str) -> str:
+    return in_process([verb, "--help"])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_is_short_shows_the_example_and_names_keys_that_exist(verb):
+    text = helps(verb)
+    assert f"\n  {VERBS[verb][1]}" in text
+    assert len(text.splitlines()) < 48 and "hydra" not in text.lower()
+    if verb in ROOTS:
+        assert re.search(r"^method: .*smote", text, re.MULTILINE)
+        shown = text.partition("KEY=VALUE")[2].partition("GROUP=OPTION")[0]
+        keys = re.findall(r"(?<![\w.(])([a-z][\w.]*)=", re.sub(r"(?<=  )(with|or) .*|\(.*\)", "", shown))
+        known = [*Options(verb, ["data=csv", "method=llm", "llm=openai"]).names(), "space.C"]
+        assert len(keys) >= 4 and not set(keys) - set(known)
+
+
+def test_the_examples_of_every_help_run(tmp_path, monkeypatch, empty_store, root):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
+    pd.DataFrame({"x": range(40), "label": ["few", "many", "many", "many"] * 10}).to_csv("in.csv", index=False)
+    small = {"run": ["debug=fast"], "tune": ["trials=1", "seeds=[1]", "classifier.estimator.n_estimators=20"]}
+    examples = {verb: shlex.split(example)[1:] for verb, (_, example) in VERBS.items()}
+    said = {verb: in_process(examples[verb] + small.get(verb, [])) for verb in ("run", "augment", "split", "tune")}
+    assert "method: duplicate" in said["run"] and "wrote" in said["augment"]
+    assert "seed 42: 100 train rows" in said["split"] and "written to tuned" in said["tune"]
+    in_process(examples["compare"])
+    in_process(examples["store"])
+    assert "craft/smote/logistic" in Path("report.html").read_text()
+    for verb in ("export", "reproduce"):  # the README's own, which its test runs
+        assert f"python -m opal.{verb} {shlex.join(examples[verb][1:])}\n" in (root / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("", [*VERBS, "completion", "--help"]),
+        ("com", ["compare", "completion"]),
+        ("run m", ["method.", "method="]),
+        ("run method=s", ["method=smote", "method=svm_smote"]),
+        ("run method=llm,du", ["method=llm,duplicate"]),
+        ("run data.p", []),
+        ("run data=csv data.p", ["data.path="]),
+        ("run data=csv data.path=in", ["data.path=in.csv"]),
+        ("run llm.budget.m", ["llm.budget.money="]),
+        ("run fidelity=", ["fidelity=true", "fidelity=false"]),
+        ("run experiment=paper_spurious pa", ["paper."]),
+        ("run --m", ["--multirun"]),
+        ("tune classifier=catboost space.d", ["space.depth="]),
+        ("augment out", ["output="]),
+        ("compare data=cr", ["data=craft"]),
+        ("compare --fi", ["--figures"]),
+        ("export abc --output fol", ["folder/"]),
+        ("store p", ["prune"]),
+        ("completion f", ["fish"]),
+        ("nonsense x", []),
+    ],
+)
+def test_what_may_follow(line, found, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("in.csv").touch()
+    Path("folder").mkdir()
+    assert candidates(line.split(" "), list(VERBS)) == found
+
+
+def test_options_of_ones_own_are_completed_too(root):
+    words = f"run --config-dir {root}/tests/plugin/conf data=orchard data=o".split()
+    assert candidates(words, list(VERBS)) == ["data=openml", "data=orchard"]
+
+
+START = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"], "fish": ["--no-config", "-i"]}
+DEFINE = {"fish": "function opal; {} -m opal.cli $argv; end"}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_tab_completes_in_a_real_shell(shell, tmp_path):
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    define = DEFINE.get(shell, 'opal() {{ {} -m opal.cli "$@"; }}').format(sys.executable)
+    take = "opal completion fish | source" if shell == "fish" else f'eval "$(opal completion {shell})"'
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        os.execvpe(shell, [shell, *START[shell]], os.environ | {"TERM": "dumb", "HOME": str(tmp_path), "PS1": "> "})
+    try:
+        say(terminal, f"{define}; {take}; echo rea''dy\n", "ready")
+        say(terminal, "opal run data=craft method=llm,smo\t", "method=llm,smote")
+        say(terminal, "\x15opal ru\t", "opal run")
+        say(terminal, "\x15opal run method=du\t", "method=duplicate")
+    finally:
+        os.close(terminal)
+        os.kill(child, 9)
+        os.waitpid(child, 0)
+
+
+def say(terminal: int, keys: str, expected: str, patience: float = 30.0) -> None:
+    """Type ``keys`` and wait until ``expected`` stands on the screen."""
+    os.write(terminal, keys.encode())
+    seen, until = "", time.monotonic() + patience
+    while time.monotonic() < until:
+        if select.select([terminal], [], [], 0.2)[0]:
+            seen += os.read(terminal, 4096).decode(errors="replace")
+        if expected in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[=>]|\r|\x08", "", seen):
+            return
+    raise AssertionError(f"{keys!r} did not lead to {expected!r} but to {seen!r}")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("rnu", "rnu is no verb; did you mean run?"),
+        ("run methd=smote", "methd is no key; did you mean method?"),
+        ("run method=smoot", "method=smoot is no option; did you mean smote? options: adasyn"),
+        ("run -m data=csv data.pth=a,b", "data.pth is no key of data=csv; did you mean data.path?"),
+        ("augment outptu=x.csv", "outptu is no key; did you mean output?"),
+        ("compare methd=smote", "methd is no group; did you mean method?"),
+    ],
+)
+def test_a_slip_is_answered_in_one_sentence(words, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    monkeypatch.setattr(sys, "argv", ["opal", *words.split()])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr()
+    assert left.value.code in (1, 2) and not said.out
+    assert said.err.startswith(f"opal: {sentence}") and said.err.count("\n") == 1, said.err
+
+
+@pytest.mark.parametrize("key", ["data.kinds.X1=real", "tracking.tags.team=x", "data.descriptions.X1=size"])
+def test_sections_that_take_any_name_need_no_plus(key):
+    assert key.split("=")[1] in in_process(["run", key, "--cfg", "job", "--package", key.split("=")[0]])
