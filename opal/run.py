@@ -14,7 +14,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from opal.errors import OpalError
+from opal.errors import ConfigError, OpalError
 from opal.evaluate.curve import share_raw_fits
 from opal.launch import INTERRUPTED, Said, launch
 from opal.methods.llm import LLM
@@ -35,7 +35,7 @@ log = logging.getLogger("opal")
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="config")
 def job(config: DictConfig) -> float | None:
-    """One Hydra job: one trial, one MLflow run. The score is the mean error with the most synthetic rows."""
+    """One Hydra job: one trial, one MLflow run. Returns the score."""
     try:
         return run(config)
     except Exception as fault:
@@ -61,7 +61,7 @@ def run(config: DictConfig) -> float | None:
         if known is not None:
             log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)
             note("skipped", known.info.run_id, known.info.run_name)
-            return known.data.metrics.get("error")
+            return known.data.metrics.get(config.score)
         start = time.perf_counter()
         if sweep_id():
             share_raw_fits(Path(HydraConfig.get().sweep.dir) / RAW_FITS)
@@ -77,7 +77,24 @@ def run(config: DictConfig) -> float | None:
     if bill := result.bill():
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
-    return float(result.curve().mean().iloc[-1])
+    return score(result, config.score)
+
+
+def score(result: TrialResult, metric: str) -> float:
+    """Mean over seeds of a metric at the most synthetic rows.
+
+    Raises
+    ------
+    ConfigError : it was not measured for every seed
+    """
+    values = result.errors[result.errors["metric"] == metric]
+    most = values[values["amount"] == values["amount"].max()].set_index("seed")["value"]
+    if missing := [seed for seed in result.rows if seed not in most.index]:
+        raise ConfigError(
+            f"score={metric} was not measured for seed {missing[0]}: choose error, balanced_error or, with "
+            "validation.folds of 2 or more, validation_error or validation_balanced_error"
+        )
+    return float(most.mean())
 
 
 def own_budget(config: DictConfig) -> None:

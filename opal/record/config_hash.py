@@ -27,7 +27,7 @@ SCHEMA_VERSION = 1  # raise it when the meaning of a key changes; tests/record/g
 # count through the sections that refer to them; `experiment` and `debug` set other keys.
 IGNORED_SECTIONS = frozenset(
     ["data", "data_dir", "llm", "prompt", "paper", "tracking", "experiment", "debug", "hydra"]  # noqa: RUF005
-    + ["dry_run", "n_jobs", "progress", "verbose"]
+    + ["dry_run", "n_jobs", "progress", "score", "verbose"]
 )
 # Sections that decide metrics but no synthetic row.
 EVALUATION_SECTIONS = frozenset(
