@@ -67,7 +67,7 @@ def test_every_kind_of_override_has_its_draws():
         return distribution(OverridesParser.create().parse_override(typed))
 
     assert of("a=smote,llm") == CategoricalDistribution(["smote", "llm"])
-    assert of("a=true,false") == CategoricalDistribution(["true", "false"])
+    assert of("a=true,false") == CategoricalDistribution(["True", "False"])
     assert of("a=range(5,60,5)") == IntDistribution(5, 55, step=5)
     assert of("a=interval(0.5,1.2)") == FloatDistribution(0.5, 1.2)
     assert of("a=int(interval(1,9))") == IntDistribution(1, 9)
