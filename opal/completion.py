@@ -35,7 +35,7 @@ ZSH = r"""_opal() {
     compadd -Q -S '' -- $more
     compadd -Q -- $found
 }
-(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -u; }
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit -i; }
 compdef _opal opal
 """
 FISH = r"""complete -c opal -f -a '(opal --complete (commandline -opc)[2..] (commandline -ct) 2>/dev/null)'

@@ -11,8 +11,8 @@ from typing import Any
 from hydra.errors import HydraException, MissingConfigException
 from hydra.plugins.sweeper import Sweeper
 
-from opal.errors import OpalError
-from opal.options import ROOTS, nearest, unknown_key
+from opal.errors import ConfigError, OpalError
+from opal.options import ROOTS, Options, nearest, unknown_key
 from opal.parts import explained, protect_seed
 
 INTERRUPTED = 130  # the shell's exit status after Ctrl-C
@@ -39,6 +39,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     Sweeper.validate_batch_is_legal = compose_every_value  # type: ignore[method-assign]
     sys.argv[1:] = free_names(protect_seed(sys.argv[1:]))
     try:
+        refuse_dashes(sys.argv[1:])
         job()
     except KeyboardInterrupt:
         print(f"opal: {stopped}", file=sys.stderr)
@@ -77,6 +78,19 @@ def free_names(arguments: Sequence[str]) -> list[str]:
     return [re.sub(rf"^(?=({names})\.[^=]*=)", "++", argument) for argument in arguments]
 
 
+def refuse_dashes(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for ``--method=smote``, to which Hydra has no better answer than its usage."""
+    for word in arguments:
+        if (named := re.match(r"-+([^=]+)=", word)) and named[1] in Options(verb()).names():
+            raise ConfigError(f"{word} begins with dashes, which settings do not: write {word.lstrip('-')}")
+
+
+def verb() -> str:
+    """The verb that was started, by either of its two names."""
+    found = re.search(r"(\w+?)(\.py)?$", sys.argv[0])
+    return found[1] if found and found[1] in ROOTS else "run"
+
+
 def sentence(fault: Exception) -> str:
     """What went wrong in one line, with the nearest right word."""
     if isinstance(fault, MissingConfigException) and fault.missing_cfg_file and fault.options:
@@ -86,8 +100,7 @@ def sentence(fault: Exception) -> str:
         return f"{group}={option} is no option; {guess}options: {', '.join(fault.options)}"
     text = " ".join(str(explained(fault) or fault).split())
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        verb = re.search(r"(\w+?)(\.py)?$", sys.argv[0])
-        return unknown_key(unknown[1], verb[1] if verb and verb[1] in ROOTS else "run", sys.argv[1:])
+        return unknown_key(unknown[1], verb(), sys.argv[1:])
     if lone := re.match(r"Error parsing override '([^'=]+)' missing EQUAL", text):
         return f"{lone[1]!r} is no setting: write GROUP=OPTION or KEY=VALUE, as --help shows"
     return text

@@ -52,7 +52,7 @@ class Options:
 
     def names(self) -> list[str]:
         """All that may stand before ``=``."""
-        return sorted({*self.groups, *self.keys})
+        return sorted({*self.groups, *self.keys, "hydra/launcher"})
 
     def _read(self, name: str, package: str) -> None:
         """Take the keys of a YAML and of those that its defaults name; a missing or broken one has none."""

@@ -246,6 +246,23 @@ def test_a_language_model_its_prompts_and_its_bill(augment, monkeypatch):
         assert code == 1 and "no valid row" in err and not Path("less.csv").exists()
 
 
+@pytest.mark.local_model
+def test_the_embedded_model_with_a_hostile_file(augment):
+    pytest.importorskip("xllamacpp")
+    original = HOSTILE.replace(",", ";").replace("\n", "\r\n").encode("utf-8-sig")
+    Path("in.csv").write_bytes(original)
+    arguments = [*own("in.csv"), "method=llm", "rows=2", "data.drop=[id]"]
+    code, out, err = augment(*arguments, "output=out.csv")
+    assert code == 0, err
+    written = Path("out.csv").read_bytes()
+    assert written.startswith(original) and pd.read_csv("out.csv", sep=";")["label"].tolist()[6:] == ["few", "few"]
+    assert "funnel: requested" in out and "copies: " in out and "gemma" in out
+    code, _, err = augment(*arguments, "output=out.parquet", "provenance=origin")
+    assert code == 0, err
+    named = pd.read_parquet("out.parquet")["origin"]
+    assert named[:6].isna().all() and named[6:].str.contains(r"^method=llm model=gemma\S+ hash=\w+ prompt=\w+$").all()
+
+
 cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6)
 TAKEN = ("label", "x", "origin", "")
 

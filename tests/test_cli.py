@@ -135,6 +135,8 @@ def say(terminal: int, keys: str, expected: str, patience: float = 30.0) -> None
         ("run methd=smote", "methd is no key; did you mean method?"),
         ("run method=smoot", "method=smoot is no option; did you mean smote? options: adasyn"),
         ("run -m data=csv data.pth=a,b", "data.pth is no key of data=csv; did you mean data.path?"),
+        ("run --method=smote", "--method=smote begins with dashes, which settings do not: write method=smote"),
+        ("run -m hydra/lancher=joblib", "hydra/lancher is no key; did you mean hydra/launcher?"),
         ("augment outptu=x.csv", "outptu is no key; did you mean output?"),
         ("compare methd=smote", "methd is no group; did you mean method?"),
     ],
