@@ -100,7 +100,8 @@ def sentence(fault: Exception) -> str:
         return f"{group}={option} is no option; {guess}options: {', '.join(fault.options)}"
     text = " ".join(str(explained(fault) or fault).split())
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        return unknown_key(unknown[1], verb(), sys.argv[1:])
+        setting = next((a for a in sys.argv[1:] if a.partition("=")[0] == unknown[1]), unknown[1])
+        return unknown_key(setting, verb(), sys.argv[1:])
     if lone := re.match(r"Error parsing override '([^'=]+)' missing EQUAL", text):
         return f"{lone[1]!r} is no setting: write GROUP=OPTION or KEY=VALUE, as --help shows"
     return text

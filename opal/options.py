@@ -75,17 +75,19 @@ class Options:
         self.keys |= dict(_flat(content, "" if text.startswith(GLOBAL) else package))
 
 
-def unknown_key(key: str, verb: str, typed: Sequence[str]) -> str:
-    """The sentence about a key that does not exist: the nearest that does."""
+def unknown_key(setting: str, verb: str, typed: Sequence[str]) -> str:
+    """The sentence about ``KEY=VALUE`` whose key no YAML has: the nearest that one has."""
+    key = setting.partition("=")[0]
     options = Options(verb, typed)
-    group, _, rest = key.partition(".")
-    owner = f" of {group}={','.join(options.chosen[group])}" if rest and group in options.chosen else ""
-    if best := nearest(key, options.names()):
-        return f"{key} is no key{owner}; did you mean {best}?"
-    if owner:
-        keys = ", ".join(name for name in options.keys if name.startswith(f"{group}.")) or "none"
-        return f"{key} is no key{owner}; its keys: {keys}"
-    return f"{key} is no key; opal {verb} --help shows them"
+    group = key.partition(".")[0]
+    if "." not in key or group not in options.chosen:
+        best = nearest(key, options.names())
+        return f"{key} is no key; " + (f"did you mean {best}?" if best else f"opal {verb} --help shows them")
+    keys = [name for name in options.keys if name.startswith(f"{group}.")]
+    best = nearest(key, keys)
+    guess = f"did you mean {best}?" if best else f"its keys: {', '.join(keys) or 'none'}"
+    owner = f"{group}={','.join(options.chosen[group])}"
+    return f"{key} is no key of {owner}; {guess} (+{setting} adds what its YAML leaves out)"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
