@@ -1,7 +1,7 @@
 """Recorded runs as tables, figures and a page.
 
   opal compare --html report.html
-  opal compare data=gender,craft method=llm,smote --metric balanced_error
+  opal compare data=craft,gender method=llm,smote --metric balanced_error
 
 GROUP=OPTION selects runs as opal run writes it. opal.compare is also a module: python -m opal.compare.
 """

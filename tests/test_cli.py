@@ -43,15 +43,20 @@ def test_the_examples_of_every_help_run(tmp_path, monkeypatch, empty_store, root
     shutil.copy(empty_store, tmp_path)
     pd.DataFrame({"x": range(40), "label": ["few", "many", "many", "many"] * 10}).to_csv("in.csv", index=False)
     small = {"run": ["debug=fast"], "tune": ["trials=1", "seeds=[1]", "classifier.estimator.n_estimators=20"]}
-    examples = {verb: shlex.split(example)[1:] for verb, (_, example) in VERBS.items()}
-    said = {verb: in_process(examples[verb] + small.get(verb, [])) for verb in ("run", "augment", "split", "tune")}
-    assert "method: duplicate" in said["run"] and "wrote" in said["augment"]
-    assert "seed 42: 100 train rows" in said["split"] and "written to tuned" in said["tune"]
-    in_process(examples["compare"])
-    in_process(examples["store"])
+    said = {}
+    for verb in ("run", "augment", "split", "tune", "compare", "store", "export", "reproduce"):
+        for example in re.findall(r"^  opal (\w+ .*?|store)(?:   .*)?$", helps(verb), re.MULTILINE):
+            if verb in ("export", "reproduce"):  # the README's own, which its test runs
+                assert f"python -m opal.{example}\n" in (root / "README.md").read_text()
+            else:
+                words = shlex.split(example)
+                said[example] = in_process(words + small.get(words[0], []))
+    assert "method: duplicate" in said["run -m data=craft method=smote,duplicate"]
+    assert "seed 42: 100 train rows" in said["split data=craft output=splits"]
+    assert "craft_random_forest" in said["run --config-dir tuned data=craft classifier=craft_random_forest method=none"]
+    assert pd.read_csv("out.csv")["label"].value_counts().tolist() == [30, 30]
     assert "craft/smote/logistic" in Path("report.html").read_text()
-    for verb in ("export", "reproduce"):  # the README's own, which its test runs
-        assert f"python -m opal.{verb} {shlex.join(examples[verb][1:])}\n" in (root / "README.md").read_text()
+    assert len(said) == 10
 
 
 @pytest.mark.parametrize(
