@@ -36,7 +36,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     """
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
-    Sweeper.validate_batch_is_legal = compose_every_value  # type: ignore[method-assign]
+    Sweeper.validate_batch_is_legal = compose_every_value  # type: ignore[method-assign, assignment]
     sys.argv[1:] = free_names(protect_seed(sys.argv[1:]))
     try:
         refuse_dashes(sys.argv[1:])

@@ -111,7 +111,7 @@ def _refuse_missing(count: int, column: Column, where: str) -> None:
 
 
 def _refuse_strange(known: np.ndarray, levels: tuple[Hashable, ...], where: str) -> None:
-    if levels and len(strange := known[~np.isin(known, list(levels))]):
+    if levels and len(strange := known[~np.isin(known, np.asarray(levels))]):
         raise DataError(f"{where} holds {strange.tolist()[0]!r}; the table has {_listed(levels)}")
 
 
