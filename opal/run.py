@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from opal.errors import ConfigError, OpalError
 from opal.evaluate.curve import share_raw_fits
 from opal.launch import INTERRUPTED, Said, launch
+from opal.lost_jobs import outlive
 from opal.methods.llm import LLM
 from opal.parts import CONF, Parts, build, instantiate
 from opal.parts import run as run_parts
@@ -227,12 +228,13 @@ def sweep_id() -> str:
 
 
 class Sweep(Callback):
-    """Remembers the sweep that this process launches, so that ``main`` can sum it up at the end."""
+    """Remembers the sweep that this process launches, so that ``main`` can sum it up at the end, lost jobs included."""
 
     config: DictConfig | None = None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Sweep.config = config
+        outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
 
 
 def main() -> None:

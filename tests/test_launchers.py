@@ -8,6 +8,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -43,9 +44,26 @@ def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_processes_of_submitit():
+def test_processes_of_submitit_of_which_one_fails_and_one_is_killed():
     pytest.importorskip("submitit")
-    check_one_of_two(sweep("hydra/launcher=submitit_local"))
+    import psutil
+
+    jobs = [w.replace("100000,40", "100000,40,50") for w in SWEEP]
+    command = [sys.executable, "-m", "opal.run", "-m", "hydra/launcher=submitit_local", *jobs]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    started: dict[int, psutil.Process] = {}
+    while len(started) < 3:
+        assert process.poll() is None
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if "submitit.core._submit" in child.cmdline():
+                started[child.pid] = child
+        time.sleep(0.05)
+    max(started.values(), key=lambda p: p.create_time()).kill()
+    said = process.communicate(timeout=200)[0]
+    assert process.returncode == 1
+    assert "failed: task=imbalanced wants 10000 train rows" in said and "failed: it ended without a result" in said
+    (summed,) = [r for r in Tracking().runs() if r.data.tags["opal.kind"] == "sweep"]
+    assert {k: v for k, v in summed.data.metrics.items() if v} == {"jobs/finished": 1, "jobs/failed": 2}
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
-from hydra.core.utils import JobReturn, JobStatus, configure_log, filter_overrides, run_job, setup_globals
+from hydra.core.utils import JobReturn, configure_log, filter_overrides, run_job, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -68,7 +68,8 @@ class RayLauncher(Launcher):
                 task.options(name=" ".join(filter_overrides(overrides))).remote(same, place, list(overrides), i)
                 for i, overrides in enumerate(job_overrides, start=initial_job_idx)
             ]
-            return [self._result(job) for job in jobs]
+            told = enumerate(zip(jobs, job_overrides, strict=True), start=initial_job_idx)
+            return [self._result(job, i, overrides) for i, (job, overrides) in told]
         finally:
             ray.shutdown()
 
@@ -89,14 +90,16 @@ class RayLauncher(Launcher):
                 f"hydra.launcher.address={self.address}: no Ray to be had there ({why}): is `ray start` running?"
             ) from fault
 
-    @staticmethod
-    def _result(job: Any) -> JobReturn:
+    def _result(self, job: Any, number: int, overrides: Sequence[str]) -> JobReturn:
         import ray
+
+        from opal.lost_jobs import lost
 
         try:
             return ray.get(job)
         except ray.exceptions.RayError as fault:  # the worker died; what a job raises comes back in its JobReturn
-            return JobReturn(status=JobStatus.FAILED, _return_value=fault)
+            why = f"its worker died ({type(fault).__name__}: {' '.join(str(fault).split())[:300]})"
+            return lost(Path(self.config.hydra.sweep.dir), number, filter_overrides(overrides), why)
 
 
 def _job(same: tuple[Any, ...], place: tuple[Path, list[str], Mapping[str, str]], overrides: list[str], number: int):
