@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from hydra import compose, initialize_config_dir
 
+from opal.parts import CONF
 from opal.record.store import Tracking
 
 SWEEP = ["method=smote", "task.train_rows=100000,40", "debug=fast", "controls=none", "validation.folds=0"]
@@ -37,6 +42,20 @@ def check_one_of_two(done: subprocess.CompletedProcess[str]) -> None:
     assert len({r.data.tags["opal.sweep_id"] for r in runs}) == 1
     table = pd.read_csv(tracking.mlruns / "opal" / summed.info.run_id / "artifacts" / "sweep.csv")
     assert table["outcome"].tolist() == ["failed", "finished"]
+
+
+@pytest.mark.parametrize("page", ["cluster", "search"])
+def test_the_commands_of_the_pages_compose(page: str, root: Path):
+    typed = re.findall(r"^    python -m opal.run -m (.*)$", (root / "docs" / f"{page}.md").read_text(), re.MULTILINE)
+    assert typed
+    for overrides in map(shlex.split, typed):
+        if "submitit" in overrides[0]:
+            pytest.importorskip("submitit")
+        one_job = [o.split(",")[0] if "range" not in o else "amounts.size=5" for o in overrides]
+        with initialize_config_dir(CONF, version_base="1.3"):
+            config = compose("config", overrides=one_job, return_hydra_config=True)
+        chosen = config.hydra.runtime.choices
+        assert f"{overrides[0].split('=')[0]}={chosen[overrides[0].split('=')[0]]}" == overrides[0]
 
 
 @pytest.fixture(autouse=True)
