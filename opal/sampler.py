@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import chain, count
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ import pandas as pd
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
 from opal.data.build import normalise
+from opal.data.free_text import free_text_columns
 from opal.data.restore import restore
 from opal.errors import ConfigError, DataError
 from opal.methods.base import Oversampler
@@ -52,6 +55,10 @@ class OpalSampler(BaseOverSampler):
         ``{column: binary | categorical | integer | real}``, where the values do not tell: codes, say.
     descriptions : dict, default=None
         ``{column: meaning and unit}``, for prompts that show them.
+    free_text : {"drop", "carry"}, default="drop"
+        What becomes of a data frame's columns of notes, names and keys, most values of which differ. They would
+        carry real persons' text into synthetic rows: "drop" leaves them missing there, with a warning; "carry", or
+        ``kinds={column: "categorical"}``, treats them as any other names.
 
     Attributes
     ----------
@@ -81,6 +88,7 @@ class OpalSampler(BaseOverSampler):
         "options": ["array-like"],
         "kinds": [dict, None],
         "descriptions": [dict, None],
+        "free_text": [StrOptions({"drop", "carry"})],
     }
 
     def __init__(
@@ -92,6 +100,7 @@ class OpalSampler(BaseOverSampler):
         random_state: Any = 0,
         kinds: Mapping[str, Any] | None = None,
         descriptions: Mapping[str, str] | None = None,
+        free_text: str = "drop",
     ) -> None:
         super().__init__(sampling_strategy=sampling_strategy)
         self.method = method
@@ -99,6 +108,7 @@ class OpalSampler(BaseOverSampler):
         self.random_state = random_state
         self.kinds = kinds
         self.descriptions = descriptions
+        self.free_text = free_text
 
     def _check_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray, bool]:
         y, one_vs_all = check_target_type(y, indicate_one_vs_all=True)
@@ -120,7 +130,7 @@ class OpalSampler(BaseOverSampler):
         given = frame.reset_index(drop=True)
         names = [str(c) for c in frame.columns] if isinstance(X, pd.DataFrame) else self._array_names()
         given.columns = pd.Index(names)
-        train = self._train(given, y)
+        train = self._train(given, y, self.free_text if isinstance(X, pd.DataFrame) else "carry")
         made, labels, rows = [], [], []
         for label, n in self.sampling_strategy_.items():
             if n == 0:
@@ -160,14 +170,22 @@ class OpalSampler(BaseOverSampler):
     def _array_names(self) -> list[str]:
         return [f"x{i}" for i in range(self.n_features_in_)]
 
-    def _train(self, given: pd.DataFrame, y: np.ndarray) -> Train:
+    def _train(self, given: pd.DataFrame, y: np.ndarray, free_text: str) -> Train:
         """The rows as a method sees them, their target last."""
-        target = next(name for name in ("class", "label", "target", "y_") if name not in given.columns)
+        target = next(n for n in chain(("class", "label", "target"), map("y{}".format, count())) if n not in given)
         frame = normalise(given.assign(**{target: y}), keep=(target,))
         kinds, descriptions = self.kinds or {}, self.descriptions or {}
         for key, named in (("kinds", kinds), ("descriptions", descriptions)):
             if unknown := [c for c in named if c not in given.columns]:
                 raise ConfigError(f"{key} names {unknown[0]!r}, which is no column; columns: {', '.join(given)}")
+        if texts := free_text_columns(frame, free_text, {target, *kinds}):
+            frame = frame.drop(columns=texts)
+            warnings.warn(
+                f"left missing in synthetic rows, being free text or keys: {', '.join(map(repr, texts))}; "
+                "free_text='carry' fills them from the rows given",
+                UserWarning,
+                stacklevel=4,
+            )
         schema = Schema.infer(
             frame,
             target,

@@ -7,6 +7,7 @@ python -m opal.run --config-dir tuned data=gender classifier=gender_random_fores
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -99,6 +100,8 @@ def job(config: DictConfig) -> float:
 def write(config: DictConfig, classifier: Any, found: str) -> Path:
     """The classifier as ``<output>/classifier/<name>.yaml``, with the command that made it."""
     name = config.name or f"{config.data.name}_{HydraConfig.get().runtime.choices['classifier']}"
+    if not re.fullmatch(r"[\w.-]+", name):
+        raise ConfigError(f"name={name!r} is to be a file and an option: use letters, digits, '.', '_' and '-' only")
     path = Path(config.output).expanduser() / "classifier" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     head = f"# python -m opal.tune {' '.join(sys.argv[1:])}\n# cross-validated on train rows: {found}\n"

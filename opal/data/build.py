@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import difflib
 import logging
+import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 import numpy as np
 import pandas as pd
 
+from opal.data.free_text import without_free_text
 from opal.errors import ConfigError, DataError
 from opal.table import Schema, Table
 
 log = logging.getLogger(__name__)
 
+NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f]")
 MAX_CLASSES = 20  # above it, and with fewer than 4 rows a class, a target is a quantity or a key
 
 
@@ -27,6 +30,7 @@ class Common(TypedDict, total=False):
     drop : columns to leave out
     kinds : ``{column: kind}`` or ``{column: {kind:, decimals:}}``, overrides what the values tell
     descriptions : ``{column: meaning and unit}``, for prompts
+    free_text : drop leaves out columns of notes, names and keys (see opal.data.free_text), carry keeps them
     sizes : ``{task: {key: value}}``, split sizes that suit the table
     """
 
@@ -36,6 +40,7 @@ class Common(TypedDict, total=False):
     drop: Sequence[str] | None
     kinds: Mapping[str, Any] | None
     descriptions: Mapping[str, str] | None
+    free_text: str
     sizes: Mapping[str, Mapping[str, Any]] | None
 
 
@@ -49,6 +54,7 @@ def build_table(
     drop: Sequence[str] | None = None,
     kinds: Mapping[str, Any] | None = None,
     descriptions: Mapping[str, str] | None = None,
+    free_text: str = "drop",
     sizes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Table:
     """Drop, normalise, infer and check: every source ends here; see Common for the keys.
@@ -62,6 +68,7 @@ def build_table(
     ConfigError : a key names no column or no class
     DataError : no rows, no feature, one class, missing or continuous target, infinite values
     """
+    check_name(name)
     frame = _named(frame, source)
     if target is None:
         raise ConfigError(f"data.target is not set: name the column to predict; columns: {_listed(frame.columns)}")
@@ -76,6 +83,7 @@ def build_table(
     if frame.empty:
         raise DataError(f"data={name} has no rows: {source} is empty")
     frame = normalise(frame, keep=(target,))
+    frame = without_free_text(frame, free_text, {target, str(group), *map(str, kinds or ())})
     if frame.shape[1] < 2:
         raise DataError(f"data={name} has no column beside the target {target!r}: there is nothing to learn from")
     _check_classes(frame[target], target)
@@ -88,6 +96,12 @@ def build_table(
         label = min(schema.labels, key=lambda v: counts[v], default=None)
     plain = {str(task): dict(given) for task, given in (sizes or {}).items()}
     return Table(name, frame, schema, label, group, source, plain)
+
+
+def check_name(name: str) -> None:
+    """Raise ConfigError unless ``name`` can stand in names of runs and files, and lead out of no folder."""
+    if NOT_IN_NAMES.search(name) or not name.strip("."):
+        raise ConfigError(f"data.name={name!r} stands in the names of runs and files: let it hold no / or \\")
 
 
 def check_column(key: str, name: str, columns: Iterable[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Unpack
 
-from opal.data.build import Common, build_table
+from opal.data.build import NOT_IN_NAMES, Common, build_table
 from opal.data.parse import parse_file
 from opal.errors import ConfigError
 from opal.table import Table
@@ -34,4 +34,5 @@ def load(
         raise ConfigError("data.path is not set: name the CSV or Parquet file, for example data.path=table.csv")
     file = Path(path).expanduser().resolve()
     frame = parse_file(file, separator, encoding)
-    return build_table(name or file.name.split(".")[0], frame, source=str(file), **common)
+    plain = NOT_IN_NAMES.sub("_", file.name.split(".")[0]) or "table"
+    return build_table(name or plain, frame, source=str(file), **common)

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 import pandas as pd
 
-from opal.data.build import Common, build_table
+from opal.data.build import Common, build_table, check_name
 from opal.data.parse import parse_file
 from opal.errors import DataError
 from opal.table import Table, frame_digest
@@ -46,6 +46,7 @@ def load(
     ------
     DataError : neither folder nor source has the file, or its values are not the published ones
     """
+    check_name(name)
     dtypes = {str(c): str(t) for c, t in columns.items()}
     codes = {str(c): dict(m) for c, m in (recode or {}).items()}
 

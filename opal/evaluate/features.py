@@ -10,6 +10,7 @@ import pandas as pd
 from opal.table import Schema
 
 Encoding = Literal["onehot", "native"]
+MOST_LEVELS = 100  # columns that one-hot encoding makes of one: a thousand would fill the memory and teach little
 
 
 def is_text(schema: Schema, name: str) -> bool:
@@ -22,7 +23,8 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     """An unfitted scikit-learn transformer for the features of ``schema``.
 
     onehot: numbers imputed by the median with a flag for what was missing (and standardised where ``scale``),
-    names one column a level, a missing name being a level; an unseen level is all zeros.
+    names one column a level, a missing name being a level; an unseen level is all zeros. Beyond ``MOST_LEVELS``
+    the rarest levels share a column with unseen ones.
     native: for classifiers that take names and missing numbers themselves.
     """
     from sklearn.compose import ColumnTransformer
@@ -44,7 +46,7 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     if numbers:
         blocks.append(("numbers", make_pipeline(*steps) if steps else "passthrough", numbers))
     if names:
-        onehot = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        onehot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_LEVELS, sparse_output=False)
         blocks.append(("names", make_pipeline(FunctionTransformer(as_text), onehot), names))
     return ColumnTransformer(blocks)
 

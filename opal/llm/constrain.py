@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
+
+import pandas as pd
 
 from opal.llm.exchange import Constraint
 from opal.llm.serialize import MISSING, Style, csv_line, json_string, level_text, name
 from opal.table import Column, Group, Schema
 
+MOST_LEVELS = 1000
+MOST_ENUM, MOST_ENUMS = 250, 1000  # values of one enumeration and of all together that OpenAI takes in a schema
 _META = set("\\.+*?()|[]{}^$")
 
 
@@ -21,6 +26,13 @@ def limits(schema: Schema, group: Group, widen: float) -> tuple[Column, ...]:
     rows do: what is never negative there (an age, a count) stays so. Label and attribute are held to the group.
     """
     return tuple(_hold(_widen(c, widen), group) for c in schema.columns)
+
+
+def held_to(columns: Sequence[Column], rows: pd.DataFrame) -> tuple[Column, ...]:
+    """The columns, those with more than ``MOST_LEVELS`` levels held to the ones in ``rows``: a grammar has an end."""
+    return tuple(
+        c.learn(rows[c.name]) if c.nominal and len(c.levels) > MOST_LEVELS and len(rows) else c for c in columns
+    )
 
 
 def _widen(column: Column, factor: float) -> Column:
@@ -93,10 +105,13 @@ def _in_line(text: str, style: Style) -> str:
 
 
 def json_schema(columns: Sequence[Column], rows: int) -> dict[str, Any]:
-    """A strict JSON schema of ``{"rows": [...]}``; limits of numbers are left to the parser."""
+    """A strict JSON schema of ``{"rows": [...]}``; limits of numbers, and levels too many, are left to the parser."""
+    few = sorted((len(c.levels), c.name) for c in columns if c.nominal and len(c.levels) <= MOST_ENUM)
+    totals = accumulate(size for size, _ in few)
+    listed = {name for (_, name), total in zip(few, totals, strict=True) if total <= MOST_ENUMS}
     item = {
         "type": "object",
-        "properties": {c.name: _json_cell(c) for c in columns},
+        "properties": {c.name: _json_cell(c, c.name in listed) for c in columns},
         "required": [c.name for c in columns],
         "additionalProperties": False,
     }
@@ -108,11 +123,12 @@ def json_schema(columns: Sequence[Column], rows: int) -> dict[str, Any]:
     }
 
 
-def _json_cell(column: Column) -> dict[str, Any]:
+def _json_cell(column: Column, listed: bool) -> dict[str, Any]:
     if column.nominal:
         levels: list[Any] = [v if isinstance(v, bool | int | float) else str(v) for v in column.levels]
         levels += [None] * (column.missing or not levels)
-        return {"type": sorted({_json_type(v) for v in levels}), "enum": levels}
+        kinds = sorted({_json_type(v) for v in levels})
+        return {"type": kinds, "enum": levels} if listed else {"type": kinds}
     if math.isnan(column.low):
         return {"type": "null"}
     kind = "number" if column.decimals else "integer"

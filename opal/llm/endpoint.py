@@ -25,6 +25,10 @@ MAX_BODY = 64 * 2**20  # bytes; no answer is that long, but a broken server's ma
 MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
 MAX_BACKOFF = 30.0  # seconds
 MAX_CONNECT = 10.0  # seconds
+TOO_LONG = (
+    "shorten requests (data.drop, prompt.max_characters, prompt.rows_per_request), or use a model with a longer "
+    "context (the embedded one: llm.server.context)"
+)
 
 T = TypeVar("T")
 
@@ -247,6 +251,8 @@ class Endpoint:
             if wait is not None and wait > MAX_PATIENCE:
                 return Fault("fatal", f"{self.name} asks to wait {wait:.0f} s (status {status}): run again later")
             return Fault("passing", f"{self.name} answered with status {status}: {detail}", wait)
+        if "context" in detail.casefold():  # servers word it each in its own way, but all name it
+            detail = f"{detail.rstrip('.')}: {TOO_LONG}"
         return Fault("refused", f"{self.name} refused the request (status {status}): {detail}")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import jinja2
@@ -136,6 +136,16 @@ class Prompt:
         if self.serialization == "text":
             return "one row a line: " + ", ".join(f"{n} is ..." for n in names) + "."
         return 'one JSON object {"rows": [{' + ", ".join(f"{n}: ..." for n in names) + "}, ...]}"
+
+
+def bounded(train: Train, most: int) -> Train:
+    """``train`` with at most ``most`` rows of each group, drawn by its seed; rows keep their order."""
+    places = [np.flatnonzero(g.mask(train.frame)) for g in train.groups]
+    if all(len(own) <= most for own in places):
+        return train
+    rng = np.random.default_rng([abs(train.seed), 3])  # 3: another stream than split, method and disguise
+    kept = [own if len(own) <= most else rng.choice(own, most, replace=False) for own in places]
+    return replace(train, frame=train.frame.iloc[np.sort(np.concatenate(kept))])
 
 
 def _render(key: str, template: str, facts: Mapping[str, Any]) -> str:

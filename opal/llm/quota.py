@@ -16,11 +16,11 @@ import pandas as pd
 from opal.errors import ConfigError, LLMError
 from opal.llm import serialize
 from opal.llm.budget import count_tokens, prompt_tokens
-from opal.llm.constrain import constraint
+from opal.llm.constrain import constraint, held_to
 from opal.llm.exchange import Request, Response
 from opal.llm.obfuscate import Disguise
 from opal.llm.parse import Parser
-from opal.llm.prompt import Prompt
+from opal.llm.prompt import Prompt, bounded
 from opal.llm.view import View
 from opal.result import Funnel
 from opal.table import Column, Group, Train
@@ -54,6 +54,7 @@ class Settings:
     reject_copies, reject_repeats : whether a row equal to a train row, or to an earlier synthetic one, is
         refused; ``"auto"``: yes, unless the columns allow so few different rows that equal ones come by nature
         (refusing them there would bend the distribution away from where most rows are)
+    max_shown : train rows of a group, at most, that requests draw their examples from: a sample of a larger group
     max_rows_factor : rows asked for, at most, as a multiple of those wanted
     patience : rounds without a single valid row after which a group is given up
     """
@@ -66,9 +67,10 @@ class Settings:
     reject_repeats: Reject = "auto"
     max_rows_factor: float = 10.0
     patience: int = 3
+    max_shown: int = 1000
 
     def __post_init__(self) -> None:
-        for key, least in (("widen", 0), ("max_rows_factor", 1), ("patience", 1)):
+        for key, least in (("widen", 0), ("max_rows_factor", 1), ("patience", 1), ("max_shown", 1)):
             if not getattr(self, key) >= least:
                 raise ConfigError(f"method.{key}={getattr(self, key)!r} must be at least {least}")
         for key in ("reject_copies", "reject_repeats"):
@@ -86,7 +88,9 @@ class Quota:
             raise ConfigError(f"group {group.name} has no train row to show; set prompt.examples=random")
         self.view = view = View(train, group, prompt, settings.widen, disguise)
         self.parser = Parser(view.shown, prompt.serialization, view.hidden, view.labels)
-        self.constraint = constraint(view.shown, prompt.serialization, prompt.rows_per_request)
+        self.pool = bounded(train, settings.max_shown)
+        shown = view.see(self.pool.rows(group))
+        self.constraint = constraint(held_to(view.shown, shown), prompt.serialization, prompt.rows_per_request)
         self.model = settings.client.identity()
         self.sampling = dict(settings.client.sampling)
         if prompt.temperature is not None:
@@ -94,9 +98,9 @@ class Quota:
         fine = _combinations(view.columns) >= COARSE * len(train.frame)
         self.refuse_copies = fine if settings.reject_copies == "auto" else settings.reject_copies
         self.refuse_repeats = fine if settings.reject_repeats == "auto" else settings.reject_repeats
-        lines = serialize.lines(view.see(own), view.shown, prompt.serialization)
+        lines = serialize.lines(shown, view.shown, prompt.serialization)
         self.row_tokens = max(map(count_tokens, lines), default=100) + 1  # rather too many
-        self.known = set(map(self._identity, own.to_dict("records")))
+        self.known = self._identities(own) if self.refuse_copies else set()
         self.kept: list[dict[str, Any]] = []
         self.made: set[tuple[str, ...]] = set()
         self.asked: dict[str, Request] = {}
@@ -127,19 +131,33 @@ class Quota:
     @cached_property
     def most_answers(self) -> int:
         """Answers to ask for at once: as many as the client likes, and a local model's context holds."""
-        client, prompt = self.settings.client, self.settings.prompt
-        most, context = max(1, client.n_per_request), getattr(getattr(client, "server", None), "context", None)
-        if context is None:
+        most = max(1, self.settings.client.n_per_request)
+        if self.context is None:
             return most
-        room = context - prompt_tokens(Request(self.model, *self._prompt()))
-        return max(1, min(most, room // (prompt.rows_per_request * self.row_tokens + 1)))
+        room = self.context - prompt_tokens(Request(self.model, *self._prompt()))
+        return max(1, min(most, room // self.answer_tokens))
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that a request and its answers may take, where that is known."""
+        return getattr(getattr(self.settings.client, "server", None), "context", None)
+
+    @property
+    def answer_tokens(self) -> int:
+        """About what one answer takes, rather too many."""
+        return self.settings.prompt.rows_per_request * self.row_tokens + 1
 
     def _prompt(self) -> tuple[tuple[Mapping[str, str], ...] | None, str | None]:
-        """Messages or text of the next request."""
+        """Messages or text of the next request, with as many examples as the context holds."""
         prompt, view = self.settings.prompt, self.view
         seed = _seed(int(self.train.seed), self.group.name, self.draws if prompt.shuffle else 0)
-        examples = view.see(prompt.choose(self.train, self.group, self.draws, np.random.default_rng(seed)))
-        return prompt.render(self.settings.client.api, view.shown, examples, view.target, view.group)
+        examples = view.see(prompt.choose(self.pool, self.group, self.draws, np.random.default_rng(seed)))
+        while True:
+            made = prompt.render(self.settings.client.api, view.shown, examples, view.target, view.group)
+            needed = prompt_tokens(Request(self.model, *made)) + self.answer_tokens
+            if self.context is None or needed <= self.context or len(examples) < 2:
+                return made
+            examples = examples.iloc[: len(examples) // 2]
 
     def _request(self, n: int) -> Request:
         size = self.settings.prompt.rows_per_request
@@ -189,6 +207,11 @@ class Quota:
         if self.refuse_copies and identity in self.known:
             return "copy_of_train_row"
         return "repeat" if self.refuse_repeats and identity in self.made else ""
+
+    def _identities(self, rows: pd.DataFrame) -> set[tuple[str, ...]]:
+        """Those of all ``rows``, column by column: a group may have a million."""
+        cells = ([serialize.cell(v, c, "csv") for v in rows[c.name].tolist()] for c in self.view.columns)
+        return set(zip(*cells, strict=True))
 
     def _identity(self, row: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(serialize.cell(row[c.name], c, "csv") for c in self.view.columns)

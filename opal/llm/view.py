@@ -12,6 +12,7 @@ import pandas as pd
 from opal.llm.constrain import limits
 from opal.llm.obfuscate import Disguise
 from opal.llm.prompt import Prompt
+from opal.llm.serialize import level_text, word
 from opal.table import Column, Group, Schema, Train
 
 MOST = 0.75  # of a column's train values
@@ -79,10 +80,11 @@ def _usual(train: Train, group: Group) -> Schema:
 
 
 def _named(group: Group) -> str:
-    """``gender = 0``, ``class = 1, skin > 0``: a group as prompts call it."""
-    text = f"{group.target} = {group.label}"
+    """``gender = 0``, ``class = 1, skin > 0``: a group as prompts call it, what is no plain word in quotes."""
+    text = f"{word(group.target, 'text')} = {level_text(group.label, 'text')}"
     if group.column is None:
         return text
+    column = word(group.column, "text")
     if isinstance(group.level, bool):
-        return f"{text}, {group.column} {'>' if group.level else '='} 0"
-    return f"{text}, {group.column} = {group.level}"
+        return f"{text}, {column} {'>' if group.level else '='} 0"
+    return f"{text}, {column} = {level_text(group.level, 'text')}"

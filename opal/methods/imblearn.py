@@ -12,7 +12,7 @@ import pandas as pd
 from opal.errors import MethodError
 from opal.methods.base import Oversampler
 from opal.methods.by_group import refuse_missing
-from opal.methods.smote import decode, encode
+from opal.methods.smote import check_width, decode, encode
 from opal.table import Group, Schema, Train
 
 TRIES = 3  # ADASYN and its like make about as many rows as asked for, not exactly
@@ -38,6 +38,7 @@ class Imblearn(Oversampler):
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
         refuse_missing(train, self._name)
         codes, levels = encode(train.frame, train.schema)
+        check_width(codes, train.schema, len(codes), self._name)
         made = []
         for group, n in wanted.items():
             mask = group.mask(train.frame)

@@ -21,7 +21,7 @@ class LLM(Oversampler):
     Parameters
     ----------
     client : opal.llm.client.Client
-    prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience :
+    prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience, max_shown :
         see opal.llm.quota.Settings
     """
 
@@ -37,10 +37,11 @@ class LLM(Oversampler):
         reject_repeats: Reject = "auto",
         max_rows_factor: float = 10.0,
         patience: int = 3,
+        max_shown: int = 1000,
     ) -> None:
         self.client = client
         self._generator = Generator(
-            client, prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience
+            client, prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience, max_shown
         )
 
     def forecast(self, train: Train, n: int) -> Estimate:

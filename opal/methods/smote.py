@@ -11,6 +11,8 @@ from opal.errors import MethodError
 from opal.methods.base import Oversampler
 from opal.table import Group, Schema, Train
 
+MOST_CELLS = 2**28  # numbers of 8 bytes in one array
+
 
 class Smote(Oversampler):
     """Interpolates between a minority row and one of its nearest minority neighbours.
@@ -52,7 +54,13 @@ class Smote(Oversampler):
                 f"method=smote needs two train rows of {group.name} and has {count}: "
                 "take more (task sizes), or use method=duplicate or method=llm"
             )
-        sampler = self._sampler(schema, min(self.k_neighbors, count - 1), {True: count + n}, seed)
+        k = min(self.k_neighbors, count - 1)
+        if not all(c.nominal for c in schema.features):
+            # only SMOTEN looks at other rows; one stands for them, as there must be a second class
+            places = np.append(np.flatnonzero(mask), np.flatnonzero(mask)[0])
+            codes, mask = codes.iloc[places], np.arange(count + 1) < count
+            check_width(codes, schema, n * k, "method=smote")
+        sampler = self._sampler(schema, k, {True: count + n}, seed)
         # index: rows made come after the rows given
         return sampler.fit_resample(codes, mask)[0].iloc[len(codes) :]
 
@@ -66,6 +74,17 @@ class Smote(Oversampler):
         if len(nominal) == len(schema.features):
             return SMOTEN(**options)
         return SMOTENC(categorical_features=nominal, **options)
+
+
+def check_width(codes: pd.DataFrame, schema: Schema, rows: int, who: str) -> None:
+    """Raise MethodError where ``rows`` rows, with a number for each level of nominal columns, would fill the memory."""
+    widths = {c.name: codes[c.name].nunique() for c in schema.features if c.nominal}
+    if rows * sum(widths.values()) > MOST_CELLS:
+        column = max(widths, key=lambda name: widths[name])
+        raise MethodError(
+            f"{who} would need {8 * rows * sum(widths.values()) / 2**30:.0f} GiB for names with many levels (most in "
+            f"{column!r}: {widths[column]}): leave such columns out (data.drop), or use method=mixup or duplicate"
+        )
 
 
 def encode(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str, pd.Index]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,9 @@ def unpack_responses(packed: Path, store: Path) -> int:
     lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
     for line in lines:
         content = json.loads(line)
-        path = store / content["key"][:2] / f"{content['key']}.json"
+        if not re.fullmatch("[0-9a-f]{64}", key := str(content["key"])):  # it makes a file name; runs are passed around
+            raise TrackingError(f"{packed} is damaged: {key[:80]!r} is no key of an answer")
+        path = store / key[:2] / f"{key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content["record"], ensure_ascii=False), encoding="utf-8")
     return len(lines)

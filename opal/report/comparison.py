@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from opal.report.figures import COLORS, MARKERS, PANELS
+from opal.report.figures import COLORS, MARKERS, PANELS, plain
 
 HASH = re.compile(r"-[0-9a-f]{12}$")
 
@@ -37,7 +37,7 @@ def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> No
             style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[(i + i // len(COLORS)) % len(MARKERS)]}
             axis.plot(mean.index, mean, **style, markersize=4, label=lines[i])
     for table, row in zip(tables, axes, strict=True):
-        row[0].set_ylabel(table)
+        row[0].set_ylabel(plain(table))
         for axis, label in zip(row, PANELS.values(), strict=True):
             axis.set_title(label if table == tables[0] else "", fontsize=10)
             axis.grid(alpha=0.3)

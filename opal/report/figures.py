@@ -31,6 +31,11 @@ def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
     _save(figure, axes, folder / "curves.png")
 
 
+def plain(text: str) -> str:
+    """A name from a user's table as Matplotlib shows it letter by letter: dollars begin no formula."""
+    return " ".join(text.split()).replace("$", r"\$")
+
+
 def _panels(title: str) -> tuple[Any, Any]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -38,7 +43,7 @@ def _panels(title: str) -> tuple[Any, Any]:
 
     figure = Figure(figsize=(13, 3.6))  # no pyplot: no state shared between threads
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
+    figure.suptitle(plain(title))
     axes = figure.subplots(1, len(PANELS))
     # places by hand: finding them takes as long as drawing, and every run of a sweep pays for it
     figure.subplots_adjust(left=0.05, right=0.99, top=0.82, bottom=0.25, wspace=0.26)

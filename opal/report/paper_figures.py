@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from opal.errors import ConfigError
-from opal.report.figures import COLORS, MARKERS
+from opal.report.figures import COLORS, MARKERS, plain
 from opal.report.load import Loaded
 from opal.report.protocol import labels
 
@@ -62,7 +63,7 @@ def paper_figure(
         _errorbar(axis, line, str(method), i)
     axis.set_xlabel("synthetic / raw")
     axis.set_ylabel(f"{error_type} error" if error_type != "diff" else "difference of group errors")
-    axis.set_title(title)
+    axis.set_title(plain(title))
     axis.grid(axis="y", linestyle="--")
     axis.legend()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,7 +81,7 @@ def write_published(loaded: Loaded, folder: Path) -> list[Path]:
     for (task, data, classifier), mine in errors.groupby(["task", "data", "classifier"], sort=False, observed=True):
         for error_type, metric in ERROR_TYPES.items():
             if (mine["metric"] == metric).any():
-                path = folder / f"{task}_{data}_{classifier}_{error_type}.pdf".replace(" ", "_")
+                path = folder / re.sub(r"[^\w.=-]", "_", f"{task}_{data}_{classifier}_{error_type}.pdf")
                 paper_figure(mine, float(mine["rows"].iloc[0]), path, error_type, f"{data}: {classifier}")
                 written.append(path)
     return written

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.report.figures import COLORS
+from opal.report.figures import COLORS, plain
 from opal.report.plot_style import new_figure, shared_legend
 from opal.report.ranks import LEVEL, Ranks
 from opal.report.tables import Comparison
@@ -120,4 +120,4 @@ def _n_rows(singles: pd.DataFrame) -> pd.Series:
 
 
 def _names(runs: pd.DataFrame) -> list[str]:
-    return [f"{r.data}, {r.method}, {r.classifier}" for r in runs.itertuples()]
+    return [plain(f"{r.data}, {r.method}, {r.classifier}") for r in runs.itertuples()]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from opal.report.figures import plain
 from opal.report.load import Loaded
 from opal.report.plot_style import new_figure, shared_legend, style_of
 from opal.report.tables import Comparison
@@ -22,7 +23,7 @@ def curves(comparison: Comparison, mine: Loaded, styles: dict[str, int]) -> Any:
     figure = new_figure(max(3.4, 2.3 * len(classifiers)), 1.9 * len(tables) + 0.6)
     axes = figure.subplots(len(tables), len(classifiers), squeeze=False)
     for axis, (data, classifier) in zip(axes.flat, ((d, c) for d in tables for c in classifiers), strict=True):
-        axis.set_title(f"{data}, {classifier}")
+        axis.set_title(plain(f"{data}, {classifier}"))
         block = cells[(cells["data"] == data) & (cells["classifier"] == classifier)]
         for method, line in block.groupby("method", observed=True):
             style = style_of(styles[str(method)])
@@ -74,7 +75,7 @@ def worst_group(comparison: Comparison, mine: Loaded, styles: dict[str, int]) ->
             axis.plot(x[0], y[0], marker="o", markersize=4, markerfacecolor="white", color="0.3", linestyle="none")
             axis.plot(x[-1], y[-1], **(style | {"linestyle": "none"}), label=run.method)
         axis.axline((0, 0), slope=1, color="0.6", linewidth=0.7, dashes=(4, 3))
-        axis.set_title(data)
+        axis.set_title(plain(str(data)))
         axis.autoscale_view()
         axis.grid(alpha=0.3)
     for axis in list(axes.flat)[len(tables) :]:

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -232,3 +233,14 @@ def test_killed_in_mid_sweep_and_restarted_it_pays_for_no_answer_twice(tmp_path)
         second = subprocess.run(command, env=env, capture_output=True, text=True, check=True, timeout=60)
     assert second.stdout.splitlines()[-1] == str(12 - stored)
     assert len(fake.requests) == before + 12 - stored
+
+
+@pytest.mark.parametrize(
+    "words", ["request (23359 tokens) exceeds the available context size", "This model's maximum context length is 9."]
+)
+def test_a_request_too_long_for_the_model_is_told_with_its_mend(words, make):
+    with FakeLLM(answer=lambda body: Status(400, message=words)) as fake, pytest.raises(LLMError) as caught:
+        client = make(fake)
+        client.complete([client.request(messages=({"role": "user", "content": "rows?"},))])
+    told = str(caught.value)
+    assert re.search(r"refused the request \(status 400\): .*[^.]: shorten requests \(data.drop", told), told

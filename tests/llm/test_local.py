@@ -86,15 +86,17 @@ def test_a_request_asks_for_no_more_answers_than_the_context_holds(tmp_path):
     frame = pd.DataFrame({f"x{i}": np.arange(40) / 10 + i for i in range(20)} | {"y": [0, 1] * 20})
     schema = Schema.infer(frame, "y").learn(frame)
     train = Train(frame, schema, (Group("y", 0, True), Group("y", 1, False)), seed=1)
-    asked = {}
+    asked, shown = {}, {}
     for context in (1000, 4000, 100_000):
         server = LocalServer(slots=50, context=context)
         client = Client(None, server=server, api="completion", n_per_request=50, store=tmp_path, supports={"n": True})
         prompt = Prompt(completion="{{ header }}\n{{ examples }}\n", rows_per_request=2, label=False)
-        asked[context] = [r.n for r in Generator(client, prompt).plan(train, {train.groups[0]: 100}).requests]
+        requests = Generator(client, prompt).plan(train, {train.groups[0]: 100}).requests
+        asked[context], shown[context] = [r.n for r in requests], requests[0].prompt.count("\n")
     assert asked[100_000] == [50]
     assert sum(asked[4000]) == 50 and 2 < max(asked[4000]) < 20
-    assert asked[1000] == [1] * 50, "the prompt alone nearly fills it"
+    assert sum(asked[1000]) == 50 and 1 <= max(asked[1000]) < 10
+    assert shown[1000] < shown[4000] == shown[100_000] == 21, "fewer rows shown, where they alone would fill it"
 
 
 @pytest.mark.local_model
