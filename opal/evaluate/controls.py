@@ -61,6 +61,29 @@ class Instead:
         return likeliest(self.classifier.fit(train.frame, train.schema).predict_proba(split.test))
 
 
+@dataclass(frozen=True)
+class UnderSampled:
+    """The classifier on as many rows of every group as the smallest has, drawn by imbalanced-learn.
+
+    Parameters
+    ----------
+    draws : train sets drawn; their probabilities are averaged
+    """
+
+    draws: int = 10
+
+    def __call__(self, classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions:
+        from imblearn.under_sampling import RandomUnderSampler
+
+        train, proba = split.train, np.zeros_like(raw)
+        groups = np.select([g.mask(train.frame) for g in train.groups], range(len(train.groups)))
+        for draw in range(self.draws):
+            sampler = RandomUnderSampler(random_state=(train.seed * self.draws + draw) % 2**32)
+            sampler.fit_resample(np.zeros((len(groups), 1)), groups)
+            proba += classifier.fit(train.frame.iloc[sampler.sample_indices_], train.schema).predict_proba(split.test)
+        return likeliest(proba / self.draws)
+
+
 def class_weight(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions | None:
     """Weights that give every group the same total weight ("balanced": n / (n_groups x n_group)).
 

@@ -99,13 +99,15 @@ def test_every_prompt_shows_minority_rows_and_takes_rows_back(name: str, table: 
     assert str(some_value) in asked
 
 
-def test_the_controls_are_functions_of_a_split():
-    controls = instantiate(composed("controls=free"), "controls")
-    split = Imbalanced(40, 0.2, test_rows=60).split(number_table(400), 1)
+@pytest.mark.parametrize(("name", "table"), [("free", number_table(400)), ("ensembles", mixed_table(400))])
+def test_the_controls_are_functions_of_a_split(name: str, table: Table):
+    controls = instantiate(composed(f"controls={name}"), "controls")
+    controls = {k: c for k, c in controls.items() if name == "free" or k not in composed("controls=free").controls}
+    split = Imbalanced(40, 0.2, test_rows=60).split(table, 1)
     classifier = instantiate(composed("classifier=logistic"), "classifier")
     raw = classifier.fit(split.train.frame, split.train.schema).predict_proba(split.test)
     for control in controls.values():
-        proba, predicted = control(classifier, split, 1, raw)
+        proba, predicted = control(classifier, split, table.minority, raw)
         assert proba.shape == (60, 2) and np.isin(predicted, [0, 1]).all()
 
 
