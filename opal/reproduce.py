@@ -151,12 +151,13 @@ def _replay(config: dict[str, Any], recorded: Recorded, store: Path) -> None:
 def _told(recorded: Recorded, differences: list[Difference], notes: list[Difference]) -> bool:
     """Print what differs, and the verdict."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table as Printed
 
     # in a file or pipe wide enough for every value to stay in one piece
     console = Console(width=None if sys.stdout.isatty() else 200)
     unequal = [d for d in differences if not d.equal]
-    shown = Printed(title=f"{recorded.name} ({recorded.run_id})")
+    shown = Printed(title=escape(f"{recorded.name} ({recorded.run_id})"))
     for name in ("compared", "recorded", "now", ""):
         shown.add_column(name, overflow="fold")
     groups = {"metrics": "metric ", "artifacts": "artifact "}
@@ -165,9 +166,9 @@ def _told(recorded: Recorded, differences: list[Difference], notes: list[Differe
         same = sum(d.equal for d in group)
         shown.add_row(title, str(len(group)), f"{same} equal", "equal" if same == len(group) else "DIFFERENT")
     for d in unequal[:40]:
-        shown.add_row(d.what, d.recorded, d.now, "DIFFERENT")
+        shown.add_row(*map(escape, (d.what, d.recorded, d.now)), "DIFFERENT")
     for d in notes:
-        shown.add_row(d.what, d.recorded, d.now, "other" if unequal else "other, without effect")
+        shown.add_row(*map(escape, (d.what, d.recorded, d.now)), "other" if unequal else "other, without effect")
     console.print(shown)
     if len(unequal) > 40:
         console.print(f"... and {len(unequal) - 40} more differences")
@@ -179,6 +180,7 @@ def _told_fresh(recorded: Recorded, result: TrialResult) -> None:
     """Print the error by amount: recorded, new, and the mean paired difference over seeds with its 95 % interval."""
     import pandas as pd
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table as Printed
 
     from opal.report.verdict import confidence_interval
@@ -186,7 +188,7 @@ def _told_fresh(recorded: Recorded, result: TrialResult) -> None:
     old = pd.read_csv(recorded.artifacts / "errors.csv")
     before = old[old["metric"] == "error"].pivot(index="seed", columns="amount", values="value")
     after = result.curve()
-    shown = Printed(title=f"{recorded.name}: asked anew")
+    shown = Printed(title=escape(f"{recorded.name}: asked anew"))
     for name in ("synthetic rows", "recorded error", "new error", "difference", "95 % interval"):
         shown.add_column(name, justify="right")
     for amount in before.columns.intersection(after.columns):

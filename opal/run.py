@@ -122,7 +122,8 @@ def forecast(config: DictConfig, parts: Parts) -> str:
 def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str) -> RunRecord:
     """The run's record: what the design's contract names, as plain values."""
     names = choices()
-    warnings = [f"**WARNING**: {sentence}" for sentence in result.warnings]
+    warnings = [f"**WARNING**: {_in_markdown(sentence)}" for sentence in result.warnings]
+    notes = [_in_markdown(sentence) for sentence in result.notes]
     return RunRecord(
         name=run_name(parts.table.name, names["method"], names["classifier"], digest),
         config_hash=digest,
@@ -133,7 +134,7 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
         | environment_tags(),
         dataset=DatasetInput.of(parts.table),
-        description="\n\n".join([description_of(result.errors), *warnings, *result.notes, command()]),
+        description="\n\n".join([description_of(result.errors), *warnings, *notes, command()]),
         status="partial" if result.stopped else "finished",
     )
 
@@ -166,6 +167,8 @@ def scalars_of(node: Any, path: str) -> dict[str, Any]:
 
 def write(folder: Path, config: DictConfig, parts: Parts, result: TrialResult, summary: str, title: str) -> None:
     """Every artifact of the run."""
+    from matplotlib import rc_context
+
     from opal.report.fidelity_figure import fidelity_figure
     from opal.report.figures import run_figures
 
@@ -176,7 +179,8 @@ def write(folder: Path, config: DictConfig, parts: Parts, result: TrialResult, s
     if "fidelity" in result.tables:  # else the splits need not be drawn again
         trains = [parts.task.split(parts.table, seed).train for seed in result.rows]
         made = [rows.frame for rows in result.rows.values()]
-        fidelity_figure(result.metrics, made, trains, folder / "figures" / "fidelity.png", title)
+        with rc_context({"text.parse_math": False}):  # dollars in names of columns and classes begin no formula
+            fidelity_figure(result.metrics, made, trains, folder / "figures" / "fidelity.png", title)
     typed = list(HydraConfig.get().overrides.task)
     write_origin(folder, config, parts.table, typed, log_table=config.tracking.get("log_table", True))
 
@@ -213,7 +217,13 @@ def sum_up() -> None:
 def command() -> str:
     """How to run this again, as typed."""
     typed = " ".join(HydraConfig.get().overrides.task)
-    return f"Run: `python -m opal.run {typed}`"
+    mark = "``" if "`" in typed else "`"
+    return f"Run: {mark}python -m opal.run {' '.join(typed.splitlines())}{mark}"
+
+
+def _in_markdown(sentence: str) -> str:
+    """A sentence that may quote a user's table: neither a line nor a tag of its own."""
+    return " ".join(sentence.split()).replace("<", "&lt;")
 
 
 def choices() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import logging
 import re
@@ -29,6 +30,7 @@ from opal.llm.parse import Parser
 from opal.methods.imblearn import Imblearn
 from opal.methods.smote import Smote
 from opal.record.origin import unpack_responses
+from opal.report import render
 from opal.table import Group, Schema, Train
 from opal.tasks.imbalanced import Imbalanced
 
@@ -97,6 +99,7 @@ def test_a_run_takes_a_nasty_table(opal):  # noqa: F811
     rows = pd.read_csv(artifacts(run) / "synthetic" / "seed_1.csv")
     assert "note" not in rows and set(rows["=cmd|calc"].dropna()) <= set(nasty_frame()["=cmd|calc"])
     assert {p.name for p in (artifacts(run) / "figures").iterdir()} == {"curves.png", "fidelity.png"}
+    assert "<i>" not in run.data.tags["mlflow.note.content"].split("Run: `")[0]
 
 
 def test_augment_keeps_notes_in_the_users_rows_and_out_of_new_ones(augment):  # noqa: F811
@@ -184,6 +187,20 @@ def test_enumerations_stay_within_what_a_schema_may_hold():
     properties = json_schema(Schema.infer(frame, "y").columns, 5)["properties"]["rows"]["items"]["properties"]
     listed = [len(p["enum"]) for p in properties.values() if "enum" in p]
     assert MOST_ENUMS - MOST_ENUM < sum(listed) <= MOST_ENUMS and len(properties) == 41
+
+
+def test_reports_show_a_hostile_name_letter_by_letter():
+    from rich.console import Console
+
+    name = "[/x] <script>|a* `b` [c](http://d) $e$ \\input{f}\n\n# g"
+    grid = render.Grid(name, [name], [[render.Cell(name, bold=True)]], 1)
+    console = Console(width=200, record=True, file=io.StringIO())
+    render.show(console, grid)
+    assert console.export_text().count("[/x] <script>|a* `b` [c](http://d) $e$ \\input{f}") == 3
+    written = render._markdown(grid)
+    assert r"\<script>\|a\* \`b\` [c]\(http://d)" in written and "\n# g" not in written
+    written = render._latex(grid)
+    assert r"\$e\$ \textbackslash{}input\{f\} \# g" in written and len(written.splitlines()) == 8
 
 
 @pytest.mark.parametrize("name", ["../../x", "a/b", "a\\b", "..", "", "a\nb"])

@@ -61,7 +61,7 @@ def test_imbalanced_learns_checks(estimator, check):
         check(estimator)
 
 
-@sklearn.utils.estimator_checks.parametrize_with_checks([OpalSampler("smote"), OpalSampler("mixup")])
+@sklearn.utils.estimator_checks.parametrize_with_checks([OpalSampler(m) for m in METHODS])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
 
@@ -197,7 +197,7 @@ def test_codes_that_are_names_are_never_between_two_names():
 @pytest.mark.parametrize(
     ("sampler", "error", "words"),
     [
-        (OpalSampler("smoat"), ConfigError, "method=smoat is no option; options: .*smote"),
+        (OpalSampler("smoat"), ConfigError, "method=smoat is no option; did you mean smote.*options: adasyn"),
         (OpalSampler("smote", options=["method.k=1"]), ConfigError, "k"),
         (OpalSampler("smote", kinds={"jb": "categorical"}), ConfigError, "kinds names 'jb'.*columns: job"),
         (OpalSampler("smote", descriptions={"jb": "work"}), ConfigError, "descriptions names 'jb'"),

@@ -12,7 +12,7 @@ import pandas as pd
 
 from opal.evaluate.features import transformer
 from opal.evaluate.fidelity import column_distances
-from opal.report.figures import COLORS, plain
+from opal.report.figures import COLORS
 from opal.table import Train
 
 MOST_COLUMNS = 12  # the worst ones
@@ -49,7 +49,7 @@ def fidelity_figure(
 
     figure = Figure(figsize=(15, 4.8), layout="constrained")  # no pyplot: no state shared between threads
     FigureCanvasAgg(figure)
-    figure.suptitle(plain(title))
+    figure.suptitle(title)
     places, columns, measures = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
     _places(places, *pairs[0])
     _columns(columns, pairs)
@@ -78,10 +78,10 @@ def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
         old, new = _plane(at["real"][group.mask(train.frame)]), _plane(at["synthetic"][group.mask(shown)])
         if len(new):
             style = {"marker": "x", "s": 24, "linewidths": 1.1, "alpha": 0.9, "zorder": 4}
-            axis.scatter(*new.T, color=color, label=f"{plain(group.name)}, synthetic", **style)
+            axis.scatter(*new.T, color=color, label=f"{group.name}, synthetic", **style)
         edge, size, order, alpha = ("black", 60, 3, 0.45) if group.minority else ("none", 18, 1, 1.0)
         style = {"facecolors": to_rgba(color, alpha), "edgecolors": edge, "linewidths": 0.8, "s": size, "zorder": order}
-        axis.scatter(*old.T, label=f"{plain(group.name)}, real", **style)
+        axis.scatter(*old.T, label=f"{group.name}, real", **style)
     share = [f"{s:.0%}" for s in pca.explained_variance_ratio_]
     axis.set_xlabel(f"first principal component ({share[0]} of the variance)")
     axis.set_ylabel(f"second ({share[1]})" if len(share) > 1 else "")
@@ -111,7 +111,7 @@ def _columns(axis: Any, pairs: Sequence[tuple[pd.DataFrame, Train]]) -> None:
     places = np.arange(len(worst))
     axis.barh(places, distance[worst], color=MADE, alpha=0.8, height=0.65, label="synthetic against real")
     axis.plot(chance[worst], places, "|", color="black", markersize=13, markeredgewidth=2, label="by chance")
-    axis.set_yticks(places, [plain(names[i]) for i in worst], fontsize=8)
+    axis.set_yticks(places, [names[i] for i in worst], fontsize=8)
     axis.set_xlim(0, max(0.5, 1.05 * float(np.max([distance, chance], initial=0))))
     axis.set_xlabel("distance of the distributions (KS or total variation)", fontsize=9)
     which = f"the {len(worst)} columns most above chance" if len(worst) < len(varied) else "columns"

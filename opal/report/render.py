@@ -120,9 +120,9 @@ def show(console: Console, grid: Grid, most: int | None = None) -> None:
     """Print on the terminal, the first ``most`` rows."""
     from rich.table import Table
 
-    table = Table(title=grid.title, title_justify="left")
+    table = Table(title=_plain(grid.title), title_justify="left")
     for i, name in enumerate(grid.head):
-        table.add_column(name, justify="left" if i < grid.names else "right", overflow="fold")
+        table.add_column(_plain(name), justify="left" if i < grid.names else "right", overflow="fold")
     for row in grid.rows[:most]:
         table.add_row(*(f"[bold]{_plain(c.text)}[/bold]" if c.bold else _plain(c.text) for c in row))
     console.print(table)
@@ -153,13 +153,18 @@ def frame(comparison: Comparison) -> pd.DataFrame:
 
 
 def _markdown(grid: Grid) -> str:
-    lines = [f"**{grid.title}**", "", f"| {' | '.join(grid.head)} |"]
+    lines = [f"**{_marked(grid.title)}**", "", f"| {' | '.join(map(_marked, grid.head))} |"]
     lines.append("| " + " | ".join("---" if i < grid.names else "---:" for i in range(len(grid.head))) + " |")
     for row in grid.rows:
-        shown = (c.text.replace("|", "\\|") for c in row)
+        shown = (_marked(c.text) for c in row)
         texts = (f"**{text}**" if c.bold else text for c, text in zip(row, shown, strict=True))
         lines.append(f"| {' | '.join(texts)} |")
     return "\n".join(lines)
+
+
+def _marked(text: str) -> str:
+    """``text`` letter by letter in Markdown, without a line, a cell, a tag, a link or emphasis of its own."""
+    return re.sub(r"[\\|<`*]|(?<=\])(?=\()", lambda found: "\\" + found[0], " ".join(text.split()))
 
 
 def _latex(grid: Grid) -> str:
@@ -181,7 +186,7 @@ def _latex(grid: Grid) -> str:
 def _escaped(text: str) -> str:
     special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$"}
     special |= {c: f"\\{c}" for c in "&%$#_{}"} | {"<": "$<$", ">": "$>$"}
-    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", "".join(special.get(c, c) for c in text))
+    return re.sub(r"(?<![\w-])-(?=\d)", "$-$", "".join(special.get(c, c) for c in " ".join(text.split())))
 
 
 def _comment(text: str) -> str:
