@@ -22,7 +22,8 @@ from opal.methods.llm import LLM
 from opal.parts import CONF, Parts, build, instantiate
 from opal.parts import run as run_parts
 from opal.progress import Progress
-from opal.record.config_hash import config_hash, generation_hash
+from opal.record.config_hash import IGNORED_ARGUMENTS, IGNORED_ARGUMENTS_OF, config_hash, generation_hash
+from opal.record.environment import masked
 from opal.record.environment import tags as environment_tags
 from opal.record.log import DatasetInput, RunRecord, description_of, points_of, run_name
 from opal.record.origin import write_config, write_origin
@@ -30,6 +31,8 @@ from opal.record.store import Tracking
 from opal.record.sweep import close_sweep, note_job, notes
 from opal.result import TrialResult
 
+# params that would tell equal runs apart in the UI's comparison: pace, price and storage of answers
+UNSHOWN = (IGNORED_ARGUMENTS | IGNORED_ARGUMENTS_OF["client"]) - {"base_url"}
 RAW_FITS = "raw_fits"  # folder in the sweep's, while it runs
 log = logging.getLogger("opal")
 
@@ -134,9 +137,17 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
         | environment_tags(),
         dataset=DatasetInput.of(parts.table),
-        description="\n\n".join([description_of(result.errors), *warnings, *notes, command()]),
+        description="\n\n".join(
+            [*verdict_of(result), *warnings, description_of(result.errors), *notes, command()]
+        ),
         status="partial" if result.stopped else "finished",
     )
+
+
+def verdict_of(result: TrialResult) -> list[str]:
+    """What the description begins with: the words, for each measure."""
+    words = [f"{metric.replace('_', ' ')} **{word}**" for metric, word in result.verdicts.items()]
+    return [f"Synthetic rows against every free control: {', '.join(words)}."] if words else []
 
 
 def capabilities(parts: Parts) -> dict[str, Any]:
@@ -147,7 +158,7 @@ def capabilities(parts: Parts) -> dict[str, Any]:
 
 def params(config: DictConfig, names: dict[str, str]) -> dict[str, Any]:
     """The chosen option of every group, and the scalars beneath them that fit a table's cell."""
-    shown = {k: v for k, v in names.items() if v and not k.startswith("hydra/")}
+    shown = {k: v for k, v in names.items() if v and not k.startswith(("hydra/", "tracking"))}
     shown["seeds"] = " ".join(map(str, config.seeds))
     shown |= {f"data.{k}": config.data[k] for k in ("target", "minority", "group") if config.data.get(k) is not None}
     for section in ("task", "method", "classifier", "amounts"):
@@ -159,10 +170,11 @@ def scalars_of(node: Any, path: str) -> dict[str, Any]:
     if isinstance(node, dict):
         found: dict[str, Any] = {}
         for key, value in node.items():
-            if not str(key).startswith("_"):
+            if not str(key).startswith("_") and key not in UNSHOWN:
                 found |= scalars_of(value, f"{path}.{key}")
         return found
-    return {path: node} if node is not None and len(str(node)) <= 250 and not isinstance(node, list) else {}
+    short = len(str(node)) <= 250 and "\n" not in str(node)
+    return {path: node} if node is not None and short and not isinstance(node, list) else {}
 
 
 def write(folder: Path, config: DictConfig, parts: Parts, result: TrialResult, summary: str, title: str) -> None:
@@ -207,6 +219,7 @@ def sum_up() -> None:
         swept = {"overrides": " ".join(config.hydra.overrides.task)}
         if close_sweep(tracking, folder, folder.name, swept, sweep_figure):
             log.info("opal: the sweep is summed up as sweep/%s", folder.name)
+            log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))
         for job_ in notes(folder):  # said by the jobs too, but a cluster's output is elsewhere
             if job_["outcome"] == "failed" and config.hydra.runtime.choices["hydra/launcher"] != "basic":
                 log.error("opal: job %s (%s) failed: %s", job_["job"], job_["name"], job_["error"])

@@ -70,7 +70,7 @@ class Folds:
         -------
         The errors, and the folds' own rows
         """
-        again = cost in {"free": ("free",), "always": ("free", "paid"), "never": ()}[self.remake]
+        again = self.remakes(cost)
         jobs, weights, all_remade = [], [], []
         for split, made, steps in zip(splits, rows, amounts, strict=True):
             reached = [a for a in steps if a <= len(made)]
@@ -94,6 +94,10 @@ class Folds:
         found = each(measure, jobs, n_jobs)
         records = [r | {"weight": w} for w, part in zip(weights, found, strict=True) for r in part]
         return weighted([r for r in records if r["metric"] in MEASURED]), all_remade
+
+    def remakes(self, cost: str) -> bool:
+        """Whether each fold's rows are made from its own train rows alone."""
+        return cost in {"free": ("free",), "always": ("free", "paid"), "never": ()}[self.remake]
 
     def parts(self, train: Train) -> Iterator[Split]:
         """Each fold as a split of its own: its train rows, and its held-out rows as test."""

@@ -17,6 +17,8 @@ from opal.table import Table
 
 Point = tuple[str, float, int]  # key, value, step
 Status = Literal["finished", "partial", "failed"]
+FIRST = ("error", "balanced_error", "worst_group_error", "minority_error", "majority_error", "average_precision")
+LATER = ("control/", "seed_")  # after all others, in this order
 VOLATILE = ("time/", "paid/")  # metrics that differ between equal runs
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")
 _MLFLOW_TYPES = {"i": "long", "u": "long", "f": "double", "b": "boolean", "M": "datetime"}
@@ -131,7 +133,19 @@ def points_of(result: TrialResult) -> list[Point]:
         if rows:
             singles["llm/tokens_per_row"] = (usage.prompt_tokens + usage.completion_tokens) / rows
         singles |= {f"funnel/{step}": count for step, count in result.funnel.as_dict().items()}
-    return metrics_of(result.errors) + scalars(singles)
+    return in_order(metrics_of(result.errors) + scalars(singles))
+
+
+def in_order(points: list[Point]) -> list[Point]:
+    """The run's errors first, single seeds last: MLflow's UI lists metrics as they were logged, some 700 of them."""
+
+    def place(point: Point) -> int:
+        key = point[0].removesuffix("_std")
+        if key in FIRST:
+            return FIRST.index(key)
+        return len(FIRST) + next((1 + i for i, start in enumerate(LATER) if key.startswith(start)), 0)
+
+    return sorted(points, key=place)
 
 
 def scalars(metrics: Mapping[str, float | None], prefix: str = "") -> list[Point]:

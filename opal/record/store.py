@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from opal.errors import ConfigError, TrackingError
-from opal.record import pending
+from opal.record import pending, view
 from opal.record.environment import masked
 from opal.record.log import DatasetInput, RunRecord
 from opal.record.mlflow_client import connect, faults
@@ -100,11 +100,19 @@ class Tracking:
                 remote = str(self.uri).startswith("http")
                 place = None if remote else (self.mlruns / pending.clean_name(self.experiment)).as_uri()
                 try:
-                    return self.client.create_experiment(self.experiment, artifact_location=place)
+                    made = self.client.create_experiment(self.experiment, place, tags=view.experiment_tags())
+                    self.client.set_experiment_tag(made, "mlflow.note.content", view.description(made))
+                    return made
                 except MlflowException as err:
                     if err.error_code != "RESOURCE_ALREADY_EXISTS":
                         raise
             raise TrackingError(f"the MLflow experiment {self.experiment!r} can neither be read nor made")
+
+    @property
+    def ui(self) -> str:
+        """Where the MLflow UI shows the runs: on the server, or where plain `mlflow ui` listens."""
+        host = str(self.uri) if str(self.uri).startswith("http") else "http://127.0.0.1:5000"
+        return host.rstrip("/") + view.address(self.experiment_id)
 
     def runs(self, filter_string: str = "") -> list[Run]:
         """All runs of the experiment that match, newest first."""

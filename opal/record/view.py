@@ -1,0 +1,111 @@
+"""How the MLflow UI shows an experiment: a saved view with the columns and the few charts that matter.
+
+A run has some 700 metrics (by seed, of every control); left alone, the UI draws a chart of each, in alphabetical
+order. It keeps its saved views in tags of the experiment, so that one can be there from the first run on. A key
+that a UI does not know is left alone by it.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator
+
+KEY = "opal"  # viewStateShareKey of the UI's address
+NAME = "Errors and curves (OPAL)"
+TRIALS = "tags.`opal.kind` = 'trial' and tags.`opal.status` = 'finished'"
+COLUMNS = [
+    *(f"metrics.`{name}`" for name in ("error", "balanced_error", "worst_group_error")),
+    *(f"params.`{name}`" for name in ("data", "method", "classifier")),
+    *(f"tags.`opal.verdict.{name}`" for name in ("error", "balanced_error")),
+]
+CURVES = ("error", "balanced_error", "worst_group_error", "average_precision")
+BARS = ("verdict/error/difference", "verdict/balanced_error/difference")
+RUNS_SHOWN = 10  # lines a chart; the eye beside a run shows or hides it
+CREATED = 1  # of no meaning: the same tag for every experiment
+
+
+def experiment_tags() -> dict[str, str]:
+    """Tags of a new experiment: that it is about training, and the saved view."""
+    packed = base64.b64encode(zlib.compress(json.dumps(_state()).encode())).decode()
+    view = {"name": NAME, "createdAt": CREATED, "updatedAt": CREATED, "state": f"deflate;{packed}"}
+    return {
+        "mlflow.experimentKind": "custom_model_development",
+        f"mlflow.sharedViewState.{KEY}": json.dumps(view),
+    }
+
+
+def address(experiment_id: str, mode: str = "TABLE") -> str:
+    """The view's place in the UI, after its host: as TABLE or CHART."""
+    shown = "&compareRunsMode=CHART" if mode == "CHART" else ""
+    return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={KEY}{shown}"
+
+
+def description(experiment_id: str) -> str:
+    """The experiment's description, in Markdown."""
+    return (
+        f"Do synthetic rows help? Each run is a curve of errors against the synthetic rows added: see the "
+        f"[table]({address(experiment_id)[1:]}) and the [curves]({address(experiment_id, 'CHART')[1:]}), "
+        f"which are also under Views, *{NAME}*. A metric's column shows its value with the most synthetic rows; "
+        "`opal.verdict` says how the amount that validation chose stands against the hardest control. "
+        "`python -m opal.compare` makes tables and figures of many runs."
+    )
+
+
+def _state() -> dict[str, object]:
+    return {
+        "searchFilter": TRIALS,
+        "orderByKey": "attributes.start_time",
+        "orderByAsc": False,
+        "startTime": "ALL",
+        "lifecycleFilter": "Active",
+        "datasetsFilter": [],
+        "modelVersionFilter": "All Runs",
+        "selectedColumns": COLUMNS,
+        "columnOrder": [],
+        "columnWidths": {},
+        "runsHiddenMode": f"FIRST_{RUNS_SHOWN}_RUNS",
+        "compareRunCharts": list(_charts()),
+        "compareRunSections": [
+            {"uuid": uuid, "name": name, "display": True, "isReordered": False, "deleted": False, "isGenerated": False}
+            for uuid, name in (
+                ("opal-curves", "against synthetic rows added"),
+                ("opal-verdict", "against the hardest control, at the chosen amount (below 0: better)"),
+            )
+        ],
+        "hideEmptyCharts": True,
+        "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
+    }
+
+
+def _charts() -> Iterator[dict[str, object]]:
+    shared: dict[str, object] = {"runsCountToCompare": RUNS_SHOWN, "deleted": False, "isGenerated": False}
+    for metric in CURVES:
+        yield shared | {
+            "uuid": f"opal-{metric}",
+            "type": "LINE",
+            "metricSectionId": "opal-curves",
+            "displayName": metric.replace("_", " "),
+            "metricKey": metric,
+            "selectedMetricKeys": [metric],
+            "lineSmoothness": 0,
+            "scaleType": "linear",
+            "xAxisScaleType": "linear",
+            "xAxisKey": "step",
+            "selectedXAxisMetricKey": "",
+            "yAxisKey": "metric",
+            "yAxisExpressions": [],
+            "range": {},
+            "ignoreOutliers": False,
+            "useGlobalXaxisKey": True,
+            "useGlobalLineSmoothing": True,
+        }
+    for metric in BARS:
+        yield shared | {
+            "uuid": f"opal-{metric.replace('/', '-')}",
+            "type": "BAR",
+            "metricSectionId": "opal-verdict",
+            "displayName": metric.split("/")[1].replace("_", " "),
+            "metricKey": metric,
+        }
