@@ -29,8 +29,8 @@ from opal.tasks.base import Task
 CURATION_ROUNDS = 3  # each asks for as many more rows as the last round's loss calls for
 
 SEEN = (
-    "Validation folds used the trial's own synthetic rows, whose maker saw the rows held out in each fold: that favours "
-    "larger amounts in the choice. The test error at the chosen amount is honest either way."
+    "Validation folds used the trial's own synthetic rows, whose maker saw the rows held out in each fold: that "
+    "favours larger amounts in the choice. The test error at the chosen amount is honest either way."
 )
 ASK_ANEW = " validation.remake=always makes rows from each fold's train rows alone, at as many times the requests."
 
