@@ -137,9 +137,7 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
         | environment_tags(),
         dataset=DatasetInput.of(parts.table),
-        description="\n\n".join(
-            [*verdict_of(result), *warnings, description_of(result.errors), *notes, command()]
-        ),
+        description="\n\n".join([*verdict_of(result), *warnings, description_of(result.errors), *notes, command()]),
         status="partial" if result.stopped else "finished",
     )
 
