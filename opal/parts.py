@@ -12,6 +12,7 @@ from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
 from opal.evaluate.curate import Filter
 from opal.evaluate.curve import Amounts
+from opal.evaluate.replicate import Replicates
 from opal.evaluate.validate import Folds
 from opal.methods.base import Oversampler
 from opal.options import CONF as CONF  # where every verb's configuration lies
@@ -34,6 +35,7 @@ class Parts:
     controls: Mapping[str, Control]
     curation: Filter
     validation: Folds
+    replicates: Replicates
 
     @property
     def model(self) -> str:
@@ -63,6 +65,7 @@ def build(config: Any, table: Table | None = None) -> Parts:
         controls=instantiate(config, "controls") or {},
         curation=instantiate(config, "curate"),
         validation=instantiate(config, "validation"),
+        replicates=instantiate(config, "replicates"),
     )
 
 
@@ -85,6 +88,7 @@ def run(config: Any, parts: Parts, method: str, progress: Progress | None = None
         parts.validation,
         config["fidelity"],
         config["contamination_probe"],
+        parts.replicates,
     )
     judge(result, method)
     return result

@@ -177,22 +177,28 @@ def scalars_of(node: Any, path: str) -> dict[str, Any]:
 
 def write(folder: Path, config: DictConfig, parts: Parts, result: TrialResult, summary: str, title: str) -> None:
     """Every artifact of the run."""
+    result.save(folder)
+    write_config(folder, config)
+    (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
+    if config.figures:
+        draw(folder / "figures", parts, result, title)
+    typed = list(HydraConfig.get().overrides.task)
+    write_origin(folder, config, parts.table, typed, log_table=config.tracking.get("log_table", True))
+
+
+def draw(folder: Path, parts: Parts, result: TrialResult, title: str) -> None:
+    """The run's figures."""
     from matplotlib import rc_context
 
     from opal.report.fidelity_figure import fidelity_figure
     from opal.report.figures import run_figures
 
-    result.save(folder)
-    write_config(folder, config)
-    (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
-    run_figures(result.errors, folder / "figures", title)
+    run_figures(result.errors, folder, title)
     if "fidelity" in result.tables:  # else the splits need not be drawn again
         trains = [parts.task.split(parts.table, seed).train for seed in result.rows]
         made = [rows.frame for rows in result.rows.values()]
         with rc_context({"text.parse_math": False}):  # dollars in names of columns and classes begin no formula
-            fidelity_figure(result.metrics, made, trains, folder / "figures" / "fidelity.png", title)
-    typed = list(HydraConfig.get().overrides.task)
-    write_origin(folder, config, parts.table, typed, log_table=config.tracking.get("log_table", True))
+            fidelity_figure(result.metrics, made, trains, folder / "fidelity.png", title)
 
 
 def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import ceil
 from typing import Any
 
@@ -18,6 +19,7 @@ from opal.evaluate.controls import Control
 from opal.evaluate.curate import Filter, curate
 from opal.evaluate.curve import Amounts, curve, curve_without
 from opal.evaluate.fidelity import fidelity_by_group
+from opal.evaluate.replicate import Replicates
 from opal.evaluate.validate import Folds
 from opal.llm.memory import recall
 from opal.methods.base import Oversampler
@@ -50,6 +52,7 @@ def run_trial(
     validation: Folds | None = None,
     fidelity: bool = True,
     contamination_probe: bool = False,
+    replicates: Replicates | None = None,
 ) -> TrialResult:
     """Error on untouched test rows against the number of synthetic rows, over ``seeds``.
 
@@ -61,6 +64,7 @@ def run_trial(
     validation : measures errors on folds of train too, by which an amount can be chosen
     fidelity : measure how the rows differ from real ones
     contamination_probe : ask the method's language model to continue the table's first rows
+    replicates : tells the generator's variance from that of training, by further draws and trainings
 
     Raises
     ------
@@ -81,16 +85,20 @@ def run_trial(
         errors = curve(classifier, splits, rows, steps, table.minority, n_jobs, progress, controls)
     result = TrialResult(errors, dict(zip(seeds, made, strict=True)), timings=clock.seconds)
     note_splits(result, splits, controls or {})
+
+    def make(train: Train, n: int) -> Rows:
+        return sample(method, train, n, curation or Filter(), progress)
+
     with clock("validation"):
         if validation and validation.folds > 1 and max(map(len, rows)):
-
-            def make(train: Train, n: int) -> Rows:
-                return sample(method, train, n, curation or Filter(), progress)
-
             found = validation(classifier, splits, rows, steps, table.minority, make, method.remake, n_jobs)
             add_validation(result, *found)
             if len(found[0]) and not validation.remakes(method.remake):
                 result.notes.append(SEEN + (ASK_ANEW if method.remake == "paid" else ""))
+    if replicates and replicates.draws and max(map(len, rows)):
+        with clock("replicates"):
+            again = partial(replicates, classifier, splits, rows, table.minority, make, n_jobs)
+            add_replicates(result, method, again)
     if contamination_check != "off":
         with clock("contamination"):
             nearest = contamination_check != "count"
@@ -143,13 +151,29 @@ def add_validation(result: TrialResult, errors: pd.DataFrame, remade: Sequence[R
     if without := [str(seed) for seed in result.rows if seed not in set(errors["seed"])]:
         seeds = ", ".join(without)
         result.notes.append(f"No amount chosen for seed {seeds}: its validation folds are too small, or got no rows.")
+    note_paid(result, "validation", remade)
+
+
+def add_replicates(
+    result: TrialResult, method: Oversampler, again: Callable[[], tuple[pd.DataFrame, list[Rows]]]
+) -> None:
+    """Errors by draw and training seed, and what the further draws cost."""
+    if method.remake == "never":
+        result.notes.append("No variance of the generator: this method's rows cannot be drawn again.")
+        return
+    result.tables["replicates"], remade = again()
+    note_paid(result, "replicates", remade)
+
+
+def note_paid(result: TrialResult, stage: str, remade: Sequence[Rows]) -> None:
+    """What rows made beside the curve's own took: ``llm/<stage>_*``, and this time ``paid/<stage>_*``."""
     usage = sum((r.usage for r in remade), Usage())
     if usage.requests:
-        result.prompts["validation"] = [p for r in remade for p in r.prompts]
+        result.prompts[stage] = [p for r in remade for p in r.prompts]
         tokens = usage.prompt_tokens + usage.completion_tokens
-        result.metrics |= {"llm/validation_requests": usage.requests, "llm/validation_tokens": tokens}
+        result.metrics |= {f"llm/{stage}_requests": usage.requests, f"llm/{stage}_tokens": tokens}
         paid = {k: getattr(usage, f"paid_{k}") for k in ("requests", "tokens", "money")}
-        result.metrics |= {f"paid/validation_{k}": v for k, v in paid.items() if v is not None}
+        result.metrics |= {f"paid/{stage}_{k}": v for k, v in paid.items() if v is not None}
 
 
 def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[str, Control]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeLLM, Status
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from tables import mixed_table, number_table
 
@@ -15,6 +16,7 @@ from opal.evaluate import controls
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.curate import Chain, Dedup, Filter
 from opal.evaluate.curve import Amounts
+from opal.evaluate.replicate import Replicates
 from opal.evaluate.validate import Folds
 from opal.llm.client import Client
 from opal.llm.serialize import lines
@@ -273,3 +275,25 @@ def test_the_probe_warns_of_a_model_that_knows_the_table(tmp_path):
         result = trial(Forgetful(fake.url), table, seeds=(1,), contamination_probe=True)
     assert "not known" in result.notes[0] and len(result.curve().columns) == 3  # the trial is not lost
     assert "this method has none" in trial(Duplicate(), seeds=(1,), contamination_probe=True).notes[0]
+
+
+def test_fresh_draws_and_training_seeds_are_told_apart():
+    forest = Classifier(partial(RandomForestClassifier, n_estimators=5))
+    given = {"amounts": Amounts(steps=2), "fidelity": False, "contamination_check": "off"}
+    twice = Replicates(draws=3, trainings=2)
+    found = run_trial(number_table(400), TASK, Smote(), forest, (1, 2), replicates=twice, **given)
+    table = found.tables["replicates"]
+    assert len(table) == 2 * 3 * 2 and table.groupby(["seed", "draw"])["value"].nunique().max() == 2
+    judge(found, "smote")
+    assert {f"variance/{k}" for k in ("generator", "training", "generator_share")} <= set(found.metrics)
+    assert any("from fresh draws of the generator" in note for note in found.notes)
+
+    copies = trial(Duplicate(), replicates=twice)  # a logistic regression has no use for its seed
+    assert copies.tables["replicates"].groupby(["seed", "draw"])["value"].nunique().max() == 1
+
+
+def test_rows_that_cannot_be_drawn_again_have_no_generator_variance(tmp_path):
+    table = number_table(400)
+    table.frame.head(20).to_csv(tmp_path / "rows.csv", index=False)
+    found = trial(Replay(f"{tmp_path}/rows.csv"), table, replicates=Replicates(draws=2))
+    assert "replicates" not in found.tables and any("cannot be drawn again" in note for note in found.notes)

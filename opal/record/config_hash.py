@@ -27,11 +27,11 @@ SCHEMA_VERSION = 1  # raise it when the meaning of a key changes; tests/record/g
 # count through the sections that refer to them; `experiment` and `debug` set other keys.
 IGNORED_SECTIONS = frozenset(
     ["data", "data_dir", "llm", "prompt", "paper", "tracking", "experiment", "debug", "hydra"]  # noqa: RUF005
-    + ["dry_run", "n_jobs", "progress", "score", "verbose"]
+    + ["dry_run", "figures", "n_jobs", "progress", "score", "verbose"]
 )
 # Sections that decide metrics but no synthetic row.
 EVALUATION_SECTIONS = frozenset(
-    ["classifier", "controls", "contamination", "contamination_probe", "validation", "fidelity"]
+    ["classifier", "controls", "contamination", "contamination_probe", "validation", "replicates", "fidelity"]
 )
 # Keyword arguments (beside a `_target_`) that change speed, not figures.
 IGNORED_ARGUMENTS = frozenset(["n_jobs", "thread_count", "verbose", "progress", "allow_writing_files"])

@@ -152,7 +152,8 @@ def confidence_interval(
 ) -> tuple[float, float]:
     """Interval of the mean of ``gap``, shape (n_seeds,): mean -+ t(n - 1) sd / sqrt(n), or the BCa bootstrap.
 
-    Source: Student (1908); Efron, "Better bootstrap confidence intervals", JASA 82 (1987), by SciPy.
+    Two equal gaps tell nothing of their spread and have no interval (NaN). Source: Student
+    (1908); Efron, "Better bootstrap confidence intervals", JASA 82 (1987), by SciPy.
     """
     from scipy import stats
 
@@ -160,7 +161,7 @@ def confidence_interval(
         return float("nan"), float("nan")
     mean, sd = float(np.mean(gap)), float(np.std(gap, ddof=1))
     if sd <= 1e-12 * max(1.0, abs(mean)):
-        return mean, mean
+        return (mean, mean) if len(gap) > 2 else (float("nan"), float("nan"))
     if interval == "bootstrap":
         rng = np.random.default_rng(0)  # the same interval each time
         found = stats.bootstrap((gap,), np.mean, confidence_level=level, rng=rng).confidence_interval
@@ -184,7 +185,7 @@ def seeds_needed(gap: np.ndarray, alpha: float = 0.05, power: float = 0.8) -> in
     if effect <= 1e-12:
         return None
     if sd <= 1e-12:
-        return 2
+        return 3
 
     def enough(n: int) -> bool:
         bound, shift = stats.t.ppf(1 - alpha / 2, n - 1), np.sqrt(n) * effect / sd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from opal.report.scaling import fit_scaling
+from opal.report.scaling import fit_scaling, variance_sources
 from opal.report.verdict import at_amounts, choose_amount, verdict
 from opal.result import TrialResult
 
@@ -35,6 +35,8 @@ def judge(result: TrialResult, method: str) -> None:
         result.notes.append(f"Amounts chosen by balanced error on validation folds of train: {listed}.")
         result.metrics |= {f"seed_{seed}/amount_chosen": amount for seed, amount in amounts.items()}
     add_scaling(result)
+    if "replicates" in result.tables:
+        add_variances(result)
 
 
 def add_verdict(
@@ -67,6 +69,14 @@ def add_scaling(result: TrialResult) -> None:
     figures = {"exponent": law.exponent, "exponent_low": law.exponent_low, "exponent_high": law.exponent_high}
     figures |= {"plateau": law.plateau, "recommended": float(law.recommended)}
     result.metrics |= {f"scaling/{k}": v for k, v in figures.items() if law.told or k == "recommended"}
+
+
+def add_variances(result: TrialResult) -> None:
+    """Variance of the error from fresh draws of the generator, and from training seeds, at the largest amount."""
+    found = variance_sources(result.tables["replicates"])
+    result.notes.append(f"Test error with the most rows, split held fixed: {found.sentence}.")
+    figures = {"generator": found.generator, "training": found.training, "generator_share": found.generator_share}
+    result.metrics |= {f"variance/{k}": v for k, v in figures.items()}
 
 
 def whole(errors: pd.DataFrame) -> pd.DataFrame:

@@ -77,7 +77,7 @@ def test_seeds_needed_agrees_with_statsmodels():
         gap = np.array([-1.0, 0.0, 1.0]) + mean
         expected = int(np.ceil(power.solve_power(effect_size=mean, alpha=0.05, power=0.8)))
         assert seeds_needed(gap) == expected
-    assert seeds_needed(np.array([0.5, 0.5, 0.5])) == 2
+    assert seeds_needed(np.array([0.5, 0.5, 0.5])) == 3  # two equal differences have no interval
     assert seeds_needed(np.array([100.0, 100.1, 99.9])) in (2, 3)
 
 
@@ -113,3 +113,9 @@ def test_each_seed_chooses_its_amount_on_validation_alone():
     assert at_amounts(errors, "error", chosen).to_dict() == {1: 0.2, 2: 0.5}
     with pytest.raises(ConfigError, match="validation_error"):
         choose_amount(errors[errors["metric"] == "error"])
+
+
+def test_two_equal_differences_tell_nothing_of_their_spread():
+    result = verdict(_series(0.25, 0.26), {"none": _series(0.20, 0.21)})
+    assert result.word == "cannot be told"
+    assert np.isnan(result.low)
