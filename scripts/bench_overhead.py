@@ -33,7 +33,7 @@ from opal.parts import CONF, build, run
 
 TRIALS = (
     ["method=smote", "data=craft"],
-    ["experiment=paper_imbalanced", "method=smote", "data=craft", "classifier=paper_catboost"],
+    ["experiment=paper_imbalanced", "method=smote", "data=craft", "classifier=paper_logistic"],
 )
 STEPS = {
     "python": ["-c", "pass"],
