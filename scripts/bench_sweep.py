@@ -3,7 +3,7 @@
 python scripts/bench_sweep.py                      1,000 jobs in one process
 python scripts/bench_sweep.py --jobs 200 --workers 2
 
-Each job is a small trial of its own (data=craft, classifier=logistic, one seed, method=duplicate). The sweep's process
+Each job is a small trial of its own (data=craft, classifier=logistic, one seed, method=duplicate, no figures). The sweep's process
 and all its children are looked at every second; figures come from a tenth of the jobs on, when everything is loaded.
 Exits 1 where a run is missing or a process is left behind.
 """
@@ -48,7 +48,8 @@ def main() -> int:
 
 def sweep(folder: Path, options: argparse.Namespace) -> tuple[pd.DataFrame, float, int, int]:
     """What was seen every second, the sweep's seconds, processes left behind, exit status."""
-    command = [sys.executable, "-m", "opal.run", "-m", "method=duplicate", "controls=none", "validation.folds=0"]
+    small = ["method=duplicate", "controls=none", "validation.folds=0", "fidelity=false", "figures=false"]
+    command = [sys.executable, "-m", "opal.run", "-m", *small]
     command += [f"seeds={','.join(f'[{seed}]' for seed in range(options.jobs))}"]
     if options.workers > 1:
         command += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.workers}"]
