@@ -60,7 +60,8 @@ def outlive(launcher: str, sweep_dir: Path) -> None:
                 self.looked = time.monotonic()
             return self.missed >= 2
 
-    local.LocalJob, slurm.SlurmJob = Local, Slurm  # by these names the executors make their jobs
+    # by these names the executors make their jobs
+    local.LocalJob, slurm.SlurmJob = Local, Slurm  # type: ignore[misc, assignment]
 
 
 def queued(job_id: str) -> bool:

@@ -3,7 +3,7 @@
 python scripts/bench_sweep.py                      1,000 jobs in one process
 python scripts/bench_sweep.py --jobs 200 --workers 2
 
-Each job is a small trial of its own (data=craft, classifier=logistic, one seed, method=duplicate, no figures). The sweep's process
+Each job is a small trial of its own (data=craft, one seed, method=duplicate, no figures). The sweep's process
 and all its children are looked at every second; figures come from a tenth of the jobs on, when everything is loaded.
 Exits 1 where a run is missing or a process is left behind.
 """

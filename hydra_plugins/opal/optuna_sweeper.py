@@ -164,9 +164,9 @@ def distribution(override: Override) -> "BaseDistribution":
 
     value: Any = override.value()
     if isinstance(value, IntervalSweep):
-        whole = isinstance(value.start, int) and isinstance(value.end, int)
-        kind = IntDistribution if whole else FloatDistribution
-        return kind(value.start, value.end, log="log" in value.tags)
+        ends: list[Any] = [value.start, value.end]
+        kind = IntDistribution if all(isinstance(end, int) for end in ends) else FloatDistribution
+        return kind(*ends, log="log" in value.tags)
     if isinstance(value, RangeSweep):
         numbers = list(value.range())
         if numbers and all(isinstance(n, int) for n in numbers) and value.step > 0:
