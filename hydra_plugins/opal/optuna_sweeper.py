@@ -164,9 +164,10 @@ def distribution(override: Override) -> "BaseDistribution":
 
     value: Any = override.value()
     if isinstance(value, IntervalSweep):
-        ends: list[Any] = [value.start, value.end]
-        kind = IntDistribution if all(isinstance(end, int) for end in ends) else FloatDistribution
-        return kind(*ends, log="log" in value.tags)
+        low: Any = value.start
+        high: Any = value.end
+        kind = IntDistribution if isinstance(low, int) and isinstance(high, int) else FloatDistribution
+        return kind(low, high, log="log" in value.tags)
     if isinstance(value, RangeSweep):
         numbers = list(value.range())
         if numbers and all(isinstance(n, int) for n in numbers) and value.step > 0:
