@@ -10,6 +10,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -262,6 +263,10 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         Sweep.config = config
         outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Hydra keeps what every job returned: a thousand configurations, which nobody reads, would fill memory."""
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 def main() -> None:
