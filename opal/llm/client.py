@@ -236,7 +236,6 @@ class Client:
                         response = job.result()
                     except (LLMError, ConfigError) as error:
                         fatal = fatal or error
-                        stop.set()
                         continue
                     in_a_row = 0 if response.texts else in_a_row + 1
                     if in_a_row >= GIVE_UP:
@@ -249,6 +248,14 @@ class Client:
             raise fatal
 
     def _one(self, request: Request, stop: threading.Event) -> Response:
+        """The answer; after a fault the thread itself ends the work, before it begins another request."""
+        try:
+            return self._answer(request, stop)
+        except (LLMError, ConfigError):
+            stop.set()
+            raise
+
+    def _answer(self, request: Request, stop: threading.Event) -> Response:
         if self.cache == "off":
             return self._ask(request, stop)
         with self._store.lock(request.key, stop):

@@ -40,7 +40,8 @@ def test_a_tuned_classifier_can_be_run_from_its_folder(tmp_path):
 def test_a_classifier_without_a_space_is_told_in_a_sentence(tmp_path):
     done = opal("tune", "data=craft", "classifier=paper_logistic", cwd=tmp_path)
     assert done.returncode == 1
-    assert "space=paper_logistic is no option; options: catboost, logistic, random_forest" in done.stderr
+    told = "space=paper_logistic is no option; did you mean logistic? options: catboost, logistic, random_forest"
+    assert told in done.stderr
 
 
 def test_candidates_stay_within_their_space():
