@@ -20,10 +20,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from opal.errors import LLMError
 from opal.llm.exchange import Request, Response
+from opal.llm.lock import held
 from opal.result import Usage
 
 # The part of a usage that an answer carries with it; retries and seconds belong to the call.
@@ -96,19 +95,12 @@ class Store:
         """
         path = self.folder / "locks" / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        while not stop.is_set():
+        with held(path, stop) as locked:
             try:
-                lock.acquire(timeout=0.5, poll_interval=0.05)
-                break
-            except Timeout:
-                continue
-        try:
-            yield
-        finally:
-            if lock.is_locked and self.path(key).exists():  # whoever gets it later finds the answer first
-                path.unlink(missing_ok=True)
-            lock.release()
+                yield
+            finally:
+                if locked and self.path(key).exists():  # whoever gets it later finds the answer first
+                    path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, record: Any, overwrite: bool = True) -> bool:

@@ -17,9 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from opal.errors import LLMError
+from opal.llm.lock import held
 
 
 class Shared:
@@ -81,14 +80,5 @@ class Shared:
     @contextmanager
     def turn(self, stop: threading.Event) -> Iterator[None]:
         """Ask alone: answers drawn side by side depend on each other. Gives up waiting once ``stop`` is set."""
-        lock = FileLock(self.asking)
-        while not stop.is_set():
-            try:
-                lock.acquire(timeout=0.5, poll_interval=0.05)
-                break
-            except Timeout:
-                continue
-        try:
+        with held(self.asking, stop):
             yield
-        finally:
-            lock.release()

@@ -1,0 +1,26 @@
+"""A file lock whose waiting can be given up."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+
+@contextmanager
+def held(path: Path, stop: threading.Event) -> Iterator[bool]:
+    """Hold the lock of ``path``; gives whether it is held: once ``stop`` is set nobody waits for it."""
+    lock = FileLock(path)
+    while not stop.is_set():
+        try:
+            lock.acquire(timeout=0.5, poll_interval=0.05)
+            break
+        except Timeout:
+            continue
+    try:
+        yield lock.is_locked
+    finally:
+        lock.release()
