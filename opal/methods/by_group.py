@@ -20,7 +20,7 @@ class ByGroup(Oversampler):
     least = 1  # rows a group must have
 
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
-        schema, who = train.schema, type(self).__name__
+        schema, who = train.schema, self._name
         if not self.carries_missing:
             refuse_missing(train, who)
         codes, levels = encode(train.frame, schema)
@@ -37,6 +37,10 @@ class ByGroup(Oversampler):
             frame = pd.DataFrame(rows, columns=codes.columns)
             made.append(decode(frame, schema, levels).assign(**{schema.target: group.label}))
         return pd.concat(made)
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
 
     def _rows(self, own: np.ndarray, nominal: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
         """``n`` new rows like ``own`` (n_rows, n_features); columns where ``nominal`` is true hold level codes."""
