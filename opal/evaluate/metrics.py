@@ -33,15 +33,18 @@ def errors(
 ) -> dict[str, float]:
     """Errors of predicted label codes, each a share of wrong rows in 0..1.
 
-    balanced_error: mean over classes. minority_error, majority_error: over the pooled rows of those groups.
-    worst_group_error: the largest over groups; group_gap: the largest less the smallest. A group without test
-    rows counts nowhere; a side (minority, majority) without any gives no figure.
+    balanced_error: mean over classes. group_balanced_error: mean over groups, given where an attribute tells more
+    groups than classes. minority_error, majority_error: over the pooled rows of those groups. worst_group_error:
+    the largest over groups; group_gap: the largest less the smallest. A group without test rows counts nowhere; a
+    side (minority, majority) without any gives no figure.
     """
     wrong = predicted != truth
     masks = [(g, g.mask(frame)) for g in groups]
     by_group = [float(wrong[m].mean()) for _, m in masks if m.any()]
     by_class = [float(wrong[truth == code].mean()) for code in np.unique(truth)]
     out = {"error": float(wrong.mean()), "balanced_error": float(np.mean(by_class))}
+    if any(g.column is not None for g in groups):
+        out["group_balanced_error"] = float(np.mean(by_group))
     for name, flag in (("minority_error", True), ("majority_error", False)):
         side = np.any([m for g, m in masks if g.minority is flag], axis=0)
         if np.any(side):

@@ -17,7 +17,7 @@ from opal.table import Split, Train
 
 Make = Callable[[Train, int], Rows]
 
-MEASURED = ("error", "balanced_error")
+MEASURED = ("error", "balanced_error", "group_balanced_error")
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ class Folds:
         cost: Literal["free", "paid", "never"] = "free",
         n_jobs: int = 1,
     ) -> tuple[pd.DataFrame, list[Rows]]:
-        """Tidy errors [seed, amount, metric, value] with metrics ``validation_error``, ``validation_balanced_error``.
+        """Tidy errors [seed, amount, metric, value] with metrics ``validation_error``, ``validation_balanced_error``
+        and, where groups are told by an attribute, ``validation_group_balanced_error``.
 
         A fold adds the same share of synthetic rows to its own train rows. Values are means over held-out rows;
         an amount that a fold's rows do not reach is left out, and so are seeds whose folds do not allow the method

@@ -9,13 +9,17 @@ from opal.report.verdict import at_amounts, choose_amount, verdict
 from opal.result import TrialResult
 
 MEASURES = ("error", "balanced_error")
-# train rows are short of the minority by design, so that their plain error would always choose no rows
-CHOSEN_BY = "validation_balanced_error"
+GROUP_MEASURES = (*MEASURES, "worst_group_error")
+# Train rows are short of the minority by design, so that their plain error would always choose no rows; where an
+# attribute tells the groups (task=spurious), the classes are level and the balanced error is a plain one. The worst
+# group's own error would be the largest of several figures, each of a handful of rows: mostly noise.
+CHOSEN_BY = ("group_balanced_error", "balanced_error")
 CLEAN = "without_test_matches/"
 
 
 def judge(result: TrialResult, method: str) -> None:
-    """Add to the result, for error and balanced error: the verdict at the amount that validation chose.
+    """Add to the result, for error, balanced error and, where an attribute tells the groups, the worst group's:
+    the verdict at the amount that validation chose.
 
     Metrics ``verdict/<measure>/{difference,low,high}`` and ``seed_<s>/amount_chosen``; the word stands in
     ``result.verdicts``. Where synthetic rows equal test rows, the curve without them has its own
@@ -24,15 +28,17 @@ def judge(result: TrialResult, method: str) -> None:
     """
     if not max((len(r.frame) for r in result.rows.values()), default=0):
         return
-    controls = control_names(result.errors)
-    if CHOSEN_BY in set(result.errors["metric"]) and controls:
-        amounts = choose_amount(result.errors, CHOSEN_BY)
-        for measure in MEASURES:
+    controls, measured = control_names(result.errors), set(result.errors["metric"])
+    chosen_by = next((name for name in CHOSEN_BY if f"validation_{name}" in measured), None)
+    if chosen_by and controls:
+        amounts = choose_amount(result.errors, f"validation_{chosen_by}")
+        for measure in GROUP_MEASURES if chosen_by == "group_balanced_error" else MEASURES:
             add_verdict(result, method, measure, amounts, controls)
-            if CLEAN + measure in set(result.errors["metric"]):
+            if CLEAN + measure in measured:
                 add_verdict(result, method, measure, amounts, controls, CLEAN)
         listed = ", ".join(f"{amount} (seed {seed})" for seed, amount in amounts.items())
-        result.notes.append(f"Amounts chosen by balanced error on validation folds of train: {listed}.")
+        by = chosen_by.replace("group_balanced", "group-balanced").replace("_", " ")
+        result.notes.append(f"Amounts chosen by {by} on validation folds of train: {listed}.")
         result.metrics |= {f"seed_{seed}/amount_chosen": amount for seed, amount in amounts.items()}
     add_scaling(result)
     if "replicates" in result.tables:

@@ -19,6 +19,7 @@ from opal.evaluate.features import label_codes
 from opal.evaluate.metrics import calibration_error, errors, ranking
 from opal.methods.duplicate import Duplicate
 from opal.methods.smote import Smote
+from opal.tasks.base import class_groups
 from opal.tasks.imbalanced import Imbalanced
 from opal.tasks.spurious import Spurious
 
@@ -81,6 +82,9 @@ def test_errors_by_group():
     assert found["minority_error"] == pytest.approx(truth[minority].mean())
     assert found["majority_error"] == pytest.approx(truth[~minority].mean())
     assert found["worst_group_error"] == found["group_gap"] == 1.0
+    swapped = errors(np.where(minority, 1 - truth, truth), split.test, truth, split.train.groups)
+    assert swapped["group_balanced_error"] == 0.5 != swapped["error"]  # two of four groups are wrong
+    assert "group_balanced_error" not in errors(predicted, split.test, truth, class_groups(number_table(600)))
 
 
 def test_calibration_error_by_hand():

@@ -103,6 +103,17 @@ def test_remake_says_who_is_asked_again(remake, cost, asked):
     assert len(spy.seen) == asked
 
 
+def test_groups_told_by_an_attribute_have_their_own_balanced_error():
+    splits, _, found, _ = validated(Folds(2, "never"), Spy(), Spurious(12, 4, test_rows=80), seeds=(1,), steps=(0,))
+    train, folds = splits[0].train, list(Folds(2).parts(splits[0].train))
+    wrong = [
+        LOGISTIC.fit(f.train.frame, train.schema).predict_proba(f.test).argmax(axis=1) != f.test["label"] for f in folds
+    ]
+    by_group = [[w[g.mask(f.test)].mean() for g in train.groups] for w, f in zip(wrong, folds, strict=True)]
+    value = found.set_index("metric")["value"]["validation_group_balanced_error"]
+    assert value == pytest.approx(np.mean(by_group))  # folds of equal size
+
+
 def test_a_fold_adds_its_share_of_the_rows():
     recorder = Recorder()
     validated(Folds(2, "never"), Spy(), classifier=recorder, seeds=(1,), steps=(0, 10, 20))

@@ -53,6 +53,20 @@ def test_the_amount_follows_validation_and_not_the_test_rows():
     assert result.metrics["verdict/error/difference"] == pytest.approx(falling(0) - CONTROL, abs=0.005)
 
 
+def test_where_an_attribute_tells_the_groups_their_balanced_error_chooses_the_amount():
+    result = result_of(falling, validation=lambda a: a)
+    measured = result.errors
+    worst = measured[measured["metric"].str.endswith("balanced_error") & ~measured["metric"].str.startswith("v")]
+    worst = worst.assign(metric=worst["metric"].str.replace("balanced_error", "worst_group_error"))
+    by_group = measured[measured["metric"] == "validation_balanced_error"]
+    by_group = by_group.assign(metric="validation_group_balanced_error", value=(by_group["amount"] - 40).abs())
+    result.errors = pd.concat([measured, worst, by_group], ignore_index=True)
+    judge(result, "smote")
+    assert all(result.metrics[f"seed_{s}/amount_chosen"] == 40 for s in SEEDS)
+    assert result.verdicts == dict.fromkeys(("error", "balanced_error", "worst_group_error"), "helps")
+    assert any(note.startswith("Amounts chosen by group-balanced error on") for note in result.notes)
+
+
 def test_rows_worse_than_a_control_hurt():
     result = result_of(lambda a: 0.3 + a / 1000, validation=lambda a: -a)
     judge(result, "smote")
