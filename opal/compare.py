@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opal.errors import ConfigError, OpalError, TrackingError
+from opal.flags import Parser
+from opal.options import Options, nearest
 
 if TYPE_CHECKING:
     from opal.report.load import Loaded
@@ -154,7 +156,6 @@ def _left_out(loaded: Loaded) -> str:
 
 
 def _where(given: argparse.Namespace) -> Any:
-    from opal.options import Options, nearest
     from opal.report.where import Where
 
     groups = Options("run").groups
@@ -187,7 +188,7 @@ def _at(text: str) -> Any:
     raise ConfigError(f"--at {text} is none of chosen, most, or a number of rows")
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(Parser):
     """Keeps what was typed, for the page."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
@@ -196,11 +197,9 @@ class _Parser(argparse.ArgumentParser):
         return given
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    parser = _Parser(
-        "opal compare", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
-    )
+    parser = _Parser("compare", __doc__, lambda: Options("run").groups)
     parser.add_argument("options", nargs="*", metavar="GROUP=OPTION", help="data=gender,craft method=llm ...")
     parser.add_argument("--sweep", help="runs of this sweep (tag opal.sweep_id)")
     parser.add_argument("--hash", nargs="+", help="runs of these hashes, full or short")

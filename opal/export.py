@@ -7,12 +7,12 @@ opal.export is also a module: python -m opal.export.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import sys
 from pathlib import Path
 
 from opal.errors import OpalError, TrackingError
+from opal.flags import Parser
 from opal.record.read import export, load
 from opal.record.store import existing_store
 
@@ -52,11 +52,9 @@ def export_run(reference: str, output: Path, uri: str | None = None, experiment:
     return recorded.name
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        "opal export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("export", __doc__)
     parser.add_argument("run", help="full or short hash, run id or run name")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument("--uri", help="MLflow store that holds the run (default: the one here)")

@@ -6,11 +6,14 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from hydra.errors import HydraException, MissingConfigException
+from hydra._internal.utils import get_args_parser
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.plugins.sweeper import Sweeper
 
+from opal import flags
 from opal.errors import ConfigError, OpalError
 from opal.options import ROOTS, Options, nearest, unknown_key
 from opal.parts import explained, protect_seed
@@ -37,9 +40,10 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
     Sweeper.validate_batch_is_legal = compose_every_value  # type: ignore[method-assign, assignment]
+    JobReturn.return_value = property(value_or_fault, _value.fset)  # type: ignore[method-assign, assignment]
     sys.argv[1:] = free_names(protect_seed(sys.argv[1:]))
     try:
-        refuse_dashes(sys.argv[1:])
+        check_flags(sys.argv[1:])
         job()
     except KeyboardInterrupt:
         print(f"opal: {stopped}", file=sys.stderr)
@@ -72,17 +76,35 @@ def compose_every_value(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
     _compose_all(sweeper, some)
 
 
+_value: property = JobReturn.return_value  # type: ignore[assignment]
+
+
+def value_or_fault(job: JobReturn) -> Any:
+    """What a job returned. Hydra writes the job's overrides before any fault: one that is a sentence needs none."""
+    if isinstance(job._return_value, OpalError):
+        raise job._return_value
+    return _value.fget(job)  # type: ignore[misc]
+
+
 def free_names(arguments: Sequence[str]) -> list[str]:
     """Overrides of sections that take any name (``data.kinds.zip=categorical``) in the form that Hydra adds."""
     names = "|".join(map(re.escape, FREE))
     return [re.sub(rf"^(?=({names})\.[^=]*=)", "++", argument) for argument in arguments]
 
 
-def refuse_dashes(arguments: Sequence[str]) -> None:
-    """Raise ConfigError for ``--method=smote``, to which Hydra has no better answer than its usage."""
-    for word in arguments:
-        if (named := re.match(r"-+([^=]+)=", word)) and named[1] in Options(verb()).names():
-            raise ConfigError(f"{word} begins with dashes, which settings do not: write {word.lstrip('-')}")
+def check_flags(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for ``--method=smote`` and other flags to which Hydra has no better answer than its usage."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        known, settings = parser._option_string_actions, Options(verb()).names()
+        raise ConfigError(flags.sentence(message, known, settings, arguments, f"opal {verb()}"))
+
+    parser.error = refuse  # type: ignore[method-assign]
+    nulls = [w.partition("=")[0] for w in parser.parse_args(arguments).overrides if w.endswith("=null")]
+    for group in nulls:
+        if "." not in group and (options := Options(verb(), arguments).options(group)):  # Hydra: a bare ValueError
+            raise ConfigError(f"{group}=null is no option; options: {', '.join(options)}")
 
 
 def verb() -> str:
@@ -102,6 +124,11 @@ def sentence(fault: Exception) -> str:
     if unknown := re.search(r"Could not override '([^']+)'", text):
         setting = next((a for a in sys.argv[1:] if a.partition("=")[0] == unknown[1]), unknown[1])
         return unknown_key(setting, verb(), sys.argv[1:])
+    if several := re.match(r"Ambiguous value for argument '([^'=]+)=(.*?)' 1\.", text):
+        key, values = several.groups()
+        return f"{key}={values} names several values: add -m for a run with each, or write {key}=[{values}] for a list"
+    if isinstance(fault, OverrideParseException) and "missing EQUAL" not in text:
+        return f"{fault.override} cannot be read: close its brackets, and put text with other signs between quotes"
     if lone := re.match(r"Error parsing override '([^'=]+)' missing EQUAL", text):
         return f"{lone[1]!r} is no setting: write GROUP=OPTION or KEY=VALUE, as --help shows"
     return text

@@ -21,6 +21,7 @@ from opal.result import TrialResult
 from opal.table import Table
 from opal.tasks.base import Task
 from opal.trial import run_trial
+from opal.typed import check_section, check_trial
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def build(config: Any, table: Table | None = None) -> Parts:
     ------
     OpalError : an option does not fit, or the table cannot be had.
     """
+    check_trial(config)
     return Parts(
         table=instantiate(config, "data") if table is None else table,
         task=instantiate(config, "task"),
@@ -98,9 +100,12 @@ def instantiate(config: Any, section: str) -> Any:
     """The object that a section describes; an OpalError raised within comes out as itself."""
     from hydra.errors import HydraException
     from hydra.utils import instantiate as hydra_instantiate
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
+        node = config[section]
+        check_section(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, section)
         return hydra_instantiate(config[section], _convert_="all")
     except (HydraException, OmegaConfBaseException) as fault:
         known = explained(fault)

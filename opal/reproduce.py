@@ -7,7 +7,6 @@ Exit status 0: all equal; 1: something differs; 2: it cannot be repeated. Also a
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from opal.errors import DataError, OpalError, TrackingError
+from opal.flags import Parser
 from opal.parts import Parts, build, instantiate
 from opal.parts import run as run_parts
 from opal.progress import Progress
@@ -199,11 +199,9 @@ def _told_fresh(recorded: Recorded, result: TrialResult) -> None:
     Console().print(shown)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        "opal reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("reproduce", __doc__)
     parser.add_argument("run", help="full or short hash, run id, run name, or folder of an exported run")
     parser.add_argument("--to", metavar="URI", help="MLflow store that holds the run (default: the one here)")
     parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the run")

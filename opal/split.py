@@ -16,6 +16,7 @@ from opal.launch import launch
 from opal.parts import CONF, instantiate
 from opal.table import Split, Table
 from opal.tasks.published import file_names
+from opal.typed import check_seeds
 
 
 def write_split(table: Table, split: Split, folder: Path) -> list[Path]:
@@ -31,6 +32,7 @@ def write_split(table: Table, split: Split, folder: Path) -> list[Path]:
 @hydra.main(version_base="1.3", config_path=CONF, config_name="split")
 def job(config: DictConfig) -> None:
     """Write the splits of all seeds and say what is in them."""
+    check_seeds(config.seeds)
     table, task = instantiate(config, "data"), instantiate(config, "task")
     for seed in config.seeds:
         split = task.split(table, seed)

@@ -9,12 +9,12 @@ opal.store is also a module: python -m opal.store.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from pathlib import Path
 
 from opal.errors import OpalError, TrackingError
+from opal.flags import Parser
 from opal.record import pending
 from opal.record.store import Tracking, existing_store
 
@@ -88,11 +88,9 @@ def _readable(size: int) -> str:
     return f"{size:.1f} GB"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        "opal store", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = Parser("store", __doc__)
     parser.add_argument("verb", nargs="?", choices=("size", "prune", "log"), default="size")
     parser.add_argument("folders", nargs="*", type=Path, help="for log: folders that keep a result (default: all)")
     parser.add_argument("--uri", help="MLflow store (default: the one here)")

@@ -29,6 +29,7 @@ from opal.launch import launch
 from opal.parts import CONF, instantiate
 from opal.progress import Progress
 from opal.table import Train
+from opal.typed import check_seeds
 
 log = logging.getLogger("opal")
 METRICS = ("error", "balanced_error", "worst_group_error")
@@ -77,6 +78,7 @@ def job(config: DictConfig) -> float:
         raise ConfigError(f"metric={config.metric} is not one of {', '.join(METRICS)}")
     if "estimator" not in config.classifier:
         raise ConfigError("opal.tune sets arguments of classifier.estimator, which this classifier does not have")
+    check_seeds(config.seeds)
     table, task = instantiate(config, "data"), instantiate(config, "task")
     trains = [task.split(table, seed).train for seed in config.seeds]
     rng = np.random.default_rng(config.seed)

@@ -142,6 +142,18 @@ def say(terminal: int, keys: str, expected: str, patience: float = 30.0) -> None
         ("run -m data=csv data.pth=a,b", "data.pth is no key of data=csv; did you mean data.path?"),
         ("run --method=smote", "--method=smote begins with dashes, which settings do not: write method=smote"),
         ("run -m hydra/lancher=joblib", "hydra/lancher is no key; did you mean hydra/launcher?"),
+        ("run --metod llm", "--metod is no flag; did you mean method=llm?"),
+        ("run method=none -m data=craft", "data=craft stands apart from the other settings: write flags such as -m"),
+        ("run --cfg foo", "--cfg foo is none of job, hydra, all"),
+        ("run method=smote,none", "method=smote,none names several values: add -m for a run with each"),
+        ("run seeds=[1", "seeds=[1 cannot be read: close its brackets"),
+        ("run data=null", "data=null is no option; options: breast_cancer"),
+        ("run method=none seeds=[1,1]", "seeds=[1, 1] must be a list of different whole numbers"),
+        ("run method=none task.test_rows=many", "task.test_rows=many must be a whole number or null"),
+        ("run llm=openai llm.timeout=long", "llm.timeout=long must be a number"),
+        ("compare --metod llm", "--metod is no flag; did you mean method=llm?"),
+        ("export --output x", "opal export needs run: opal export --help says"),
+        ("store prun", "verb prun is none of size, prune, log; did you mean prune?"),
         ("augment outptu=x.csv", "outptu is no key; did you mean output?"),
         ("compare methd=smote", "methd is no group; did you mean method?"),
     ],
@@ -154,7 +166,7 @@ def test_a_slip_is_answered_in_one_sentence(words, sentence, tmp_path, monkeypat
         main()
     said = capsys.readouterr()
     assert left.value.code in (1, 2) and not said.out
-    assert said.err.startswith(f"opal: {sentence}") and said.err.count("\n") == 1, said.err
+    assert said.err.startswith(f"opal: {sentence}") and said.err.count("\n") == 1, said.err  # nor a line of Hydra's
 
 
 @pytest.mark.parametrize("key", ["data.kinds.X1=real", "tracking.tags.team=x", "data.descriptions.X1=size"])

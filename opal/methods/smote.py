@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.errors import MethodError
+from opal.errors import ConfigError, MethodError
 from opal.methods.base import Oversampler
 from opal.table import Group, Schema, Train
 
@@ -28,6 +28,8 @@ class Smote(Oversampler):
     """
 
     def __init__(self, k_neighbors: int = 5) -> None:
+        if k_neighbors < 1:
+            raise ConfigError(f"method.k_neighbors={k_neighbors} must be at least 1")
         self.k_neighbors = k_neighbors
 
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
