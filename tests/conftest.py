@@ -6,10 +6,16 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.pop("OPAL_DATA_DIR", None)  # the tests say themselves where tables lie
 
+import importlib  # noqa: E402
+import shutil  # noqa: E402
 import sqlite3  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable, Iterator  # noqa: E402
+from contextlib import ExitStack  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
+import servers  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
@@ -40,3 +46,40 @@ def empty_store(tmp_path_factory) -> Path:
     with sqlite3.connect(folder / "mlflow.db") as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return folder / "mlflow.db"
+
+
+@pytest.fixture
+def verb(tmp_path, monkeypatch, capsys, empty_store) -> Callable[..., tuple[int, str, str]]:
+    """``verb(name, *arguments) -> (exit code, stdout, stderr)``, within this process, beside an empty store."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    shutil.copy(empty_store, tmp_path)
+
+    def run(name: str, *arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", [f"opal.{name}", *arguments])
+        code = 0
+        try:
+            importlib.import_module(f"opal.{name}").main()
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else 1
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """Selenium's driver of a headless Chromium; skips where there is none."""
+    pytest.importorskip("selenium")
+    if not (servers.CHROMIUM and servers.DRIVER):
+        pytest.skip("no Chromium with its driver on this machine")
+    with servers.chromium(tmp_path_factory.mktemp("chromium")) as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def mlflow_server() -> Iterator[Callable[[Path], str]]:
+    """``mlflow_server(folder)``: address of an MLflow server over that folder's store, until the module ends."""
+    with ExitStack() as started:
+        yield lambda folder: started.enter_context(servers.Server(folder)).uri

@@ -6,8 +6,7 @@ import datetime
 import decimal
 import io
 import re
-import runpy
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -39,22 +38,9 @@ c",@SUM(A1),2020-01-02,False,many
 
 
 @pytest.fixture
-def augment(tmp_path, monkeypatch, capsys):
-    """``augment(*arguments) -> (exit code, stdout, stderr)`` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["opal.augment", *arguments])
-        code = 0
-        try:
-            runpy.run_module("opal.augment", run_name="__main__")
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+def augment(verb):
+    """``augment(*arguments) -> (exit code, stdout, stderr)``."""
+    return partial(verb, "augment")
 
 
 def own(path: str, target: str = "label") -> list[str]:

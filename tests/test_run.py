@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -13,28 +14,13 @@ import pytest
 from fake_server import FakeLLM
 from tables import craft_rows
 
-from opal.run import main
-
 QUICK = ["seeds=[1,2]", "amounts.steps=2", "task.test_rows=60", "task.train_rows=40", "task.minority_share=0.2"]
 
 
 @pytest.fixture
-def opal(tmp_path, monkeypatch, capsys):
-    """``opal(*arguments) -> (exit code, stdout, stderr)`` in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["opal.run", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as stop:
-            code = stop.code if isinstance(stop.code, int) else 1
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+def opal(verb):
+    """``opal(*arguments) -> (exit code, stdout, stderr)`` of a run."""
+    return partial(verb, "run")
 
 
 def runs(kind: str = "trial") -> list:

@@ -158,7 +158,7 @@ def test_full_disk_keeps_the_result(uri, tmp_path):
     """A limit on the size of files stands for the full disk: the database cannot grow, small files can."""
     code = f"""
 import resource, signal, sys
-sys.path[:0] = {[str(Path(__file__).parent), *sys.path]!r}
+sys.path[:0] = {[str(Path(__file__).parents[1]), *sys.path]!r}
 import trials
 from opal.record.store import Tracking
 t = Tracking({uri!r})

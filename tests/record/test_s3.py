@@ -72,23 +72,18 @@ def test_artifacts_go_to_the_bucket_and_keys_go_nowhere(bucket, tmp_path, monkey
     monkeypatch.chdir(tmp_path / "client")
     for name in bucket:
         monkeypatch.delenv(name, raising=False)  # the server's alone: it hands artifacts on
-    with postgresql() as database:
-        server = Server(database, tmp_path, "s3://opal/runs", bucket)
-        try:
-            server.start()
-            tracking, took = Tracking(server.uri), []
-            for i in range(6):
-                config_hash = f"{i:064d}"
-                start = time.perf_counter()
-                with tracking.claim(config_hash):
-                    run_id = tracking.log(trials.record(config_hash), trials.write)
-                took.append(time.perf_counter() - start)
-            print(f"seconds a run: first {took[0]:.2f}, then {sorted(took[1:])[2]:.2f} (median of 5)")
-            assert {r.data.tags["opal.status"] for r in tracking.runs()} == {"finished"}
-            stored = tracking.client.download_artifacts(run_id, "errors.csv", str(tmp_path / "client"))
-            assert "seed" in Path(stored).read_text()
-        finally:
-            server.stop()
+    with postgresql() as database, Server(tmp_path, database, "s3://opal/runs", bucket) as server:
+        tracking, took = Tracking(server.uri), []
+        for i in range(6):
+            config_hash = f"{i:064d}"
+            start = time.perf_counter()
+            with tracking.claim(config_hash):
+                run_id = tracking.log(trials.record(config_hash), trials.write)
+            took.append(time.perf_counter() - start)
+        print(f"seconds a run: first {took[0]:.2f}, then {sorted(took[1:])[2]:.2f} (median of 5)")
+        assert {r.data.tags["opal.status"] for r in tracking.runs()} == {"finished"}
+        stored = tracking.client.download_artifacts(run_id, "errors.csv", str(tmp_path / "client"))
+        assert "seed" in Path(stored).read_text()
     keys = {"aws_access_key_id": bucket["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": bucket["AWS_SECRET_ACCESS_KEY"]}
     s3 = boto3.client("s3", endpoint_url=bucket["MLFLOW_S3_ENDPOINT_URL"], region_name="us-east-1", **keys)
     objects = [o["Key"] for o in s3.list_objects_v2(Bucket="opal")["Contents"]]

@@ -28,12 +28,8 @@ def database():
 
 @pytest.fixture(scope="module")
 def server(database, tmp_path_factory):
-    server = Server(database, tmp_path_factory.mktemp("server"))
-    try:
-        server.start()
+    with Server(tmp_path_factory.mktemp("server"), database) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def _log_all(uri: str, folder: str, hashes: list[str]) -> None:

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
 import xml.etree.ElementTree as ET
 
 import pytest
 
 from opal.compare import main
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
 FIGURES = {"contamination", "cost", "critical_difference", "curves", "funnel", "worst_group"}
 
 
@@ -27,25 +24,6 @@ def page(store, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "report.html"
     main(["--uri", store.uri, "--html", str(path), "--ui", "http://127.0.0.1:5001/", "--format", "csv"])
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    if not (CHROMIUM and DRIVER):
-        pytest.skip("no Chromium with its driver on this machine")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (
-        "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
-        "disable-component-update disable-sync disable-dev-shm-usage window-size=1400,1600 "
-        f"user-data-dir={tmp_path_factory.mktemp('chromium')}"
-    ).split(" "):
-        options.add_argument(f"--{flag}")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    yield driver
-    driver.quit()
 
 
 def test_every_figure_is_vector_and_holds_its_text(figures):

@@ -1,4 +1,4 @@
-"""PostgreSQL, an S3-compatible store and an MLflow server, all on 127.0.0.1, for the tests of tracking at scale."""
+"""PostgreSQL, an MLflow server and headless Chromium on this machine, for tests and scripts/screenshots."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+PATIENCE = 120  # seconds: a server takes up to a minute to start on a busy machine
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
 PG = {name: shutil.which(name) or "" for name in ("initdb", "postgres")}
 
 
@@ -67,32 +71,68 @@ def _when_ready(port: int) -> str:
 
 
 class Server:
-    """`mlflow server` that can be stopped and started again at the same address."""
+    """`mlflow server` that can be stopped and started again at the same address; a context manager.
 
-    def __init__(self, database: str, folder, artifacts: str | None = None, env: dict[str, str] | None = None):
-        self.port, self.folder, self.database = free_port(), folder, database
-        self.artifacts, self.env = artifacts or str(folder / "artifacts"), env or {}
+    Parameters
+    ----------
+    folder : where it is started; without a ``database`` it finds the store there by itself, as `mlflow ui` does
+    """
+
+    def __init__(
+        self, folder: Path, database: str = "", artifacts: str | None = None, env: dict[str, str] | None = None
+    ) -> None:
+        self.port, self.folder, self.env = free_port(), folder, env or {}
+        self.store = ["--backend-store-uri", database] if database else []
+        self.store += ["--artifacts-destination", artifacts or str(folder / "artifacts")] if database else []
         self.uri = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", self.database]
-        command += ["--artifacts-destination", self.artifacts]
-        env = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        quick = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        env = {k: v for k, v in os.environ.items() if k != "MLFLOW_TRACKING_URI"} | quick | self.env
         with (self.folder / "server.log").open("ab") as log:
             said: dict = {"stdout": log, "stderr": log, "start_new_session": True}
-            self.process = subprocess.Popen(command, cwd=self.folder, env=env | self.env, **said)
-        for _ in range(480):
+            self.process = subprocess.Popen([*command, "--workers", "1", *self.store], cwd=self.folder, env=env, **said)
+        deadline = time.monotonic() + PATIENCE
+        while self.process.poll() is None and time.monotonic() < deadline:
             try:
                 urllib.request.urlopen(f"{self.uri}/health", timeout=5).close()
                 return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.25)
-        pytest.fail("mlflow server did not start")
+        self.stop()
+        pytest.fail(f"mlflow server did not start: {(self.folder / 'server.log').read_text()[-2000:]}")
 
     def stop(self) -> None:
         if self.process:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait(20)
             self.process = None
+
+    def __enter__(self) -> Server:
+        self.start()
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        self.stop()
+
+
+@contextmanager
+def chromium(folder: Path) -> Iterator[Any]:
+    """Selenium's driver of a headless Chromium that keeps its profile in ``folder``."""
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM or ""
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for flag in (
+        "headless=new no-sandbox disable-gpu disable-quic no-first-run disable-background-networking "
+        f"disable-component-update disable-sync disable-dev-shm-usage window-size=1600,2400 user-data-dir={folder}"
+    ).split(" "):
+        options.add_argument(f"--{flag}")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        yield driver
+    finally:
+        driver.quit()
