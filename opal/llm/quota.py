@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from opal.llm import serialize
 from opal.llm.budget import count_tokens, prompt_tokens
 from opal.llm.constrain import constraint, held_to
 from opal.llm.exchange import Request, Response
+from opal.llm.gaps import Gaps, filled
 from opal.llm.obfuscate import Disguise
 from opal.llm.parse import Parser
 from opal.llm.prompt import Prompt, bounded
@@ -26,6 +27,7 @@ from opal.result import Funnel
 from opal.table import Column, Group, Train
 
 Reject = bool | Literal["auto"]
+Missing = Literal["pattern", "model"]
 COARSE = 10_000  # with fewer possible rows than this for each train row, equal rows come by nature
 
 
@@ -57,6 +59,8 @@ class Settings:
     max_shown : train rows of a group, at most, that requests draw their examples from: a sample of a larger group
     max_rows_factor : rows asked for, at most, as a multiple of those wanted
     patience : rounds without a single valid row after which a group is given up
+    missing : ``pattern``: the model fills every cell, and those are emptied that are missing in a train row of the
+        group, each row in turn (see :class:`opal.llm.gaps.Gaps`); ``model``: empty is what the model leaves empty
     """
 
     client: Client
@@ -68,6 +72,7 @@ class Settings:
     max_rows_factor: float = 10.0
     patience: int = 3
     max_shown: int = 1000
+    missing: Missing = "pattern"
 
     def __post_init__(self) -> None:
         for key, least in (("widen", 0), ("max_rows_factor", 1), ("patience", 1), ("max_shown", 1)):
@@ -76,6 +81,8 @@ class Settings:
         for key in ("reject_copies", "reject_repeats"):
             if getattr(self, key) not in (True, False, "auto"):
                 raise ConfigError(f"method.{key}={getattr(self, key)!r} is unknown; options: auto, true, false")
+        if self.missing not in get_args(Missing):
+            raise ConfigError(f"method.missing={self.missing!r} is unknown; options: {', '.join(get_args(Missing))}")
 
 
 class Quota:
@@ -90,15 +97,20 @@ class Quota:
         self.parser = Parser(view.shown, prompt.serialization, view.hidden, view.labels)
         self.pool = bounded(train, settings.max_shown)
         shown = view.see(self.pool.rows(group))
-        self.constraint = constraint(held_to(view.shown, shown), prompt.serialization, prompt.rows_per_request)
+        self.columns, self.gaps = view.shown, None
+        if settings.missing == "pattern":
+            self.columns = filled(view.shown, shown)
+            known = own if len(own) else train.frame
+            self.gaps = Gaps(known, _seed(int(train.seed), group.name, "missing"))
+        self.constraint = constraint(held_to(self.columns, shown), prompt.serialization, prompt.rows_per_request)
         self.model = settings.client.identity()
         self.sampling = dict(settings.client.sampling)
         if prompt.temperature is not None:
             self.sampling["temperature"] = prompt.temperature
-        fine = _combinations(view.columns) >= COARSE * len(train.frame)
+        fine = self._fine(view.columns)
         self.refuse_copies = fine if settings.reject_copies == "auto" else settings.reject_copies
         self.refuse_repeats = fine if settings.reject_repeats == "auto" else settings.reject_repeats
-        lines = serialize.lines(shown, view.shown, prompt.serialization)
+        lines = serialize.lines(shown if self.gaps is None else shown.ffill().bfill(), view.shown, prompt.serialization)
         self.row_tokens = max(map(count_tokens, lines), default=100) + 1  # rather too many
         self.known = self._identities(own) if self.refuse_copies else set()
         self.kept: list[dict[str, Any]] = []
@@ -153,7 +165,7 @@ class Quota:
         seed = _seed(int(self.train.seed), self.group.name, self.draws if prompt.shuffle else 0)
         examples = view.see(prompt.choose(self.pool, self.group, self.draws, np.random.default_rng(seed)))
         while True:
-            made = prompt.render(self.settings.client.api, view.shown, examples, view.target, view.group)
+            made = prompt.render(self.settings.client.api, self.columns, examples, view.target, view.group)
             needed = prompt_tokens(Request(self.model, *made)) + self.answer_tokens
             if self.context is None or needed <= self.context or len(examples) < 2:
                 return made
@@ -185,9 +197,9 @@ class Quota:
                 counts["received"] += reason != "stray"
                 counts["parsed"] += found.parsed
                 if found.values is not None:
-                    row = self.view.original(found.values)
-                    reason = self._refusal(row)
-                    if not reason:
+                    row = self._with_gaps(self.view.original(found.values))
+                    reason = "missing_value" if row is None else self._refusal(row)
+                    if row is not None and not reason:
                         counts["valid"] += 1
                         self.made.add(self._identity(row))
                         if self.missing > 0:
@@ -200,13 +212,24 @@ class Quota:
         self.funnel.rejects.update({k[7:]: v for k, v in counts.items() if k.startswith("reject/")})
         return counts
 
+    def _with_gaps(self, row: dict[str, Any]) -> dict[str, Any] | None:
+        return row if self.gaps is None else self.gaps.fit(row)
+
     def _refusal(self, row: dict[str, Any]) -> str:
         if self.group.column is not None and not self.group.mask(pd.DataFrame([row]))[0]:
             return "wrong_label"
         identity = self._identity(row)
-        if self.refuse_copies and identity in self.known:
+        if self.refuse_copies and identity in self.known and self._refused(self.settings.reject_copies, row):
             return "copy_of_train_row"
-        return "repeat" if self.refuse_repeats and identity in self.made else ""
+        again = self.refuse_repeats and identity in self.made
+        return "repeat" if again and self._refused(self.settings.reject_repeats, row) else ""
+
+    def _refused(self, reject: Reject, row: Mapping[str, Any]) -> bool:
+        """Whether a row equal to another is refused: its cells that are not missing count."""
+        return self._fine([c for c in self.view.columns if not pd.isna(row[c.name])]) if reject == "auto" else reject
+
+    def _fine(self, columns: Sequence[Column]) -> bool:
+        return _combinations(columns) >= COARSE * len(self.train.frame)
 
     def _identities(self, rows: pd.DataFrame) -> set[tuple[str, ...]]:
         """Those of all ``rows``, column by column: a group may have a million."""

@@ -9,7 +9,7 @@ import numpy as np
 from opal.llm.budget import Estimate
 from opal.llm.generate import Generator, Plan
 from opal.llm.prompt import Prompt
-from opal.llm.quota import Client, Reject
+from opal.llm.quota import Client, Missing, Reject
 from opal.methods.base import Oversampler, share_out
 from opal.result import Rows
 from opal.table import Group, Train
@@ -21,7 +21,7 @@ class LLM(Oversampler):
     Parameters
     ----------
     client : opal.llm.client.Client
-    prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience, max_shown :
+    prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience, max_shown, missing :
         see opal.llm.quota.Settings
     """
 
@@ -38,10 +38,20 @@ class LLM(Oversampler):
         max_rows_factor: float = 10.0,
         patience: int = 3,
         max_shown: int = 1000,
+        missing: Missing = "pattern",
     ) -> None:
         self.client = client
         self._generator = Generator(
-            client, prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience, max_shown
+            client,
+            prompt,
+            obfuscate,
+            widen,
+            reject_copies,
+            reject_repeats,
+            max_rows_factor,
+            patience,
+            max_shown,
+            missing,
         )
 
     def forecast(self, train: Train, n: int) -> Estimate:

@@ -193,7 +193,7 @@ def test_disguise_hides_the_table_and_gives_original_rows_back(style):
         return request.prompt.split("|")[1]
 
     prompt = Prompt(serialization=style, completion="{{ header }}{{ group }}|{{ examples }}|", label=style != "csv")
-    rows = sample(Scripted(echo), train, n=5, prompt=prompt, obfuscate=True, reject_copies=False)
+    rows = sample(Scripted(echo), train, n=5, prompt=prompt, obfuscate=True, reject_copies=False, missing="model")
     assert not any(word in seen[0] for word in ("smoker", "clerk", "nurse", "outcome", "yes", "income"))
     known = set(lines(train.rows(group), train.schema.columns, "csv"))
     assert set(lines(rows.frame, train.schema.columns, "csv")) <= known and len(rows.frame) == 5
