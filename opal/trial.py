@@ -198,6 +198,11 @@ def note_contamination(result: TrialResult, checks: Sequence[Contamination]) -> 
         result.warnings.append(found.sentence)
     elif len(found.per_row):
         result.notes.append(found.sentence)
+    if 0 < found.looked_up < len(found.per_row):
+        result.notes.append(
+            f"Nearest real rows were looked up for {found.looked_up:,} of {len(found.per_row):,} synthetic rows, drawn "
+            "at random; equal rows were counted over all."
+        )
 
 
 def probe_memory(result: TrialResult, client: Any, table: Table) -> None:

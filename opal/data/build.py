@@ -203,6 +203,9 @@ def _dates(values: pd.Series) -> pd.Series:
 
 
 def _text(values: pd.Series) -> pd.Series:
+    if _PANDAS_3 and values.dtype == "str":
+        return values
+
     def write(value: Any) -> str:
         return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 

@@ -15,10 +15,10 @@ import numpy as np
 import pandas as pd
 
 from opal.evaluate.chance import Stratum, judge
-from opal.evaluate.distance import Gower, row_keys
+from opal.evaluate.distance import MAX_PAIRS, Gower, row_keys
 from opal.table import Group, Table, Train
 
-HELD_OUT = 200  # real rows whose nearest test row is looked up for comparison
+HELD_OUT = 200  # real rows whose nearest test row is looked up for comparison; of synthetic rows at least as many
 SETS = ("seed_rows", "train", "test", "rest")
 COLUMNS = [
     "seed",
@@ -40,6 +40,7 @@ class Contamination:
     warning : one loud sentence, or None when there are no more test matches than chance gives
     matched : boolean array of shape (n_rows,), the rows equal to a test row in every column
     sentence : the finding in words and numbers, whatever it is
+    looked_up : synthetic rows whose nearest real rows were looked up: all, or as many as time allows
     """
 
     metrics: dict[str, float]
@@ -48,6 +49,7 @@ class Contamination:
     matched: np.ndarray = field(repr=False)
     sentence: str
     strata: tuple[Stratum, ...] = field(repr=False)
+    looked_up: int = 0
 
 
 def contamination(
@@ -65,7 +67,8 @@ def contamination(
     rows : synthetic rows, target included
     test : the seed's test rows; its index and that of ``train.frame`` name the rows of ``table``
     seed_rows : the train rows the generator was shown; default those of the groups that rows are wanted for
-    nearest : also look up the nearest real rows, which takes longer than the counts
+    nearest : also look up the nearest real rows, which takes longer than the counts: of all rows, or past
+        ``MAX_PAIRS`` distances to the largest set of rows drawn at random. Counts are always of all rows.
     """
     frame = table.frame
     rest = frame[~(frame.index.isin(train.frame.index) | frame.index.isin(test.index))]
@@ -80,14 +83,18 @@ def contamination(
     }
     for name in SETS:
         columns[f"{name}_exact"] = np.isin(keys["rows"], keys[name])
+    asked = np.arange(0)
     if nearest:
         gower = Gower(table.schema, frame)
+        asked = _asked(len(rows), max(map(len, real.values())), train.seed)
         for name in SETS:
-            distance, where = gower.nearest(rows, real[name])
-            # a sampled search may miss the equal row
-            columns[f"{name}_nearest"] = np.where(columns[f"{name}_exact"], 0.0, distance)
+            distance, where = np.full(len(rows), np.nan), np.full(len(rows), -1)
+            distance[asked], where[asked] = gower.nearest(rows.iloc[asked], real[name])
+            exact = columns[f"{name}_exact"]  # a sampled search may miss the equal row
+            columns[f"{name}_nearest"] = np.where(exact, 0.0, distance)
             if name == "test":
-                columns["test_index"] = test.index.to_numpy()[where] if len(test) else -1
+                where[exact] = _first_equal(keys["rows"][exact], keys["test"])
+                columns["test_index"] = np.where(where < 0, -1, np.append(test.index.to_numpy(), -1)[where])
     per_row = pd.DataFrame(columns)[[c for c in COLUMNS if c in columns]]
     strata = _strata(rows, train, test, rest, keys)
     metrics, warning, sentence = judge(strata)
@@ -98,11 +105,12 @@ def contamination(
             f"contamination/{name}_rate": count / max(1, len(rows)),
         }
     if nearest and len(rows) and len(test) and len(seed_rows):
-        metrics["contamination/test_nearest"] = float(per_row["test_nearest"].median())
-        metrics["contamination/seed_rows_nearest"] = float(per_row["seed_rows_nearest"].median())
+        metrics["contamination/test_nearest"] = float(per_row["test_nearest"].iloc[asked].median())
+        metrics["contamination/seed_rows_nearest"] = float(per_row["seed_rows_nearest"].iloc[asked].median())
         if (held_out := _held_out_nearest(gower, rows, train, test, rest)) is not None:
             metrics["contamination/test_nearest_chance"] = held_out
-    return Contamination(metrics, per_row, warning, per_row["test_exact"].to_numpy(dtype=bool), sentence, strata)
+    matched = per_row["test_exact"].to_numpy(dtype=bool)
+    return Contamination(metrics, per_row, warning, matched, sentence, strata, len(asked))
 
 
 def pool(parts: Sequence[Contamination]) -> Contamination:
@@ -116,7 +124,20 @@ def pool(parts: Sequence[Contamination]) -> Contamination:
             f"contamination/{name}_exact": count,
             f"contamination/{name}_rate": count / max(1, len(per_row)),
         }
-    return Contamination(metrics, per_row, warning, per_row["test_exact"].to_numpy(dtype=bool), sentence, strata)
+    matched = per_row["test_exact"].to_numpy(dtype=bool)
+    return Contamination(metrics, per_row, warning, matched, sentence, strata, sum(p.looked_up for p in parts))
+
+
+def _asked(rows: int, others: int, seed: int) -> np.ndarray:
+    """Positions of the rows whose nearest real rows are looked up, in order."""
+    most = max(HELD_OUT, MAX_PAIRS // max(1, others))
+    return np.arange(rows) if rows <= most else np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def _first_equal(keys: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Position of the first of ``known`` that equals each of ``keys``, all of which are among them."""
+    values, first = np.unique(known, return_index=True)
+    return first[np.searchsorted(values, keys)]
 
 
 def _strata(

@@ -41,10 +41,13 @@ def column_codes(column: Column, *frames: pd.DataFrame) -> list[np.ndarray]:
     parts = [f[column.name] for f in frames]
     numbers = [_numbers(p, column) for p in parts]
     if all(n is not None for n in numbers):
-        values = np.concatenate([_written(n) for n in numbers if n is not None])
-    else:  # as text, 5 and 5.0 alike
-        values = np.concatenate([p.map(_text, na_action="ignore").to_numpy(dtype=object) for p in parts])
-    codes = pd.factorize(values)[0]
+        codes = pd.factorize(np.concatenate([_written(n) for n in numbers if n is not None]))[0]
+    else:  # as text, 5 and 5.0 alike; each value is written once, not once a row
+        factored = [pd.factorize(p) for p in parts]
+        texts = pd.factorize(np.array([_text(v) for _, found in factored for v in found], dtype=object))[0]
+        ends = np.cumsum([len(found) for _, found in factored])[:-1]
+        own = np.split(texts, ends)
+        codes = np.concatenate([np.append(t, -1)[c] for (c, _), t in zip(factored, own, strict=True)])  # -1: missing
     return np.split(codes, np.cumsum([len(p) for p in parts])[:-1])
 
 

@@ -30,7 +30,7 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     names = [c.name for c in schema.features if is_text(schema, c.name)]
     numbers = [c.name for c in schema.features if not is_text(schema, c.name)]
@@ -47,8 +47,40 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
         blocks.append(("numbers", make_pipeline(*steps) if steps else "passthrough", numbers))
     if names:
         onehot = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_LEVELS, sparse_output=False)
-        blocks.append(("names", make_pipeline(FunctionTransformer(as_text), onehot), names))
-    return ColumnTransformer(blocks)
+        blocks.append(("names", onehot, names))
+    return Coded(names, ColumnTransformer(blocks)) if names else ColumnTransformer(blocks)
+
+
+class Coded:
+    """Whole numbers in place of names, in the order of their text, ahead of ``encoder``.
+
+    scikit-learn's encoders read text cell by cell in Python: at 200,000 rows that took three times as long as a
+    logistic regression on them. An unseen name is -1.
+    """
+
+    def __init__(self, names: list[str], encoder: Any) -> None:
+        self.names, self.encoder = names, encoder
+        self.levels: dict[str, pd.Index] = {}
+
+    def fit_transform(self, frame: pd.DataFrame) -> Any:
+        factored = {name: _factored(frame[name]) for name in self.names}
+        self.levels = {name: pd.Index(sorted(set(texts)), dtype=object) for name, (_, texts) in factored.items()}
+        return self.encoder.fit_transform(self._coded(frame, factored))
+
+    def transform(self, frame: pd.DataFrame) -> Any:
+        return self.encoder.transform(self._coded(frame, {name: _factored(frame[name]) for name in self.names}))
+
+    def _coded(self, frame: pd.DataFrame, factored: dict[str, tuple[np.ndarray, list[str]]]) -> pd.DataFrame:
+        coded = {name: self.levels[name].get_indexer(texts)[codes] for name, (codes, texts) in factored.items()}
+        return frame.assign(**coded)
+
+
+def _factored(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+    """A position in the list of different values for each row, and those values as text, as ``as_text`` writes them."""
+    if pd.api.types.is_object_dtype(values.dtype) and pd.api.types.infer_dtype(values) != "string":
+        values = as_text(values.to_frame())[values.name]  # 1, 1.0 and True are equal, but other names
+    codes, found = pd.factorize(values, use_na_sentinel=False)
+    return codes, ["(missing)" if pd.isna(v) else str(v) for v in found]
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:

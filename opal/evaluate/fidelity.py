@@ -47,7 +47,7 @@ def fidelity(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, seed: 
     rng = np.random.default_rng(seed)
     out["duplicates"] = 1.0 - len(np.unique(row_keys(schema, rows)[0])) / len(rows)
     out["validity"] = float(valid(rows, schema).mean())
-    rows, reference = _at_most(rows, MOST, rng), _at_most(reference, MOST, rng)
+    rows, reference = at_most(rows, MOST, rng), at_most(reference, MOST, rng)
     if not len(reference):
         return out
     out |= _distances(rows, reference, schema, rng)
@@ -196,7 +196,7 @@ def _detector(
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold
 
-    rows = _at_most(rows, DETECTED * len(reference), rng)
+    rows = at_most(rows, DETECTED * len(reference), rng)
     folds = min(5, len(rows), len(reference))
     if folds < 2:
         return {}
@@ -217,5 +217,6 @@ def _detector(
     return {name: float(roc_auc_score(real, found)) for name, found in scores.items()}
 
 
-def _at_most(frame: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
+def at_most(frame: pd.DataFrame, n: int, rng: np.random.Generator) -> pd.DataFrame:
+    """``frame``, or ``n`` of its rows drawn at random and in order; ``rng`` is used only where rows are left out."""
     return frame if len(frame) <= n else frame.iloc[np.sort(rng.choice(len(frame), n, replace=False))]

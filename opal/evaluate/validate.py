@@ -17,6 +17,9 @@ from opal.table import Split, Train
 
 Make = Callable[[Train, int], Rows]
 
+Job = tuple[tuple, int]  # arguments of ``measure``, and the rows held out
+
+MOST_WAITING = 1_000_000  # rows to predict in fits that wait: the folds of five large splits would fill the memory
 MEASURED = ("error", "balanced_error", "group_balanced_error")
 
 
@@ -69,32 +72,44 @@ class Folds:
 
         Returns
         -------
-        The errors, and the folds' own rows
+        The errors, and what the folds' own rows took: `Rows` whose frames have been let go
         """
-        again = self.remakes(cost)
-        jobs, weights, all_remade = [], [], []
+        again, waiting, records, took = self.remakes(cost), [], [], []
         for split, made, steps in zip(splits, rows, amounts, strict=True):
-            reached = [a for a in steps if a <= len(made)]
-            folds = list(self.parts(split.train))
-            sizes = [{a: round(a * len(f.train.frame) / len(split.train.frame)) for a in reached} for f in folds]
-            own = [made] * len(folds)
-            if again:
-                remade = []
-                try:
-                    for fold, n in zip(folds, sizes, strict=True):
-                        remade.append(make(fold.train, max(n.values())))
-                except (MethodError, LLMError):
-                    continue
-                finally:
-                    all_remade += remade
-                own = [r.frame for r in remade]
-            reached = [a for a in reached if all(n[a] <= len(o) for n, o in zip(sizes, own, strict=True))]
-            for fold, n, o in zip(folds, sizes, own, strict=True):
-                jobs += [(classifier, fold, o.iloc[: n[a]], a, minority) for a in reached]
-                weights += [len(fold.test)] * len(reached)
-        found = each(measure, jobs, n_jobs)
-        records = [r | {"weight": w} for w, part in zip(weights, found, strict=True) for r in part]
-        return weighted([r for r in records if r["metric"] in MEASURED]), all_remade
+            jobs, remade = self._jobs(classifier, split, made, steps, minority, make if again else None)
+            waiting += jobs
+            took += [replace(r, frame=r.frame.iloc[:0].copy(), unused=None) for r in remade]
+            if sum(weight for _, weight in waiting) > MOST_WAITING:
+                records += _measured(waiting, n_jobs)
+                waiting = []
+        return weighted(records + _measured(waiting, n_jobs)), took
+
+    def _jobs(
+        self,
+        classifier: Classifier,
+        split: Split,
+        made: pd.DataFrame,
+        steps: Sequence[int],
+        minority: Any,
+        make: Make | None,
+    ) -> tuple[list[Job], list[Rows]]:
+        """The fits of one split, and its folds' own rows where ``make`` is given: no fit where it fails."""
+        reached = [a for a in steps if a <= len(made)]
+        folds = list(self.parts(split.train))
+        sizes = [{a: round(a * len(f.train.frame) / len(split.train.frame)) for a in reached} for f in folds]
+        own, remade = [made] * len(folds), []
+        if make is not None:
+            try:
+                for fold, n in zip(folds, sizes, strict=True):
+                    remade.append(make(fold.train, max(n.values())))
+            except (MethodError, LLMError):
+                return [], remade
+            own = [r.frame for r in remade]
+        reached = [a for a in reached if all(n[a] <= len(o) for n, o in zip(sizes, own, strict=True))]
+        jobs: list[Job] = []
+        for fold, n, o in zip(folds, sizes, own, strict=True):
+            jobs += [((classifier, fold, o.iloc[: n[a]], a, minority), len(fold.test)) for a in reached]
+        return jobs, remade
 
     def remakes(self, cost: str) -> bool:
         """Whether each fold's rows are made from its own train rows alone."""
@@ -111,6 +126,13 @@ class Folds:
         for seen, held in StratifiedKFold(folds, shuffle=True, random_state=train.seed).split(group, group):
             frame = train.frame.iloc[seen]
             yield Split(replace(train, frame=frame, schema=train.schema.learn(frame)), train.frame.iloc[held])
+
+
+def _measured(jobs: Sequence[Job], n_jobs: int) -> list[dict[str, Any]]:
+    """Records of every fit with the rows that it held out."""
+    found = each(measure, [job for job, _ in jobs], n_jobs)
+    records = [r | {"weight": weight} for (_, weight), part in zip(jobs, found, strict=True) for r in part]
+    return [r for r in records if r["metric"] in MEASURED]
 
 
 def weighted(records: list[dict[str, Any]]) -> pd.DataFrame:

@@ -12,6 +12,7 @@ from opal.methods.base import Oversampler
 from opal.table import Group, Schema, Train
 
 MOST_CELLS = 2**28  # numbers of 8 bytes in one array
+PART_CELLS = 2**25  # the same, of an array that can be made part by part
 
 
 class Smote(Oversampler):
@@ -57,25 +58,98 @@ class Smote(Oversampler):
                 "take more (task sizes), or use method=duplicate or method=llm"
             )
         k = min(self.k_neighbors, count - 1)
-        if not all(c.nominal for c in schema.features):
-            # only SMOTEN looks at other rows; one stands for them, as there must be a second class
-            places = np.append(np.flatnonzero(mask), np.flatnonzero(mask)[0])
-            codes, mask = codes.iloc[places], np.arange(count + 1) < count
-            check_width(codes, schema, n * k, "method=smote")
-        sampler = self._sampler(schema, k, {True: count + n}, seed)
-        # index: rows made come after the rows given
-        return sampler.fit_resample(codes, mask)[0].iloc[len(codes) :]
+        if all(c.nominal for c in schema.features):
+            if count**2 > MOST_CELLS:
+                raise MethodError(
+                    f"method=smote on names alone (SMOTEN) compares each of the {count} train rows of {group.name} "
+                    f"with every other and would need {8 * count**2 / 2**30:.0f} GiB: ask for fewer train rows "
+                    "(task.train_rows), or use method=mixup or duplicate"
+                )
+            return self._made(codes, mask, schema, k, n, seed)
+        # only SMOTEN looks at other rows; one stands for them, as there must be a second class
+        places = np.append(np.flatnonzero(mask), np.flatnonzero(mask)[0])
+        codes, mask = codes.iloc[places], np.arange(count + 1) < count
+        check_width(codes, schema, count, "method=smote")
+        most = max(count, PART_CELLS // (k * width(codes, schema)))
+        if n <= most or not any(c.nominal for c in schema.features):
+            return self._made(codes, mask, schema, k, n, seed)
+        # SMOTENC lays out the neighbours of every row that it makes, an indicator a level: gigabytes, if made at once
+        neighbours = Neighbours(k)
+        parts = [(at, min(most, n - at)) for at in range(0, n, most)]
+        return pd.concat([self._made(codes, mask, schema, neighbours, size, (seed + at) % 2**32) for at, size in parts])
 
-    def _sampler(self, schema: Schema, k: int, strategy: dict[bool, int], seed: int) -> Any:
+    def _made(
+        self, codes: pd.DataFrame, mask: np.ndarray, schema: Schema, k: int | Neighbours, n: int, seed: int
+    ) -> pd.DataFrame:
+        """``n`` rows like those of ``mask`` by imbalanced-learn."""
         from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC
 
         nominal = [i for i, c in enumerate(schema.features) if c.nominal]
+        strategy = {True: int(mask.sum()) + n}
         options: dict[str, Any] = {"sampling_strategy": strategy, "k_neighbors": k, "random_state": seed}
         if not nominal:
-            return SMOTE(**options)
-        if len(nominal) == len(schema.features):
-            return SMOTEN(**options)
-        return SMOTENC(categorical_features=nominal, **options)
+            sampler = SMOTE(**options)
+        elif len(nominal) == len(schema.features):
+            sampler = SMOTEN(**options)
+        else:
+            sampler = SMOTENC(categorical_features=nominal, categorical_encoder=Indicators(), **options)
+        # index: rows made come after the rows given
+        return sampler.fit_resample(codes, mask)[0].iloc[len(codes) :]
+
+
+class Neighbours:
+    """The ``k`` nearest neighbours of one set of rows, for samplers that each ask for those of the same rows."""
+
+    def __init__(self, k: int) -> None:
+        self.k, self.found = k, np.empty(0)
+
+    def __sklearn_clone__(self) -> Neighbours:
+        return self
+
+    def fit(self, rows: Any) -> Neighbours:
+        if not self.found.size:
+            from sklearn.neighbors import NearestNeighbors
+
+            rows = rows.toarray()  # the search in sparse rows is several times slower
+            self.found = NearestNeighbors(n_neighbors=self.k + 1).fit(rows).kneighbors(rows, return_distance=False)
+        return self
+
+    def kneighbors(self, rows: Any, return_distance: bool = False) -> np.ndarray:
+        """Positions of the rows themselves and of their neighbours, shape (n_rows, k + 1)."""
+        return self.found
+
+    kneighbors_graph = kneighbors  # asked for by imbalanced-learn's check of its arguments alone
+
+
+class Indicators:
+    """scikit-learn's one-hot encoder with a way back that reads all rows at once; its own took most of the time."""
+
+    def __sklearn_clone__(self) -> Indicators:
+        return self
+
+    def fit_transform(self, codes: Any) -> Any:
+        from sklearn.preprocessing import OneHotEncoder
+
+        self.encoder = OneHotEncoder(handle_unknown="ignore")
+        made = self.encoder.fit_transform(codes)
+        self.categories_ = self.encoder.categories_
+        return made
+
+    def inverse_transform(self, indicators: Any) -> np.ndarray:
+        """Level codes, shape (n_rows, n_columns), of a sparse matrix with an indicator a column and row."""
+        indicators.sort_indices()
+        sizes = np.array([len(c) for c in self.categories_])
+        if (np.diff(indicators.indptr) != len(sizes)).any():
+            return self.encoder.inverse_transform(indicators)
+        at = indicators.indices.reshape(-1, len(sizes)) - (np.cumsum(sizes) - sizes)
+        if ((at < 0) | (at >= sizes)).any():
+            return self.encoder.inverse_transform(indicators)
+        return np.column_stack([found[places] for found, places in zip(self.categories_, at.T, strict=True)])
+
+
+def width(codes: pd.DataFrame, schema: Schema) -> int:
+    """Columns of ``codes`` where a nominal column becomes one a level."""
+    return sum(codes[c.name].nunique() if c.nominal else 1 for c in schema.features)
 
 
 def check_width(codes: pd.DataFrame, schema: Schema, rows: int, who: str) -> None:

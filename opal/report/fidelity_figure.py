@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 
 from opal.evaluate.features import transformer
-from opal.evaluate.fidelity import column_distances
+from opal.evaluate.fidelity import MOST, at_most, column_distances
 from opal.report.figures import COLORS
 from opal.table import Train
 
 MOST_COLUMNS = 12  # the worst ones
-MOST_POINTS = 400
+MOST_POINTS = 400  # synthetic rows shown
+MOST_REAL = 5000  # train rows shown
 MEASURES = {  # metric: its name, what is good, and the metric that holds what chance or real rows give
     "marginal": ("column distance", None, "marginal_chance"),
     "pairwise": ("correlation distance", None, "pairwise_chance"),
@@ -69,15 +70,16 @@ def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
     from matplotlib.colors import to_rgba
     from sklearn.decomposition import PCA
 
-    transform = transformer(train.schema.learn(pd.concat([train.frame, made])), "onehot", scale=True)
-    real = np.asarray(transform.fit_transform(train.frame), dtype=float)
-    pca = PCA(n_components=min(2, *real.shape), random_state=0).fit(real)
+    frame = at_most(train.frame, MOST_REAL, np.random.default_rng(train.seed))
     shown = made.iloc[:MOST_POINTS]
+    transform = transformer(train.schema.learn(pd.concat([frame, shown])), "onehot", scale=True)
+    real = np.asarray(transform.fit_transform(frame), dtype=float)
+    pca = PCA(n_components=min(2, *real.shape), random_state=0).fit(real)
     at = {"real": pca.transform(real), "synthetic": pca.transform(np.asarray(transform.transform(shown), dtype=float))}
     few, many = cycle(COLORS[1:6]), cycle(["0.75", "0.5"])
     for group in train.groups:
         color = next(few if group.minority else many)
-        old, new = _plane(at["real"][group.mask(train.frame)]), _plane(at["synthetic"][group.mask(shown)])
+        old, new = _plane(at["real"][group.mask(frame)]), _plane(at["synthetic"][group.mask(shown)])
         if len(new):
             style = {"marker": "x", "s": 24, "linewidths": 1.1, "alpha": 0.9, "zorder": 4}
             axis.scatter(*new.T, color=color, label=f"{group.name}, synthetic", **style)
@@ -87,7 +89,8 @@ def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
     share = [f"{s:.0%}" for s in pca.explained_variance_ratio_]
     axis.set_xlabel(f"first principal component ({share[0]} of the variance)")
     axis.set_ylabel(f"second ({share[1]})" if len(share) > 1 else "")
-    axis.set_title(f"train and synthetic rows, seed {train.seed}", fontsize=10)
+    some = f"{len(frame):,} of the " if len(frame) < len(train.frame) else ""
+    axis.set_title(f"{some}train and synthetic rows, seed {train.seed}", fontsize=10)
     axis.legend(fontsize=8, framealpha=0.85)
 
 
@@ -102,7 +105,7 @@ def _columns(axis: Any, pairs: Sequence[tuple[pd.DataFrame, Train]]) -> None:
     for made, train in pairs:
         rng = np.random.default_rng(train.seed)
         for group in train.groups:
-            mine, real = made[group.mask(made)], train.rows(group)
+            mine, real = (at_most(f, MOST, rng) for f in (made[group.mask(made)], train.rows(group)))
             if len(mine) and len(real):
                 found.append(column_distances(mine, real, train.schema, rng))
                 weights.append(len(mine))
