@@ -140,6 +140,11 @@ def make_store(folder: Path, n: int) -> None:
             )
         for sql in dropped:
             db.execute(sql)
+        # as MLflow keeps it beside every metric: its last point
+        db.execute(
+            "INSERT INTO latest_metrics (key, value, timestamp, step, is_nan, run_uuid) "
+            "SELECT key, value, timestamp, MAX(step), is_nan, run_uuid FROM metrics GROUP BY run_uuid, key"
+        )
         db.execute("COMMIT")
 
 
