@@ -15,7 +15,8 @@ from opal.record import pending
 from opal.record.mlflow_client import faults
 from opal.record.origin import keys_of
 from opal.record.read import fetch, local_artifacts
-from opal.record.store import Tracking, sqlite_path
+from opal.record.runs import sqlite_path
+from opal.record.store import Tracking
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

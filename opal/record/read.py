@@ -14,7 +14,8 @@ from urllib.parse import unquote, urlsplit
 from opal.errors import TrackingError
 from opal.record.log import Point
 from opal.record.mlflow_client import faults
-from opal.record.store import Tracking, is_finished
+from opal.record.runs import is_finished
+from opal.record.store import Tracking
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
