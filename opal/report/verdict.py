@@ -51,11 +51,12 @@ class Verdict:
     def sentence(self) -> str:
         """The verdict in one sentence, with its numbers."""
         versus = f"{self.method} against {self.control} ({self.how})"
+        measure = self.metric.replace("_", " ")
         if self.seeds < 2:
             plural = "" if self.seeds == 1 else "s"
-            return f"{versus}: cannot be told from {self.seeds} shared seed{plural}; run at least two."
+            return f"{versus}: {measure} cannot be told from {self.seeds} shared seed{plural}; run at least two."
         text = (
-            f"{versus}: {self.metric.replace('_', ' ')} {self.difference:+.4f} ({self.level:.0%} {self.interval} "
+            f"{versus}: {measure} {self.difference:+.4f} ({self.level:.0%} {self.interval} "
             f"interval over {self.seeds} seeds {self.low:+.4f} to {self.high:+.4f}): {self.word}"
         )
         if self.word != "cannot be told":
