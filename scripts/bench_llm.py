@@ -33,7 +33,7 @@ from typing import Any
 import psutil
 
 from opal.errors import LLMError, OpalError
-from opal.llm import serialize
+from opal.llm import write
 from opal.llm.exchange import Request, Response
 from opal.llm.wire import bodies
 from opal.parts import CONF, instantiate
@@ -240,7 +240,7 @@ def protocol(table: str, given: argparse.Namespace, train: Train) -> tuple[Measu
     if not client.responses:
         raise LLMError(f"{table}: the published prompt got no answer at all; is llm.server.context too small?")
     group = train.minority_groups[0]
-    shown = serialize.lines(train.rows(group), train.schema.columns, "text")
+    shown = write.lines(train.rows(group), train.schema.columns, "text")
     text = "\n".join((shown * asked)[:asked])
     answer = len(call(client, "/../tokenize", {"content": text})["tokens"])
     prompt = client.responses[0].usage.prompt_tokens

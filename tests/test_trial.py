@@ -19,7 +19,7 @@ from opal.evaluate.curve import Amounts
 from opal.evaluate.replicate import Replicates
 from opal.evaluate.validate import Folds
 from opal.llm.client import Client
-from opal.llm.serialize import lines
+from opal.llm.write import lines
 from opal.methods.base import Oversampler
 from opal.methods.duplicate import Duplicate
 from opal.methods.none import NoRows

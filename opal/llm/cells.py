@@ -8,7 +8,7 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from opal.llm.serialize import MISSING, Style, plain_text
+from opal.llm.write import MISSING, Style, plain_text
 from opal.table import Column
 
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?", re.ASCII)

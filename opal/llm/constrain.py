@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from opal.llm.exchange import Constraint
-from opal.llm.serialize import MISSING, Style, csv_line, json_string, level_text, name
+from opal.llm.write import MISSING, Style, csv_line, json_string, level_text, name
 from opal.table import Column, Group, Schema
 
 MOST_LEVELS = 1000

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import LLMError
-from opal.llm import serialize
+from opal.llm import write
 from opal.llm.budget import count_tokens
 from opal.llm.exchange import Request, Response
 from opal.llm.parse import Parser
@@ -90,12 +90,12 @@ def recall(client: Client, frame: pd.DataFrame, schema: Schema) -> Memory:
     ------
     LLMError : no answer, or a table of fewer than eight rows
     """
-    lines = serialize.lines(frame, schema.columns, "csv")
+    lines = write.lines(frame, schema.columns, "csv")
     shown = _fitting(lines[: min(SHOWN, len(lines) // 4)])
     asked = _fitting(lines[len(shown) : len(shown) + ASKED])
     if len(lines) < 8:
         raise LLMError(f"a table of {len(lines)} rows is too small to tell whether the model knows it")
-    (response,) = client.complete([_request(client, [serialize.header(schema.columns), *shown], asked)])
+    (response,) = client.complete([_request(client, [write.header(schema.columns), *shown], asked)])
     if not response.texts:
         raise LLMError("; ".join(response.finish) or "no answer")
     answer = _answer(response, schema.columns)[: len(asked)]
@@ -138,7 +138,7 @@ def _answer(response: Response, columns: Sequence[Column]) -> list[str]:
     """The rows of the answer as the table would write them."""
     found = Parser(columns, "csv", check_range=False).parse(response.texts[0], response.finish[0])
     rows = [f.values for f in found if f.values is not None]
-    return [serialize.csv_line([serialize.cell(row[c.name], c, "csv") for c in columns]) for row in rows]
+    return [write.csv_line([write.cell(row[c.name], c, "csv") for c in columns]) for row in rows]
 
 
 def _found_by_chance(equal: int, rest: int, drawn: int) -> float:

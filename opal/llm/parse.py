@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from opal.llm.cells import CellReader
-from opal.llm.serialize import Style, name
+from opal.llm.write import Style, name
 from opal.table import Column
 
 _HEAD, _TAIL = re.compile(r"[+-]?[1-9][0-9]{0,2}"), re.compile(r"[0-9]{3}(?:\.[0-9]*)?")

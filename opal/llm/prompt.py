@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import ConfigError
-from opal.llm import serialize
-from opal.llm.serialize import Style
+from opal.llm import write
+from opal.llm.write import Style
 from opal.table import Column, Group, Train
 
 Examples = Literal["minority_only", "random", "window", "balanced"]
@@ -100,10 +100,10 @@ class Prompt:
         ------
         ConfigError : no template for this kind of model, or a template that does not render
         """
-        shown = self._fitting(serialize.lines(examples, columns, self.serialization))
+        shown = self._fitting(write.lines(examples, columns, self.serialization))
         facts = {
             "columns": columns,
-            "header": serialize.header(columns) if self.serialization == "csv" else "",
+            "header": write.header(columns) if self.serialization == "csv" else "",
             "examples": "\n".join(shown),
             "rows": self.rows_per_request,
             "target": target,
@@ -131,8 +131,8 @@ class Prompt:
 
     def _form(self, columns: Sequence[Column]) -> str:
         if self.serialization == "csv":
-            return f"CSV lines with the columns {serialize.header(columns)}, without the header line"
-        names = [serialize.name(c, self.serialization) for c in columns]
+            return f"CSV lines with the columns {write.header(columns)}, without the header line"
+        names = [write.name(c, self.serialization) for c in columns]
         if self.serialization == "text":
             return "one row a line: " + ", ".join(f"{n} is ..." for n in names) + "."
         return 'one JSON object {"rows": [{' + ", ".join(f"{n}: ..." for n in names) + "}, ...]}"
@@ -152,7 +152,7 @@ def _render(key: str, template: str, facts: Mapping[str, Any]) -> str:
     env = jinja2.Environment(
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    env.filters["word"] = serialize.json_string
+    env.filters["word"] = write.json_string
     try:
         return env.from_string(template).render(**facts)
     except jinja2.TemplateError as error:

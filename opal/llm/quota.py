@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import ConfigError, LLMError
-from opal.llm import serialize
+from opal.llm import write
 from opal.llm.budget import count_tokens, prompt_tokens
 from opal.llm.constrain import constraint, held_to
 from opal.llm.exchange import Request, Response
@@ -110,7 +110,7 @@ class Quota:
         fine = self._fine(view.columns)
         self.refuse_copies = fine if settings.reject_copies == "auto" else settings.reject_copies
         self.refuse_repeats = fine if settings.reject_repeats == "auto" else settings.reject_repeats
-        lines = serialize.lines(shown if self.gaps is None else shown.ffill().bfill(), view.shown, prompt.serialization)
+        lines = write.lines(shown if self.gaps is None else shown.ffill().bfill(), view.shown, prompt.serialization)
         self.row_tokens = max(map(count_tokens, lines), default=100) + 1  # rather too many
         self.known = self._identities(own) if self.refuse_copies else set()
         self.kept: list[dict[str, Any]] = []
@@ -233,11 +233,11 @@ class Quota:
 
     def _identities(self, rows: pd.DataFrame) -> set[tuple[str, ...]]:
         """Those of all ``rows``, column by column: a group may have a million."""
-        cells = ([serialize.cell(v, c, "csv") for v in rows[c.name].tolist()] for c in self.view.columns)
+        cells = ([write.cell(v, c, "csv") for v in rows[c.name].tolist()] for c in self.view.columns)
         return set(zip(*cells, strict=True))
 
     def _identity(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        return tuple(serialize.cell(row[c.name], c, "csv") for c in self.view.columns)
+        return tuple(write.cell(row[c.name], c, "csv") for c in self.view.columns)
 
     def shortfall(self, error: LLMError | None) -> str:
         """Why rows are missing, in one sentence."""

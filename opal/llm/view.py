@@ -12,7 +12,7 @@ import pandas as pd
 from opal.llm.constrain import limits
 from opal.llm.obfuscate import Disguise
 from opal.llm.prompt import Prompt
-from opal.llm.serialize import level_text, word
+from opal.llm.write import level_text, word
 from opal.table import Column, Group, Schema, Train
 
 MOST = 0.75  # of a column's train values

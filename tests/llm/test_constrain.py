@@ -14,7 +14,7 @@ from tables import mixed_table
 
 from opal.llm.constrain import constraint, limits, number_regex
 from opal.llm.parse import Parser
-from opal.llm.serialize import lines, number
+from opal.llm.write import lines, number
 from opal.table import Group, Schema
 
 

@@ -18,7 +18,7 @@ from opal.llm.constrain import limits
 from opal.llm.exchange import Request, Response
 from opal.llm.generate import Generator
 from opal.llm.prompt import Prompt
-from opal.llm.serialize import lines
+from opal.llm.write import lines
 from opal.methods.llm import LLM
 from opal.result import Usage
 from opal.table import Group, Train

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
 from opal.llm.parse import Parser
-from opal.llm.serialize import lines, main, to_table, to_text
+from opal.llm.serialize import main, to_table, to_text
+from opal.llm.write import lines
 from opal.table import Schema
 
 STYLES = ("csv", "text", "json")
