@@ -22,8 +22,8 @@ from filelock import FileLock
 from opal.errors import BudgetError, ConfigError, LLMError
 from opal.llm.cache import Store, write_json
 from opal.llm.call import Caller, failed, now
-from opal.llm.endpoint import Fault
 from opal.llm.exchange import Request, Response
+from opal.llm.fault import Fault
 from opal.llm.probe import Capabilities
 from opal.llm.wire import bodies, choices_of, read_answer
 from opal.result import Usage

@@ -12,8 +12,9 @@ from typing import Any
 
 from opal.errors import LLMError
 from opal.llm.budget import Budget, Cost, Prices, answer_tokens, prompt_tokens
-from opal.llm.endpoint import Endpoint, Fault
+from opal.llm.endpoint import Endpoint
 from opal.llm.exchange import Request, Response
+from opal.llm.fault import Fault
 from opal.llm.probe import Capabilities
 from opal.llm.wire import bodies, read_answer, tokens_of
 from opal.result import Usage

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -17,11 +15,12 @@ from opal.llm.batch import Batches
 from opal.llm.budget import Budget, Estimate, Prices, answer_tokens, prompt_tokens
 from opal.llm.cache import Store
 from opal.llm.call import Caller
-from opal.llm.endpoint import Endpoint, Fault, Pace
+from opal.llm.endpoint import Endpoint, key_of
 from opal.llm.exchange import Request, Response
+from opal.llm.fault import Fault
+from opal.llm.pace import Pace
+from opal.llm.parallel import at_once
 from opal.llm.probe import Capabilities, probe, remembered
-
-GIVE_UP = 5  # requests in a row that failed after all their retries: the endpoint is out of service
 
 Api = Literal["chat", "completion"]
 Cache = Literal["read_write", "replay", "off"]
@@ -222,38 +221,8 @@ class Client:
         """Responses by place, as they arrive."""
         if self.mode == "batch":
             return Batches(self._connect(), self.capabilities, self._store, self.poll).fetch(requests)
-        return self._direct(requests)
-
-    def _direct(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
         _ = self.capabilities  # once, before the threads need it
-        stop, in_a_row = threading.Event(), 0
-        fatal: LLMError | ConfigError | None = None
-        with ThreadPoolExecutor(self.concurrency, thread_name_prefix="opal-llm") as pool:
-            jobs: dict[Future[Response], int] = {pool.submit(self._one, r, stop): i for i, r in requests.items()}
-            try:
-                for job in as_completed(jobs):
-                    try:
-                        response = job.result()
-                    except (LLMError, ConfigError) as error:
-                        fatal = fatal or error
-                        continue
-                    in_a_row = 0 if response.texts else in_a_row + 1
-                    if in_a_row >= GIVE_UP:
-                        stop.set()
-                    if fatal is None or response.texts:
-                        yield jobs[job], response
-            finally:  # also on Ctrl-C: what is in flight is waited for and stored, the rest is not begun
-                stop.set()
-        if fatal is not None:
-            raise fatal
-
-    def _one(self, request: Request, stop: threading.Event) -> Response:
-        """The answer; after a fault the thread itself ends the work, before it begins another request."""
-        try:
-            return self._answer(request, stop)
-        except (LLMError, ConfigError):
-            stop.set()
-            raise
+        return at_once(requests, self._answer, self.concurrency)
 
     def _answer(self, request: Request, stop: threading.Event) -> Response:
         if self.cache == "off":
@@ -281,7 +250,11 @@ class Client:
 
     def _connect(self) -> Caller:
         with self._lock:
-            base_url, key = self.server.start() if self.server is not None else (self.base_url, self._key())
+            base_url: str | None
+            if self.server is not None:
+                base_url, key = self.server.start()
+            else:
+                base_url, key = self.base_url, key_of(self.key_env, self.identity())
             known = self._caller and (self._caller.endpoint.base_url, self._caller.endpoint.api_key)
             if self._caller is None or known != (base_url, key):
                 endpoint = Endpoint(
@@ -296,16 +269,6 @@ class Client:
                 )
                 self._caller = Caller(endpoint, self._budget, self._prices, self.api == "chat", self.extra_body)
             return self._caller
-
-    def _key(self) -> str:
-        if self.key_env is None:
-            return ""
-        key = os.environ.get(self.key_env, "").strip()
-        if not key:
-            raise LLMError(f"no key for {self.identity()}: set the environment variable {self.key_env} (llm.key_env)")
-        if not key.isascii() or not key.isprintable():
-            raise LLMError(f"the environment variable {self.key_env} (llm.key_env) holds characters that no key has")
-        return key
 
 
 def _client(settings: dict[str, Any]) -> Client:

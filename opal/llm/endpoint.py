@@ -1,4 +1,4 @@
-"""One call to an OpenAI-compatible endpoint: deadline, pace, retries, and what each failure means.
+"""One call to an OpenAI-compatible endpoint: deadline, pace, retries.
 
 The ``openai`` package is the only client, and is imported at the first call.
 """
@@ -14,65 +14,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from opal.errors import LLMError
 from opal.llm.budget import count_tokens
+from opal.llm.fault import Fault, fault_of
+from opal.llm.pace import Pace
 from opal.llm.wire import choices_of, recount
 
 MAX_BODY = 64 * 2**20  # bytes; no answer is that long, but a broken server's may be endless
-MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
 MAX_BACKOFF = 30.0  # seconds
 MAX_CONNECT = 10.0  # seconds
-TOO_LONG = (
-    "shorten requests (data.drop, prompt.max_characters, prompt.rows_per_request), or use a model with a longer "
-    "context (the embedded one: llm.server.context)"
-)
-
 T = TypeVar("T")
-
-
-class Fault(Exception):
-    """Why a call gave no answer.
-
-    ``kind``: ``fatal`` (no other call can succeed: key, model, quota), ``refused`` (this request is wrong) or
-    ``passing`` (the same call may succeed later). ``billed``: the endpoint may have charged for it.
-    """
-
-    def __init__(
-        self,
-        kind: Literal["fatal", "refused", "passing"],
-        sentence: str,
-        wait: float | None = None,
-        billed: bool = False,
-        status: int | None = None,
-    ) -> None:
-        super().__init__(sentence)
-        self.kind, self.wait, self.billed, self.status = kind, wait, billed, status
-        self.retries = 0
-
-
-class Pace:
-    """Spaces calls evenly, so that a minute holds at most so many requests and tokens (of this process)."""
-
-    def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
-        self.per_request = 60 / requests_per_minute if requests_per_minute else 0.0
-        self.per_token = 60 / tokens_per_minute if tokens_per_minute else 0.0
-        self._free_at = 0.0
-        self._lock = threading.Lock()
-
-    def wait(self, tokens: int, stop: threading.Event) -> None:
-        """Block until a call of so many tokens may start, or ``stop`` is set."""
-        with self._lock:
-            start = max(time.monotonic(), self._free_at)
-            self._free_at = start + max(self.per_request, tokens * self.per_token)
-        stop.wait(start - time.monotonic())
-
-    def hold(self, seconds: float) -> None:
-        """Let no call start for so long: the endpoint asked for it."""
-        with self._lock:
-            self._free_at = max(self._free_at, time.monotonic() + seconds)
 
 
 @dataclass
@@ -88,7 +41,7 @@ class Endpoint:
     pace: Pace
     direct: bool = False  # on this machine: no proxy
     _api: Any = field(default=None, init=False, repr=False)
-    _answered: bool = field(default=False, init=False, repr=False)
+    answered: bool = field(default=False, init=False, repr=False)  # once, so that it is there
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     @property
@@ -159,10 +112,10 @@ class Endpoint:
         """``function(api)``; what it raises becomes a Fault that never holds the key."""
         try:
             result = function(self.api)
-            self._answered = True
+            self.answered = True
             return result
         except Exception as error:
-            fault = self._fault(error)
+            fault = fault_of(error, self)
         raise fault  # outside of the handler: the original, which may quote the key, is not chained
 
     def post(self, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,49 +164,22 @@ class Endpoint:
     def _set_deadline(self, request: Any) -> None:
         request.extensions["opal_deadline"] = time.monotonic() + self.timeout
 
-    def _fault(self, error: Exception) -> Fault:
-        """What an exception of the openai client means."""
-        import openai
 
-        detail = self.scrub(" ".join(str(error).split()))[:300]
-        unreachable = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
-        if isinstance(error, openai.APITimeoutError) and not unreachable:
-            return Fault("passing", f"no complete answer from {self.name} within {self.timeout:g} s", billed=True)
-        if isinstance(error, openai.APIStatusError):
-            return self._status_fault(error, detail)
-        if isinstance(error, openai.APIConnectionError):
-            cause = self.scrub(str(error.__cause__ or error))[:200]
-            if not unreachable:
-                return Fault("passing", f"the connection to {self.name} broke off ({cause})", billed=True)
-            kind: Literal["fatal", "passing"] = "passing" if self._answered else "fatal"
-            mend = "is the server running, and llm.base_url right?"
-            return Fault(kind, f"{self.name} cannot be reached for model {self.model!r} ({cause}): {mend}")
-        if isinstance(error, Fault | LLMError):
-            raise error
-        return Fault("fatal", f"the call to {self.name} failed: {type(error).__name__}: {detail}")
+def key_of(variable: str | None, model: str) -> str:
+    """The key in an environment variable; "" where none is needed.
 
-    def _status_fault(self, error: Any, detail: str) -> Fault:
-        status, code = error.status_code, str(error.code or "")
-        if status in (401, 403):
-            mend = "check the variable named by llm.key_env, and its rights"
-            more = f" ({detail})" if status == 403 else ""  # with 401, endpoints quote parts of the key
-            return Fault(
-                "fatal", f"{self.name} refused the key for model {self.model!r} (status {status}): {mend}{more}"
-            )
-        if status == 404:
-            mend = "check llm.model and llm.base_url"
-            return Fault("fatal", f"{self.name} does not know model {self.model!r}: {mend} ({detail})", status=404)
-        if status == 402 or "insufficient_quota" in code + detail or "billing" in code:
-            mend = "top it up, then run again"
-            return Fault("fatal", f"the account at {self.name} has no credit left for {self.model!r}: {mend}")
-        if status in (408, 409, 425, 429) or status >= 500:
-            wait = _retry_after(error.response.headers)
-            if wait is not None and wait > MAX_PATIENCE:
-                return Fault("fatal", f"{self.name} asks to wait {wait:.0f} s (status {status}): run again later")
-            return Fault("passing", f"{self.name} answered with status {status}: {detail}", wait)
-        if "context" in detail.casefold():  # servers word it each in its own way, but all name it
-            detail = f"{detail.rstrip('.')}: {TOO_LONG}"
-        return Fault("refused", f"{self.name} refused the request (status {status}): {detail}")
+    Raises
+    ------
+    LLMError : it is not set, or is no key
+    """
+    if variable is None:
+        return ""
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise LLMError(f"no key for {model}: set the environment variable {variable} (llm.key_env)")
+    if not key.isascii() or not key.isprintable():
+        raise LLMError(f"the environment variable {variable} (llm.key_env) holds characters that no key has")
+    return key
 
 
 def _limit_body(response: Any) -> None:
@@ -277,19 +203,3 @@ def _limit_body(response: Any) -> None:
             inner.close()
 
     response.stream = Limited()
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the endpoint asks to wait (RFC 9110 10.2.3: seconds or an HTTP date), or None."""
-    try:
-        if millis := headers.get("retry-after-ms"):
-            return max(0.0, float(millis) / 1000)
-        text = headers.get("retry-after")
-        if text is None:
-            return None
-        try:
-            return max(0.0, float(text))
-        except ValueError:
-            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None
