@@ -132,7 +132,7 @@ def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str)
         name=run_name(parts.table.name, names["method"], names["classifier"], digest),
         config_hash=digest,
         generation_hash=generation_hash(config, parts.table, parts.model),
-        params=params(config, names) | capabilities(parts),
+        params=params(config, names, asks=hasattr(parts.method, "client")) | capabilities(parts),
         metrics=points_of(result),
         tags={"opal.kind": "trial", "opal.sweep_id": sweep_id()}
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
@@ -155,9 +155,13 @@ def capabilities(parts: Parts) -> dict[str, Any]:
     return {f"supports.{k}": v for k, v in ((client and client.capabilities_used) or {}).items()}
 
 
-def params(config: DictConfig, names: dict[str, str]) -> dict[str, Any]:
-    """The chosen option of every group, and the scalars beneath them that fit a table's cell."""
-    shown = {k: v for k, v in names.items() if v and not k.startswith(("hydra/", "tracking"))}
+def params(config: DictConfig, names: dict[str, str], asks: bool) -> dict[str, Any]:
+    """The chosen option of every group, and the scalars beneath them that fit a table's cell.
+
+    The model and its prompt are shown where the method asks one, which ``asks`` says.
+    """
+    hidden = ("hydra/", "tracking") if asks else ("hydra/", "tracking", "llm", "prompt")
+    shown = {k: v for k, v in names.items() if v and not k.startswith(hidden)}
     shown["seeds"] = " ".join(map(str, config.seeds))
     shown |= {f"data.{k}": config.data[k] for k in ("target", "minority", "group") if config.data.get(k) is not None}
     for section in ("task", "method", "classifier", "amounts"):
