@@ -46,6 +46,10 @@ def fault_of(error: Exception, endpoint: Endpoint) -> Fault:
     detail = endpoint.scrub(" ".join(str(error).split()))[:300]
     unreachable = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
     if isinstance(error, openai.APITimeoutError) and not unreachable:
+        if endpoint.direct:  # as slow the next time
+            why = f"the model on this machine took more than llm.timeout={endpoint.timeout:g} s"
+            mend = "raise llm.timeout, or ask for less at once (llm.n_per_request, data.drop)"
+            return Fault("fatal", f"{why}: {mend}", billed=True)
         return Fault("passing", f"no complete answer from {endpoint.name} within {endpoint.timeout:g} s", billed=True)
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, detail, endpoint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +14,11 @@ from opal.llm.budget import prompt_tokens
 from opal.llm.exchange import Request, Response
 from opal.llm.obfuscate import Disguise
 from opal.llm.quota import Quota, Settings
+from opal.llm.size import minutes
 from opal.result import Funnel, Rows, Usage
 from opal.table import Group, Train
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,10 +41,11 @@ class Generator(Settings):
     def plan(self, train: Train, wanted: Mapping[Group, int]) -> Plan:
         """What a first round would ask; calls nothing."""
         quotas = self._quotas(train, wanted)
-        requests = [r for q in quotas for r in q.next_requests()]
-        rows = sum(r.n for r in requests) * self.prompt.rows_per_request
-        size = self.prompt.rows_per_request
-        completion = sum(r.n * size * q.row_tokens for q in quotas for r in q.asked.values())
+        return self._planned(quotas, [r for q in quotas for r in q.next_requests()])
+
+    def _planned(self, quotas: Sequence[Quota], requests: list[Request]) -> Plan:
+        rows = sum(r.n * q.prompt.rows_per_request for q in quotas for r in q.asked.values())
+        completion = sum(r.n * q.prompt.rows_per_request * q.row_tokens for q in quotas for r in q.asked.values())
         return Plan(requests, rows, sum(map(prompt_tokens, requests)), completion)
 
     def sample(self, train: Train, wanted: Mapping[Group, int], progress: Any = None) -> Rows:
@@ -54,6 +59,8 @@ class Generator(Settings):
         run = _Run(quotas, progress)
         error: LLMError | None = None
         while error is None and (requests := [r for q in quotas for r in q.next_requests()]):
+            if not run.prompts:
+                self._forewarn(self._planned(quotas, requests), train)
             run.begin(requests)
             try:
                 run.end(self.client.complete(requests, run.receive))
@@ -68,6 +75,18 @@ class Generator(Settings):
         if missing and rows.frame.empty:
             raise LLMError(f"the model gave no valid row: {rows.stopped}")
         return rows
+
+    def _forewarn(self, plan: Plan, train: Train) -> None:
+        """Say beforehand that a model on this machine will take minutes."""
+        if getattr(self.client, "server", None) is None:
+            return
+        pay = self.client.estimate(plan.requests, -(-plan.completion_tokens // len(plan.requests)))
+        if time := minutes(pay.prompt_tokens, pay.completion_tokens):
+            log.warning(
+                "%d rows of %d columns are about %s tokens, %s of the embedded model on two slow cores; answers are "
+                "stored as they come: a run that is stopped goes on from there",
+                *(plan.rows, len(train.schema.columns), f"{pay.completion_tokens:,}", time),
+            )
 
     def _quotas(self, train: Train, wanted: Mapping[Group, int]) -> list[Quota]:
         disguise = Disguise(train.schema, train.seed) if self.obfuscate else None

@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol, get_args
 
@@ -22,6 +22,7 @@ from opal.llm.gaps import Gaps, filled
 from opal.llm.obfuscate import Disguise
 from opal.llm.parse import Parser
 from opal.llm.prompt import Prompt, bounded
+from opal.llm.size import check_room, rows_an_answer
 from opal.llm.view import View
 from opal.result import Funnel
 from opal.table import Column, Group, Train
@@ -102,7 +103,11 @@ class Quota:
             self.columns = filled(view.shown, shown)
             known = own if len(own) else train.frame
             self.gaps = Gaps(known, _seed(int(train.seed), group.name, "missing"))
-        self.constraint = constraint(held_to(self.columns, shown), prompt.serialization, prompt.rows_per_request)
+        lines = write.lines(shown if self.gaps is None else shown.ffill().bfill(), view.shown, prompt.serialization)
+        self.row_tokens = max(map(count_tokens, lines), default=100) + 1  # rather too many
+        size = rows_an_answer(prompt.rows_per_request, self.row_tokens, self.context is not None)
+        self.prompt = replace(prompt, rows_per_request=size)
+        self.constraint = constraint(held_to(self.columns, shown), prompt.serialization, size)
         self.model = settings.client.identity()
         self.sampling = dict(settings.client.sampling)
         if prompt.temperature is not None:
@@ -110,8 +115,6 @@ class Quota:
         fine = self._fine(view.columns)
         self.refuse_copies = fine if settings.reject_copies == "auto" else settings.reject_copies
         self.refuse_repeats = fine if settings.reject_repeats == "auto" else settings.reject_repeats
-        lines = write.lines(shown if self.gaps is None else shown.ffill().bfill(), view.shown, prompt.serialization)
-        self.row_tokens = max(map(count_tokens, lines), default=100) + 1  # rather too many
         self.known = self._identities(own) if self.refuse_copies else set()
         self.kept: list[dict[str, Any]] = []
         self.made: set[tuple[str, ...]] = set()
@@ -133,7 +136,7 @@ class Quota:
         if self.missing <= 0 or left <= 0 or self.dry_rounds >= self.settings.patience:
             return []
         acceptance = max((self.funnel.valid + 1) / (self.funnel.requested + 1), 1 / 3)
-        size, most = self.settings.prompt.rows_per_request, self.most_answers
+        size, most = self.prompt.rows_per_request, self.most_answers
         answers = math.ceil(min(self.missing / acceptance, left) / size)
         if self.dry_rounds:  # nothing came of the last round: spend one request to see whether that changes
             answers = min(answers, most)
@@ -157,22 +160,24 @@ class Quota:
     @property
     def answer_tokens(self) -> int:
         """About what one answer takes, rather too many."""
-        return self.settings.prompt.rows_per_request * self.row_tokens + 1
+        return self.prompt.rows_per_request * self.row_tokens + 1
 
     def _prompt(self) -> tuple[tuple[Mapping[str, str], ...] | None, str | None]:
         """Messages or text of the next request, with as many examples as the context holds."""
-        prompt, view = self.settings.prompt, self.view
+        prompt, view = self.prompt, self.view
         seed = _seed(int(self.train.seed), self.group.name, self.draws if prompt.shuffle else 0)
         examples = view.see(prompt.choose(self.pool, self.group, self.draws, np.random.default_rng(seed)))
         while True:
             made = prompt.render(self.settings.client.api, self.columns, examples, view.target, view.group)
             needed = prompt_tokens(Request(self.model, *made)) + self.answer_tokens
-            if self.context is None or needed <= self.context or len(examples) < 2:
+            if self.context is None or needed <= self.context:
                 return made
+            if len(examples) < 2:
+                check_room(needed - self.answer_tokens, self.answer_tokens, self.context, len(view.shown))
             examples = examples.iloc[: len(examples) // 2]
 
     def _request(self, n: int) -> Request:
-        size = self.settings.prompt.rows_per_request
+        size = self.prompt.rows_per_request
         messages, text = self._prompt()
         sampling = self.sampling | {"seed": _seed(int(self.train.seed), self.group.name, self.draws)}
         if "max_completion_tokens" not in sampling:  # at least what the rows take
