@@ -84,6 +84,7 @@ class Rows:
     prompts : one record a request (messages, response, usage, model, cached)
     stopped : why fewer rows than asked for are here, or "" when none is missing
     unused : further rows of the same source, which are checked against the test set and never trained on
+    note : what a reader of the result must know of how they were made, or ""
     """
 
     frame: pd.DataFrame
@@ -92,6 +93,7 @@ class Rows:
     prompts: list[dict[str, Any]] = field(default_factory=list)
     stopped: str = ""
     unused: pd.DataFrame | None = None
+    note: str = ""
 
     def after(self, earlier: Rows) -> Rows:
         """These rows, with the requests of an ``earlier`` round that asked for fewer of them."""

@@ -137,6 +137,8 @@ class OpalSampler(BaseOverSampler):
                 continue
             of_class = train.frame[train.schema.target].iloc[int(np.argmax(y == label))]
             rows.append(method.sample(_short_of(train, of_class), int(n)))
+            if rows[-1].note:
+                warnings.warn(rows[-1].note, UserWarning, stacklevel=2)
             made.append(rows[-1].frame)
             labels.append(np.full(len(rows[-1].frame), label, dtype=y.dtype))
         self._note(rows)

@@ -84,6 +84,7 @@ def run_trial(
         progress.stage("curve", fits=sum(map(len, steps)))
         errors = curve(classifier, splits, rows, steps, table.minority, n_jobs, progress, controls)
     result = TrialResult(errors, dict(zip(seeds, made, strict=True)), timings=clock.seconds)
+    result.notes += dict.fromkeys(r.note for r in made if r.note)
     note_splits(result, splits, controls or {})
 
     def make(train: Train, n: int) -> Rows:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import cProfile
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -21,7 +22,7 @@ from opal.evaluate.contamination import contamination
 from opal.evaluate.controls import Balanced, class_weight, tuned_threshold
 from opal.evaluate.curve import Amounts
 from opal.evaluate.validate import Folds
-from opal.methods import smote
+from opal.methods import smote, smote_parts
 from opal.methods.duplicate import Duplicate
 from opal.methods.smote import Smote
 from opal.report import fidelity_figure
@@ -110,10 +111,16 @@ def test_smote_makes_many_rows_in_parts_and_refuses_what_no_part_can_hold(monkey
         frame["city"][::2]
     )
     assert abs(parts["x"].mean() - whole["x"].mean()) < 4 * frame["x"].std() / np.sqrt(1000)
+    monkeypatch.setattr(smote_parts, "MOST_REFERENCE", 80)
+    near = Smote().sample(train, 1000)
+    assert near.note == "SMOTE searched neighbours among 80 rows of y=0, drawn at random."
+    assert len(near.frame) == 1000 and near.frame["x"].nunique() > 500
+    numbers = replace(train, frame=frame[["x", "y"]], schema=Schema.infer(frame[["x", "y"]], "y"))
+    assert not Smote().sample(numbers, 10).note  # a tree finds the neighbours of all
     monkeypatch.setattr(smote, "MOST_CELLS", 200 * 45 - 1)
     with pytest.raises(MethodError, match=r"GiB for names with many levels .most in 'city': 45.: leave such columns"):
         Smote().sample(train, 10)
-    names = Train(frame[["city", "y"]], Schema.infer(frame[["city", "y"]], "y"), groups, 1)
+    names = replace(train, frame=frame[["city", "y"]], schema=Schema.infer(frame[["city", "y"]], "y"))
     with pytest.raises(MethodError, match=r"SMOTEN. compares each of the 200 train rows of y=0 with every other"):
         Smote().sample(names, 10)
 

@@ -8,11 +8,15 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import ConfigError, MethodError
+from opal.methods import smote_parts
 from opal.methods.base import Oversampler
+from opal.methods.smote_parts import Indicators, Neighbours
+from opal.result import Rows
 from opal.table import Group, Schema, Train
 
 MOST_CELLS = 2**28  # numbers of 8 bytes in one array
 PART_CELLS = 2**25  # the same, of an array that can be made part by part
+TREE_WIDTH = 15  # columns up to which scikit-learn searches in a tree, in far less time
 
 
 class Smote(Oversampler):
@@ -33,7 +37,7 @@ class Smote(Oversampler):
             raise ConfigError(f"method.k_neighbors={k_neighbors} must be at least 1")
         self.k_neighbors = k_neighbors
 
-    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
+    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> Rows:
         schema = train.schema
         if gaps := [c.name for c in schema.features if not c.nominal and train.frame[c.name].isna().any()]:
             raise MethodError(
@@ -41,11 +45,16 @@ class Smote(Oversampler):
                 "fill them in, leave the columns out (data.drop), or use method=duplicate or method=llm"
             )
         codes, levels = encode(train.frame, schema)
-        made = []
+        made, sampled = [], []
         for group, n in wanted.items():
-            rows = self._group(codes, schema, group, group.mask(train.frame), n, int(rng.integers(2**31)))
+            mask = group.mask(train.frame)
+            if n and bounded(int(mask.sum()), schema):
+                sampled.append(group.name)
+            rows = self._group(codes, schema, group, mask, n, int(rng.integers(2**31)))
             made.append(decode(rows, schema, levels).assign(**{schema.target: group.label}))
-        return pd.concat(made)
+        most, groups = smote_parts.MOST_REFERENCE, ", ".join(sampled)
+        note = f"SMOTE searched neighbours among {most:,} rows of {groups}, drawn at random." if sampled else ""
+        return Rows(pd.concat(made), note=note)
 
     def _group(
         self, codes: pd.DataFrame, schema: Schema, group: Group, mask: np.ndarray, n: int, seed: int
@@ -70,11 +79,9 @@ class Smote(Oversampler):
         places = np.append(np.flatnonzero(mask), np.flatnonzero(mask)[0])
         codes, mask = codes.iloc[places], np.arange(count + 1) < count
         check_width(codes, schema, count, "method=smote")
-        most = max(count, PART_CELLS // (k * width(codes, schema)))
-        if n <= most or not any(c.nominal for c in schema.features):
-            return self._made(codes, mask, schema, k, n, seed)
         # SMOTENC lays out the neighbours of every row that it makes, an indicator a level: gigabytes, if made at once
-        neighbours = Neighbours(k)
+        most = max(count, PART_CELLS // (k * width(codes, schema))) if any(c.nominal for c in schema.features) else n
+        neighbours = Neighbours(k, seed) if most < n or bounded(count, schema) else k
         parts = [(at, min(most, n - at)) for at in range(0, n, most)]
         return pd.concat([self._made(codes, mask, schema, neighbours, size, (seed + at) % 2**32) for at, size in parts])
 
@@ -97,54 +104,10 @@ class Smote(Oversampler):
         return sampler.fit_resample(codes, mask)[0].iloc[len(codes) :]
 
 
-class Neighbours:
-    """The ``k`` nearest neighbours of one set of rows, for samplers that each ask for those of the same rows."""
-
-    def __init__(self, k: int) -> None:
-        self.k, self.found = k, np.empty(0)
-
-    def __sklearn_clone__(self) -> Neighbours:
-        return self
-
-    def fit(self, rows: Any) -> Neighbours:
-        if not self.found.size:
-            from sklearn.neighbors import NearestNeighbors
-
-            rows = rows.toarray()  # the search in sparse rows is several times slower
-            self.found = NearestNeighbors(n_neighbors=self.k + 1).fit(rows).kneighbors(rows, return_distance=False)
-        return self
-
-    def kneighbors(self, rows: Any, return_distance: bool = False) -> np.ndarray:
-        """Positions of the rows themselves and of their neighbours, shape (n_rows, k + 1)."""
-        return self.found
-
-    kneighbors_graph = kneighbors  # asked for by imbalanced-learn's check of its arguments alone
-
-
-class Indicators:
-    """scikit-learn's one-hot encoder with a way back that reads all rows at once; its own took most of the time."""
-
-    def __sklearn_clone__(self) -> Indicators:
-        return self
-
-    def fit_transform(self, codes: Any) -> Any:
-        from sklearn.preprocessing import OneHotEncoder
-
-        self.encoder = OneHotEncoder(handle_unknown="ignore")
-        made = self.encoder.fit_transform(codes)
-        self.categories_ = self.encoder.categories_
-        return made
-
-    def inverse_transform(self, indicators: Any) -> np.ndarray:
-        """Level codes, shape (n_rows, n_columns), of a sparse matrix with an indicator a column and row."""
-        indicators.sort_indices()
-        sizes = np.array([len(c) for c in self.categories_])
-        if (np.diff(indicators.indptr) != len(sizes)).any():
-            return self.encoder.inverse_transform(indicators)
-        at = indicators.indices.reshape(-1, len(sizes)) - (np.cumsum(sizes) - sizes)
-        if ((at < 0) | (at >= sizes)).any():
-            return self.encoder.inverse_transform(indicators)
-        return np.column_stack([found[places] for found, places in zip(self.categories_, at.T, strict=True)])
+def bounded(count: int, schema: Schema) -> bool:
+    """Whether neighbours among ``count`` rows are searched in a sample: names have no tree, nor have many columns."""
+    names = any(c.nominal for c in schema.features)
+    return count > smote_parts.MOST_REFERENCE and (names or len(schema.features) > TREE_WIDTH)
 
 
 def width(codes: pd.DataFrame, schema: Schema) -> int:
