@@ -54,6 +54,7 @@ class Made:
     funnel: Funnel = field(default_factory=Funnel)
     usage: Usage = field(default_factory=Usage)
     stopped: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def wanted_rows(train: Train, rows: int | None) -> dict[Group, int]:
@@ -86,6 +87,7 @@ def make(
         total.prompts += [keys[i] for i in kept.index]
         total.frame = pd.concat([total.frame, kept], ignore_index=True)
         total.funnel, total.usage = total.funnel + funnel, total.usage + made.usage
+        total.notes += filter(None, [made.note])
         if made.stopped:
             total.stopped.append(made.stopped)
         elif len(kept) < n:
@@ -182,7 +184,7 @@ def job(config: DictConfig) -> None:
     print(summary(table, train, made, " ".join(named)))
     if count:
         print(f"formulas: {count} cells that a spreadsheet would run stand behind an apostrophe (formulas=true: as is)")
-    for sentence in made.stopped:
+    for sentence in made.stopped + made.notes:
         log.warning("opal: %s", sentence)
     print(f"wrote {path}: {len(table.frame) + len(made.frame)} rows")
 

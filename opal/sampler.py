@@ -137,8 +137,6 @@ class OpalSampler(BaseOverSampler):
                 continue
             of_class = train.frame[train.schema.target].iloc[int(np.argmax(y == label))]
             rows.append(method.sample(_short_of(train, of_class), int(n)))
-            if rows[-1].note:
-                warnings.warn(rows[-1].note, UserWarning, stacklevel=2)
             made.append(rows[-1].frame)
             labels.append(np.full(len(rows[-1].frame), label, dtype=y.dtype))
         self._note(rows)
@@ -202,8 +200,8 @@ class OpalSampler(BaseOverSampler):
         self.usage_ = sum((r.usage for r in rows), Usage())
         self.prompts_ = [p for r in rows for p in r.prompts]
         for r in rows:
-            if r.stopped:
-                warnings.warn(r.stopped, UserWarning, stacklevel=4)
+            for sentence in filter(None, (r.stopped, r.note)):
+                warnings.warn(sentence, UserWarning, stacklevel=4)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
