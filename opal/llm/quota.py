@@ -17,6 +17,7 @@ from opal.errors import ConfigError, LLMError
 from opal.llm import write
 from opal.llm.budget import count_tokens, prompt_tokens
 from opal.llm.constrain import constraint, held_to
+from opal.llm.copies import Copies, Reject
 from opal.llm.exchange import Request, Response
 from opal.llm.gaps import Gaps, filled
 from opal.llm.obfuscate import Disguise
@@ -25,11 +26,9 @@ from opal.llm.prompt import Prompt, bounded
 from opal.llm.size import check_room, rows_an_answer
 from opal.llm.view import View
 from opal.result import Funnel
-from opal.table import Column, Group, Train
+from opal.table import Group, Train
 
-Reject = bool | Literal["auto"]
 Missing = Literal["pattern", "model"]
-COARSE = 10_000  # with fewer possible rows than this for each train row, equal rows come by nature
 
 
 class Client(Protocol):
@@ -112,12 +111,8 @@ class Quota:
         self.sampling = dict(settings.client.sampling)
         if prompt.temperature is not None:
             self.sampling["temperature"] = prompt.temperature
-        fine = self._fine(view.columns)
-        self.refuse_copies = fine if settings.reject_copies == "auto" else settings.reject_copies
-        self.refuse_repeats = fine if settings.reject_repeats == "auto" else settings.reject_repeats
-        self.known = self._identities(own) if self.refuse_copies else set()
+        self.copies = Copies(view.columns, own, len(train.frame), settings.reject_copies, settings.reject_repeats)
         self.kept: list[dict[str, Any]] = []
-        self.made: set[tuple[str, ...]] = set()
         self.asked: dict[str, Request] = {}
         self.funnel = Funnel()
         self.dry_rounds, self.draws, self._before = 0, 0, 0
@@ -206,7 +201,7 @@ class Quota:
                     reason = "missing_value" if row is None else self._refusal(row)
                     if row is not None and not reason:
                         counts["valid"] += 1
-                        self.made.add(self._identity(row))
+                        self.copies.add(row)
                         if self.missing > 0:
                             self.kept.append(row)
                             counts["kept"] += 1
@@ -223,26 +218,7 @@ class Quota:
     def _refusal(self, row: dict[str, Any]) -> str:
         if self.group.column is not None and not self.group.mask(pd.DataFrame([row]))[0]:
             return "wrong_label"
-        identity = self._identity(row)
-        if self.refuse_copies and identity in self.known and self._refused(self.settings.reject_copies, row):
-            return "copy_of_train_row"
-        again = self.refuse_repeats and identity in self.made
-        return "repeat" if again and self._refused(self.settings.reject_repeats, row) else ""
-
-    def _refused(self, reject: Reject, row: Mapping[str, Any]) -> bool:
-        """Whether a row equal to another is refused: its cells that are not missing count."""
-        return self._fine([c for c in self.view.columns if not pd.isna(row[c.name])]) if reject == "auto" else reject
-
-    def _fine(self, columns: Sequence[Column]) -> bool:
-        return _combinations(columns) >= COARSE * len(self.train.frame)
-
-    def _identities(self, rows: pd.DataFrame) -> set[tuple[str, ...]]:
-        """Those of all ``rows``, column by column: a group may have a million."""
-        cells = ([write.cell(v, c, "csv") for v in rows[c.name].tolist()] for c in self.view.columns)
-        return set(zip(*cells, strict=True))
-
-    def _identity(self, row: Mapping[str, Any]) -> tuple[str, ...]:
-        return tuple(write.cell(row[c.name], c, "csv") for c in self.view.columns)
+        return self.copies.refusal(row)
 
     def shortfall(self, error: LLMError | None) -> str:
         """Why rows are missing, in one sentence."""
@@ -263,14 +239,3 @@ class Quota:
 def _seed(*parts: Any) -> int:
     """31 bits that follow from ``parts``: the same on every machine."""
     return int(hashlib.sha256(repr(parts).encode()).hexdigest()[:8], 16) >> 1
-
-
-def _combinations(columns: Sequence[Column]) -> float:
-    """How many different rows there can be."""
-    total = 1.0
-    for c in columns:
-        if c.nominal:
-            total *= max(1, len(c.levels) + c.missing)
-        elif not math.isnan(c.low):
-            total *= 1 + (c.high - c.low) * 10**c.decimals + c.missing
-    return total

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from opal.llm.budget import Estimate
+from opal.llm.copies import Reject
 from opal.llm.generate import Generator, Plan
 from opal.llm.prompt import Prompt
-from opal.llm.quota import Client, Missing, Reject
+from opal.llm.quota import Client, Missing
 from opal.methods.base import Oversampler, share_out
 from opal.result import Rows
 from opal.table import Group, Train
