@@ -151,6 +151,7 @@ def say(terminal: int, keys: str, expected: str, patience: float = 30.0) -> None
         ("run method=none seeds=[1,1]", "seeds=[1, 1] must be a list of different whole numbers"),
         ("run method=none task.test_rows=many", "task.test_rows=many must be a whole number or null"),
         ("run llm=openai llm.timeout=long", "llm.timeout=long must be a number"),
+        ("run classifier=knn classifier.scale=maybe method=none", "classifier.scale=maybe must be true or false"),
         ("compare --metod llm", "--metod is no flag; did you mean method=llm?"),
         ("export --output x", "opal export needs run: opal export --help says"),
         ("store prun", "verb prun is none of size, prune, log; did you mean prune?"),
