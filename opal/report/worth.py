@@ -12,7 +12,7 @@ MEASURES = ("error", "balanced_error")
 GROUP_MEASURES = (*MEASURES, "worst_group_error")
 # Train rows are short of the minority by design, so that their plain error would always choose no rows; where an
 # attribute tells the groups (task=spurious), the classes are level and the balanced error is a plain one. The worst
-# group's own error would be the largest of several figures, each of a handful of rows: mostly noise.
+# group's own error would be the largest of several figures, each of a handful of rows: a noisier guide.
 CHOSEN_BY = ("group_balanced_error", "balanced_error")
 CLEAN = "without_test_matches/"
 
