@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 # Okabe and Ito's colours, told apart by colour-blind readers; markers and dashes tell them apart in grey
@@ -17,18 +20,28 @@ PANELS = {
     "worst_group_error": "worst-group error",
     "average_precision": "average precision",
 }
+_drawing = Lock()  # of the one figure that all runs of a process are drawn in
 
 
 def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
     """``curves.png``: four metrics against synthetic rows, every seed thin, the mean thick, controls dashed."""
-    figure, axes = _panels(title)
-    for axis, metric in zip(axes, PANELS, strict=True):
-        by_seed = errors[errors["metric"] == metric].pivot(index="amount", columns="seed", values="value")
-        axis.plot(by_seed.index, by_seed, color="0.8", linewidth=0.8, zorder=1)
-        _mean_line(axis, by_seed)
-        for i, (name, level) in enumerate(_control_means(errors, metric).items()):
-            axis.axhline(level, color=COLORS[1 + i % 6], linestyle=DASHES[i % 6], linewidth=1.2, label=name)
-    _save(figure, axes, folder / "curves.png")
+    by_seed = errors[errors["metric"].isin(list(PANELS))].pivot(
+        index=["metric", "amount"], columns="seed", values="value"
+    )
+    controls = _control_means(errors)
+    with _drawing:
+        figure, axes = _panels()
+        _clear(figure, axes)
+        figure.suptitle(plain(title))
+        for axis, metric in zip(axes, PANELS, strict=True):
+            if metric in by_seed.index:
+                _curve(axis, by_seed.loc[metric])
+            for i, (name, level) in enumerate(controls.get(metric, {}).items()):
+                axis.axhline(level, color=COLORS[1 + i % 6], linestyle=DASHES[i % 6], linewidth=1.2, label=name)
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 6) or 1, fontsize=8, frameon=False)
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / "curves.png", dpi=110)
 
 
 def plain(text: str) -> str:
@@ -36,42 +49,53 @@ def plain(text: str) -> str:
     return " ".join(text.split()).replace("$", r"\$")
 
 
-def _panels(title: str) -> tuple[Any, Any]:
+@lru_cache(maxsize=1)
+def _panels() -> tuple[Any, Any]:
+    """Empty panels, made once a process: making them and their ticks takes as long as drawing a run."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(13, 3.6))  # no pyplot: no state shared between threads
+    figure = Figure(figsize=(13, 3.6))  # no pyplot: no state shared with the user's own figures
     FigureCanvasAgg(figure)
-    figure.suptitle(plain(title))
     axes = figure.subplots(1, len(PANELS))
     # places by hand: finding them takes as long as drawing, and every run of a sweep pays for it
     figure.subplots_adjust(left=0.05, right=0.99, top=0.82, bottom=0.25, wspace=0.26)
-    for side in (side for axis in axes for side in (axis.xaxis, axis.yaxis)):
-        side.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10), integer=side.axis_name == "x"))
-        side.set_label_coords(0.5, -0.15)
-    return figure, axes
-
-
-def _mean_line(axis: Any, by_seed: pd.DataFrame) -> None:
-    mean, std = by_seed.mean(axis=1), by_seed.std(axis=1).fillna(0)
-    style = {"color": COLORS[0], "marker": MARKERS[0], "markersize": 4}
-    axis.plot(mean.index, mean, **style, label="mean of seeds ± std", zorder=3)
-    axis.fill_between(mean.index, mean - std, mean + std, color=COLORS[0], alpha=0.15, linewidth=0, zorder=2)
-
-
-def _control_means(errors: pd.DataFrame, metric: str) -> dict[str, float]:
-    names = errors["metric"].str.extract(r"^control/([^/]+)/(.+)$")
-    chosen = names[1] == metric
-    return errors[chosen].groupby(names[0][chosen], sort=False)["value"].mean().to_dict()
-
-
-def _save(figure: Any, axes: Any, path: Path) -> None:
     for axis, label in zip(axes, PANELS.values(), strict=True):
         axis.set_xlabel("synthetic rows added")
         axis.set_title(label, fontsize=10, y=1.01)
         axis.grid(alpha=0.3)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 6) or 1, fontsize=8, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+        axis.tick_params(length=0)  # the grid marks the places
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10), integer=side.axis_name == "x"))
+            side.set_label_coords(0.5, -0.15)
+    return figure, axes
+
+
+def _clear(figure: Any, axes: Any) -> None:
+    """Take out what the run before drew."""
+    for artist in [*figure.legends, *(drawn for axis in axes for drawn in (*axis.lines, *axis.collections))]:
+        artist.remove()
+    for axis in axes:
+        axis.relim()
+        axis.autoscale()
+
+
+def _curve(axis: Any, by_seed: pd.DataFrame) -> None:
+    """Every seed thin, their mean thick, one standard deviation shaded; ``by_seed`` is amounts x seeds."""
+    from matplotlib.collections import LineCollection
+
+    amounts, values = by_seed.index.to_numpy(float), by_seed.to_numpy()
+    mean, std = by_seed.mean(axis=1), by_seed.std(axis=1).fillna(0)
+    seeds = [np.column_stack([amounts, of_seed]) for of_seed in values.T]
+    axis.add_collection(LineCollection(seeds, color="0.8", linewidth=0.8, zorder=1))
+    style = {"color": COLORS[0], "marker": MARKERS[0], "markersize": 4}
+    axis.plot(amounts, mean, **style, label="mean of seeds ± std", zorder=3)
+    axis.fill_between(amounts, mean - std, mean + std, color=COLORS[0], alpha=0.15, linewidth=0, zorder=2)
+
+
+def _control_means(errors: pd.DataFrame) -> dict[str, dict[str, float]]:
+    """Metric -> control -> mean over seeds, controls in the order measured."""
+    names = errors["metric"].str.extract(r"^control/([^/]+)/(.+)$")
+    means = errors["value"].groupby([names[1], names[0]], sort=False).mean()
+    return {str(metric): of.droplevel(0).to_dict() for metric, of in means.groupby(level=0, sort=False)}
