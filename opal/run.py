@@ -23,17 +23,13 @@ from opal.methods.llm import LLM
 from opal.parts import CONF, Parts, build, instantiate
 from opal.parts import run as run_parts
 from opal.progress import Progress
-from opal.record.config_hash import IGNORED_ARGUMENTS, IGNORED_ARGUMENTS_OF, config_hash, generation_hash
+from opal.record.config_hash import config_hash
 from opal.record.environment import masked
-from opal.record.environment import tags as environment_tags
-from opal.record.log import DatasetInput, RunRecord, description_of, points_of, run_name
-from opal.record.origin import write_config, write_origin
 from opal.record.store import Tracking
 from opal.record.sweep import close_sweep, note_job, notes
 from opal.result import TrialResult
+from opal.run_record import Job, describe, write
 
-# params that would tell equal runs apart in the UI's comparison: pace, price and storage of answers
-UNSHOWN = (IGNORED_ARGUMENTS | IGNORED_ARGUMENTS_OF["client"]) - {"base_url"}
 RAW_FITS = "raw_fits"  # folder in the sweep's, while it runs
 log = logging.getLogger("opal")
 
@@ -72,11 +68,13 @@ def run(config: DictConfig) -> float | None:
             share_raw_fits(Path(HydraConfig.get().sweep.dir) / RAW_FITS)
         with Progress() as progress:
             result = run_parts(config, parts, choices()["method"], progress)
-        record = describe(config, parts, result, digest)
+        started = Job(choices(), list(HydraConfig.get().overrides.task), sweep_id())
+        record = describe(config, parts, result, digest, started)
         record.seconds = time.perf_counter() - start
-        names = choices()
-        summary = result.summary(parts.table.name, names["method"], names["classifier"])
-        run_id = tracking.log(record, lambda folder: write(folder, config, parts, result, summary, record.name))
+        summary = result.summary(parts.table.name, started.choices["method"], started.choices["classifier"])
+        run_id = tracking.log(
+            record, lambda folder: write(folder, config, parts, result, summary, record.name, started)
+        )
         note(record.status, run_id, record.name)
     print(summary)
     if bill := result.bill():
@@ -123,89 +121,6 @@ def forecast(config: DictConfig, parts: Parts) -> str:
     return f"{name}: {rows} rows over {len(config.seeds)} seeds, {total}"
 
 
-def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str) -> RunRecord:
-    """The run's record: what the design's contract names, as plain values."""
-    names = choices()
-    warnings = [f"**WARNING**: {_in_markdown(sentence)}" for sentence in result.warnings]
-    notes = [_in_markdown(sentence) for sentence in result.notes]
-    return RunRecord(
-        name=run_name(parts.table.name, names["method"], names["classifier"], digest),
-        config_hash=digest,
-        generation_hash=generation_hash(config, parts.table, parts.model),
-        params=params(config, names, asks=hasattr(parts.method, "client")) | capabilities(parts),
-        metrics=points_of(result),
-        tags={"opal.kind": "trial", "opal.sweep_id": sweep_id()}
-        | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
-        | environment_tags(),
-        dataset=DatasetInput.of(parts.table),
-        description="\n\n".join([*verdict_of(result), *warnings, description_of(result.errors), *notes, command()]),
-        status="partial" if result.stopped else "finished",
-    )
-
-
-def verdict_of(result: TrialResult) -> list[str]:
-    """What the description begins with: the words, for each measure."""
-    words = [f"{metric.replace('_', ' ')} **{word}**" for metric, word in result.verdicts.items()]
-    return [f"Synthetic rows against every free control: {', '.join(words)}."] if words else []
-
-
-def capabilities(parts: Parts) -> dict[str, Any]:
-    """What the endpoint was found able to do, as ``supports.<name>``; nothing where every answer was stored."""
-    client = getattr(parts.method, "client", None)
-    return {f"supports.{k}": v for k, v in ((client and client.capabilities_used) or {}).items()}
-
-
-def params(config: DictConfig, names: dict[str, str], asks: bool) -> dict[str, Any]:
-    """The chosen option of every group, and the scalars beneath them that fit a table's cell.
-
-    The model and its prompt are shown where the method asks one, which ``asks`` says.
-    """
-    hidden = ("hydra/", "tracking") if asks else ("hydra/", "tracking", "llm", "prompt")
-    shown = {k: v for k, v in names.items() if v and not k.startswith(hidden)}
-    shown["seeds"] = " ".join(map(str, config.seeds))
-    shown |= {f"data.{k}": config.data[k] for k in ("target", "minority", "group") if config.data.get(k) is not None}
-    for section in ("task", "method", "classifier", "amounts"):
-        shown |= scalars_of(OmegaConf.to_container(config[section], resolve=True), section)
-    return shown
-
-
-def scalars_of(node: Any, path: str) -> dict[str, Any]:
-    if isinstance(node, dict):
-        found: dict[str, Any] = {}
-        for key, value in node.items():
-            if not str(key).startswith("_") and key not in UNSHOWN:
-                found |= scalars_of(value, f"{path}.{key}")
-        return found
-    short = len(str(node)) <= 250 and "\n" not in str(node)
-    return {path: node} if node is not None and short and not isinstance(node, list) else {}
-
-
-def write(folder: Path, config: DictConfig, parts: Parts, result: TrialResult, summary: str, title: str) -> None:
-    """Every artifact of the run."""
-    result.save(folder)
-    write_config(folder, config)
-    (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
-    if config.figures:
-        draw(folder / "figures", parts, result, title)
-    typed = list(HydraConfig.get().overrides.task)
-    write_origin(folder, config, parts.table, typed, log_table=config.tracking.get("log_table", True))
-
-
-def draw(folder: Path, parts: Parts, result: TrialResult, title: str) -> None:
-    """The run's figures."""
-    from matplotlib import rc_context
-
-    from opal.report.fidelity_figure import fidelity_figure
-    from opal.report.figures import run_figures
-
-    run_figures(result.errors, folder, title)
-    if "fidelity" in result.tables:  # else the splits need not be drawn again
-        trains = [parts.task.split(parts.table, seed).train for seed in result.rows]
-        made = [rows.frame for rows in result.rows.values()]
-        with rc_context({"text.parse_math": False}):  # dollars in names of columns and classes begin no formula
-            fidelity_figure(result.metrics, made, trains, folder / "fidelity.png", title)
-
-
 def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:
     """Leave word of this job for the sweep's own run."""
     if sweep_id():
@@ -234,18 +149,6 @@ def sum_up() -> None:
                 log.error("opal: job %s (%s) failed: %s", job_["job"], job_["name"], job_["error"])
     except OpalError as fault:
         log.error("opal: the sweep could not be summed up: %s", fault)
-
-
-def command() -> str:
-    """How to run this again, as typed."""
-    typed = " ".join(HydraConfig.get().overrides.task)
-    mark = "``" if "`" in typed else "`"
-    return f"Run: {mark}python -m opal.run {' '.join(typed.splitlines())}{mark}"
-
-
-def _in_markdown(sentence: str) -> str:
-    """A sentence that may quote a user's table: neither a line nor a tag of its own."""
-    return " ".join(sentence.split()).replace("<", "&lt;")
 
 
 def choices() -> dict[str, str]:

@@ -128,7 +128,7 @@ def split_warnings(loaded: Loaded, classifiers: Sequence[str], metric: str) -> l
 
 
 def _own(params: dict[str, str]) -> dict[str, str]:
-    """Params that count: the model and prompt of a method that asks none, which older runs show, do not."""
+    """Params that count: the model and prompt of a method that asks none do not."""
     if any(k.startswith(ASKS_A_MODEL) for k in params):
         return params
     return {k: v for k, v in params.items() if k not in ("llm", "prompt")}
