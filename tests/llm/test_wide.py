@@ -104,7 +104,7 @@ def test_minutes_are_told_beforehand_and_only_for_a_model_on_this_machine(root, 
                 Generator(client, load(root, "csv"), patience=1).sample(train, {train.minority_groups[0]: 40})
             assert len(caplog.records) == told
     assert "rows of 200 columns are about" in caplog.text and "minutes of the embedded model" in caplog.text
-    assert minutes(10_000, 1000) == "" and minutes(0, 1_000_000) == "about 5 hours"
+    assert minutes(10_000, 1000) == "" and minutes(0, 1_000_000) == "about 7 hours"
 
 
 def test_a_local_model_that_is_too_slow_is_asked_once(connect):
