@@ -35,9 +35,14 @@ TRIALS = (
     ["method=smote", "data=craft"],
     ["experiment=paper_imbalanced", "method=smote", "data=craft", "classifier=paper_logistic"],
 )
+LIBRARIES = (  # what a run of logistic regression that is recorded in SQLite and drawn cannot do without
+    "import hydra, pandas, sklearn.compose, sklearn.linear_model, imblearn.over_sampling, matplotlib.figure, "
+    "mlflow.tracking, mlflow.store.tracking.sqlalchemy_store, sqlalchemy.dialects.sqlite"
+)
 STEPS = {
     "python": ["-c", "pass"],
     "import pandas and hydra": ["-c", "import pandas, hydra"],
+    "a run's libraries alone": ["-c", LIBRARIES],
     "import opal.run": ["-c", "import opal.run"],
     "opal.run --cfg job": ["-m", "opal.run", "--cfg", "job"],
     "first run, new store": ["-m", "opal.run", "method=none", "seeds=[1]"],
