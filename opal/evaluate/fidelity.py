@@ -108,10 +108,11 @@ def column_distances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Distance of each feature's distributions, and its chance level: two arrays of shape (n_features,)."""
     pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
-    codes = {c.name: column_codes(c, pooled)[0] for c in schema.features}
+    codes = [_ordered(c, pooled) for c in schema.features]
 
     def of(order: np.ndarray) -> np.ndarray:
-        return np.array([_marginal(c, codes[c.name], pooled, order[:n], order[n:]) for c in schema.features])
+        both = zip(schema.features, codes, strict=True)
+        return np.array([_marginal(values, c.nominal, order[:n], order[n:]) for c, values in both])
 
     chance = np.mean([of(rng.permutation(len(pooled))) for _ in range(SHUFFLES)], axis=0)
     return of(np.arange(len(pooled))), chance
@@ -140,15 +141,20 @@ def _distances(
     return out
 
 
-def _marginal(c: Column, codes: np.ndarray, pooled: pd.DataFrame, mine: np.ndarray, theirs: np.ndarray) -> float:
+def _ordered(c: Column, pooled: pd.DataFrame) -> np.ndarray:
+    """Integer codes of a column from -1 on, in the order of its numbers; a missing value comes before all others."""
+    if c.nominal:
+        return column_codes(c, pooled)[0]
+    values = pd.to_numeric(pooled[c.name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    return np.unique(np.where(np.isnan(values), -np.inf, values), return_inverse=True)[1] - 1
+
+
+def _marginal(codes: np.ndarray, nominal: bool, mine: np.ndarray, theirs: np.ndarray) -> float:
     """Total variation of a nominal column, Kolmogorov-Smirnov of a number; a missing value is a level below."""
-    if not c.nominal:  # the rank order of the values, so that codes stand in for them
-        values = pd.to_numeric(pooled[c.name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-        codes = np.unique(np.where(np.isnan(values), -np.inf, values), return_inverse=True)[1] - 1
     size = int(codes.max(initial=0)) + 2
     a = np.bincount(codes[mine] + 1, minlength=size) / max(1, len(mine))
     b = np.bincount(codes[theirs] + 1, minlength=size) / max(1, len(theirs))
-    return float(np.abs(a - b).sum() / 2 if c.nominal else np.abs(np.cumsum(a - b)).max())
+    return float(np.abs(a - b).sum() / 2 if nominal else np.abs(np.cumsum(a - b)).max())
 
 
 def _as_numbers(pooled: pd.DataFrame, columns: Sequence[Column], codes: dict[str, np.ndarray]) -> np.ndarray:
