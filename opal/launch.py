@@ -16,10 +16,10 @@ from hydra.plugins.sweeper import Sweeper
 from opal import flags
 from opal.errors import ConfigError, OpalError
 from opal.options import ROOTS, Options, nearest, unknown_key
-from opal.parts import explained, protect_seed
+from opal.overrides import free_names, quoted
+from opal.parts import explained
 
 INTERRUPTED = 130  # the shell's exit status after Ctrl-C
-FREE = ("data.kinds", "data.descriptions", "data.sizes", "tracking.tags", "llm.sampling", "llm.extra_body")
 
 
 class Said(OpalError):
@@ -41,7 +41,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
     Sweeper.validate_batch_is_legal = compose_every_value  # type: ignore[method-assign, assignment]
     JobReturn.return_value = property(value_or_fault, _value.fset)  # type: ignore[method-assign, assignment]
-    sys.argv[1:] = free_names(protect_seed(sys.argv[1:]))
+    sys.argv[1:] = free_names(quoted(sys.argv[1:]))
     try:
         check_flags(sys.argv[1:])
         job()
@@ -86,12 +86,6 @@ def value_or_fault(job: JobReturn) -> Any:
     return _value.fget(job)  # type: ignore[misc]
 
 
-def free_names(arguments: Sequence[str]) -> list[str]:
-    """Overrides of sections that take any name (``data.kinds.zip=categorical``) in the form that Hydra adds."""
-    names = "|".join(map(re.escape, FREE))
-    return [re.sub(rf"^(?=({names})\.[^=]*=)", "++", argument) for argument in arguments]
-
-
 def check_flags(arguments: Sequence[str]) -> None:
     """Raise ConfigError for ``--method=smote`` and other flags to which Hydra has no better answer than its usage."""
     parser = get_args_parser()
@@ -128,6 +122,9 @@ def sentence(fault: Exception) -> str:
         key, values = several.groups()
         return f"{key}={values} names several values: add -m for a run with each, or write {key}=[{values}] for a list"
     if isinstance(fault, OverrideParseException) and "missing EQUAL" not in text:
+        key = fault.override.partition("=")[0]
+        if strange := re.search(r"[^ -~]", key):
+            return f"{key}: Hydra reads no {strange[0]!r} before =; write the key in a YAML (docs/extend.md, a table)"
         return f"{fault.override} cannot be read: close its brackets, and put text with other signs between quotes"
     if lone := re.match(r"Error parsing override '([^'=]+)' missing EQUAL", text):
         return f"{lone[1]!r} is no setting: write GROUP=OPTION or KEY=VALUE, as --help shows"

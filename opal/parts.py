@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,11 +42,6 @@ class Parts:
         """Identity of the language model that the method asks, "" if it asks none; starts nothing."""
         client = getattr(self.method, "client", None)
         return client.identity() if client is not None else ""
-
-
-def protect_seed(arguments: Sequence[str]) -> list[str]:
-    """Command-line overrides with every ``file_{seed}.csv`` quoted, which Hydra's grammar asks for."""
-    return [re.sub(r"(?<=[=,\[])[^'\"=,\[\]]*\{seed\}[^'\"=,\[\]]*", r"'\g<0>'", a) for a in arguments]
 
 
 def build(config: Any, table: Table | None = None) -> Parts:

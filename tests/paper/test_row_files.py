@@ -9,7 +9,6 @@ from hydra.utils import instantiate
 from opal.data.build import build_table
 from opal.errors import DataError, SplitError
 from opal.methods.replay import Replay
-from opal.parts import protect_seed
 from opal.split import write_split
 from opal.tasks.imbalanced import Imbalanced
 
@@ -110,19 +109,6 @@ def test_written_splits_read_back_alike(table, tmp_path):
     )
     pd.testing.assert_frame_equal(again.train.frame, split.train.frame)
     pd.testing.assert_frame_equal(again.test, split.test)
-
-
-@pytest.mark.parametrize(
-    ("typed", "passed"),
-    [
-        ("method.path=a/rows_{seed}.csv", "method.path='a/rows_{seed}.csv'"),
-        ("method.path='a {seed}.csv'", "method.path='a {seed}.csv'"),
-        ("method.path=a_{seed}.csv,b_{seed}.csv", "method.path='a_{seed}.csv','b_{seed}.csv'"),
-        ("amounts={steps: 1}", "amounts={steps: 1}"),
-    ],
-)
-def test_seed_in_a_path_needs_no_quotes(typed, passed):
-    assert protect_seed([typed]) == [passed]
 
 
 def test_unknown_source_of_splits_is_told():
