@@ -15,7 +15,7 @@ import pandas as pd
 from opal.errors import LLMError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.contamination import Contamination, contamination, pool
-from opal.evaluate.controls import Control
+from opal.evaluate.controls import Balanced, Control
 from opal.evaluate.curate import Filter, curate
 from opal.evaluate.curve import Amounts, curve, curve_without
 from opal.evaluate.fidelity import fidelity_by_group
@@ -185,8 +185,10 @@ def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[
     result.metrics["train/minority_rows"] = float(np.mean(few))
     result.metrics["train/rows"] = float(np.mean([len(s.train.frame) for s in splits]))
     found = set(result.errors["metric"])
-    impossible = [c for c in controls if f"control/{c}/error" not in found]
-    result.notes += [f"control {c} is not possible on this table" for c in impossible]
+    for name, control in controls.items():
+        if f"control/{name}/error" not in found:
+            why = control.obstacle(splits[0].train) if isinstance(control, Balanced) else ""
+            result.notes.append(f"control {name} is not possible on this table{': ' * bool(why)}{why}")
 
 
 def note_contamination(result: TrialResult, checks: Sequence[Contamination]) -> None:

@@ -49,6 +49,14 @@ class Balanced:
         frame = pd.concat([train.frame, rows], ignore_index=True)
         return likeliest(classifier.fit(frame, train.schema).predict_proba(split.test))
 
+    def obstacle(self, train: Train) -> str:
+        """Why the oversampler makes no row from ``train``, "" if it does."""
+        try:
+            self.method.sample(train, 1)
+        except MethodError as fault:
+            return str(fault)
+        return ""
+
 
 @dataclass(frozen=True)
 class Instead:
