@@ -5,10 +5,10 @@ python scripts/bench_overhead.py --trial method=smote data=craft figures=false
 
 Start-up: each step in a process of its own, the best of some repeats, beside importing pandas and Hydra alone.
 
-Fixed cost: one sweep of n jobs and one of 2n; the difference over n is what a further job costs, start-up left out.
-The bare trial is `opal.parts.run` on the same settings, composed and built beforehand: splits, rows, fits, measures and
-verdict, without Hydra, figures or MLflow. Below it, parts of the fixed cost measured alone. CPU seconds hold on a busy
-machine, wall seconds do not.
+Fixed cost: in a sweep, all that passes between the end of one trial and the start of the next: drawing and recording
+the one, composing and building the other. The trial itself is `opal.parts.run`: splits, rows, fits, measures and
+verdict, without Hydra, figures or MLflow. Both in CPU seconds of one process, so that a machine whose speed changes
+changes both; the first jobs, which import and warm up, are left out.
 """
 
 from __future__ import annotations
@@ -18,18 +18,15 @@ import os
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before NumPy loads
 
 import argparse
+import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
-
-from hydra import compose, initialize_config_dir
-
-from opal.parts import CONF, build, run
+from statistics import mean
 
 TRIALS = (
     ["method=smote", "data=craft"],
@@ -39,6 +36,40 @@ LIBRARIES = (  # what a run of logistic regression that is recorded in SQLite an
     "import hydra, pandas, sklearn.compose, sklearn.linear_model, imblearn.over_sampling, matplotlib.figure, "
     "mlflow.tracking, mlflow.store.tracking.sqlalchemy_store, sqlalchemy.dialects.sqlite"
 )
+WARM = 2  # jobs
+PARTS = {
+    "load_configuration": "composing",
+    "build": "building",
+    "draw": "drawing",
+    "write_origin": "origin",
+    "_send": "MLflow",
+}
+SWEEP = """
+import json, sys, time
+import opal.run, opal.run_record, opal.record.store
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+
+spans = {}
+
+def timed(owner, name):
+    work = getattr(owner, name)
+    def measured(*args, **kwargs):
+        start = time.process_time()
+        found = work(*args, **kwargs)
+        spans.setdefault(name, []).append((start, time.process_time()))
+        return found
+    setattr(owner, name, measured)
+
+for owner, name in (
+    (opal.run, "run_parts"), (opal.run, "build"), (ConfigLoaderImpl, "load_configuration"),
+    (opal.run_record, "draw"), (opal.run_record, "write_origin"), (opal.record.store.Tracking, "_send"),
+):
+    timed(owner, name)
+try:
+    opal.run.main()
+finally:
+    json.dump(spans, open("spans.json", "w"))
+"""
 STEPS = {
     "python": ["-c", "pass"],
     "import pandas and hydra": ["-c", "import pandas, hydra"],
@@ -53,7 +84,7 @@ STEPS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trial", nargs="+", help="overrides of the trial; default: two trials, one after the other")
-    parser.add_argument("--jobs", type=int, default=8)
+    parser.add_argument("--jobs", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
     start_up(options.repeats)
@@ -74,40 +105,17 @@ def start_up(repeats: int) -> None:
 
 
 def fixed_cost(trial: list[str], jobs: int) -> None:
-    seeds = [f"[{','.join(str(100 * job + k) for k in range(1, 6))}]" for job in range(3 * jobs)]
-    swept = []
-    for some in (seeds[:jobs], seeds[jobs:]):
-        with tempfile.TemporaryDirectory() as folder:
-            arguments = ["-m", "opal.run", "-m", *trial, f"seeds={','.join(some)}"]
-            swept.append(child(arguments, Path(folder)))
-    tracked = [(more - few) / jobs for few, more in zip(*swept, strict=True)]
-    bare, parts = alone(trial, seeds[: jobs + 1])
+    seeds = ",".join(f"[{','.join(str(100 * job + k) for k in range(1, 6))}]" for job in range(jobs))
+    with tempfile.TemporaryDirectory() as folder:
+        child(["-c", SWEEP, "-m", *trial, f"seeds={seeds}"], Path(folder))
+        spans = json.loads((Path(folder) / "spans.json").read_text())
+    trials = spans["run_parts"][WARM:]
+    bare = mean(end - start for start, end in trials)
+    fixed = mean(later[0] - earlier[1] for earlier, later in pairwise(trials))
     print(f"\n{' '.join(trial)}, 5 seeds, a job")
-    print(f"tracked: {tracked[0]:.2f} s CPU, {tracked[1]:.2f} s wall; bare trial: {bare:.2f} s CPU")
-    print(f"fixed cost: {tracked[0] - bare:.2f} s CPU, {tracked[0] / bare:.2f} times the bare trial")
+    print(f"fixed cost {fixed:.2f} s CPU, trial {bare:.2f} s: {1 + fixed / bare:.2f} times the bare trial")
+    parts = {name: mean(end - start for start, end in spans[of][WARM:]) for of, name in PARTS.items()}
     print("of it " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items()), flush=True)
-
-
-def alone(trial: list[str], seeds: list[str]) -> tuple[float, dict[str, float]]:
-    """CPU seconds of one bare trial, and of parts of the fixed cost, each the mean but for the first."""
-    from opal.report.figures import run_figures
-
-    seconds: dict[str, list[float]] = {"trial": [], "composing": [], "building": [], "curves.png": []}
-
-    def timed(name: str, work: Callable[[], Any]) -> Any:
-        start = time.process_time()
-        found = work()
-        seconds[name].append(time.process_time() - start)
-        return found
-
-    with initialize_config_dir(CONF, version_base="1.3"), tempfile.TemporaryDirectory() as folder:
-        for some in seeds:
-            config = timed("composing", lambda some=some: compose("config", [*trial, f"seeds={some}"]))
-            parts = timed("building", lambda config=config: build(config))
-            result = timed("trial", lambda config=config, parts=parts: run(config, parts, "method"))
-            timed("curves.png", lambda result=result: run_figures(result.errors, Path(folder), "title"))
-    means = {name: sum(each[1:]) / len(each[1:]) for name, each in seconds.items()}
-    return means.pop("trial"), means
 
 
 def child(arguments: list[str], folder: Path) -> tuple[float, float]:
