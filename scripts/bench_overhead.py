@@ -114,7 +114,7 @@ def fixed_cost(trial: list[str], jobs: int) -> None:
     fixed = mean(later[0] - earlier[1] for earlier, later in pairwise(trials))
     print(f"\n{' '.join(trial)}, 5 seeds, a job")
     print(f"fixed cost {fixed:.2f} s CPU, trial {bare:.2f} s: {1 + fixed / bare:.2f} times the bare trial")
-    parts = {name: mean(end - start for start, end in spans[of][WARM:]) for of, name in PARTS.items()}
+    parts = {name: mean(end - start for start, end in spans[of][WARM:]) for of, name in PARTS.items() if of in spans}
     print("of it " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items()), flush=True)
 
 
