@@ -127,6 +127,7 @@ def test_a_server_that_died_is_started_anew(server):
 
 PARENT = """
 import json, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a shell ignores
 from opal.llm.local import LocalServer
 import psutil
 server = LocalServer(slots=4, context=2048)

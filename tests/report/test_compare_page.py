@@ -81,6 +81,8 @@ def test_names_are_escaped(store, tmp_path):
 def test_the_page_in_a_browser(page, store, browser):
     from selenium.webdriver.common.by import By
 
+    browser.get("about:blank")
+    browser.get_log("browser")  # what pages of other tests have said
     browser.get(page.as_uri())
     body = browser.find_element(By.TAG_NAME, "body").text
     assert "Do synthetic rows help? 4 runs compared" in body and "2 tables cannot settle" in body
