@@ -148,15 +148,20 @@ class Gower:
 
 def _finite(values: pd.Series) -> np.ndarray:
     """As float64, with NaN for what is no finite number."""
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    numbers = as_floats(values)
     return np.where(np.isfinite(numbers), numbers, np.nan)
+
+
+def as_floats(values: pd.Series) -> np.ndarray:
+    """The values as float64, NaN where one is missing or text."""
+    return pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
 
 
 def _numbers(values: pd.Series, column: Column) -> np.ndarray | None:
     """The values as float64, or None when some are text."""
     if not column.numeric:
         return None
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    numbers = as_floats(values)
     if str(column.dtype).lower() in ("float16", "float32"):  # 0.1 read as float64 is the 0.1 of such a column
         numbers = numbers.astype(str(column.dtype).lower()).astype(float)
     return numbers if (np.isnan(numbers) == values.isna().to_numpy()).all() else None

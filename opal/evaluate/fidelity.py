@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from opal.evaluate.distance import Gower, column_codes, row_keys
+from opal.evaluate.distance import Gower, as_floats, column_codes, row_keys
 from opal.evaluate.features import transformer
 from opal.table import Column, Schema, Train
 
@@ -95,7 +95,7 @@ def valid(rows: pd.DataFrame, schema: Schema, slack: float = 0.0) -> np.ndarray:
             mine, levels = column_codes(c, rows[[c.name]], known)
             good &= missing | np.isin(mine, levels)
             continue
-        numbers = pd.to_numeric(values, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        numbers = as_floats(values)
         edge = slack * (c.high - c.low) + 1e-9 * max(abs(c.low), abs(c.high), 1e-300)
         fits = np.abs(numbers - np.round(numbers, c.decimals)) <= 1e-9 * np.maximum(1.0, np.abs(numbers))
         with np.errstate(invalid="ignore"):
@@ -127,8 +127,7 @@ def _distances(
         out = {"marginal": float(found.mean()), "marginal_max": float(found.max())}
         out["marginal_chance"] = float(chance.mean())
     pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
-    codes = {c.name: column_codes(c, pooled)[0] for c in schema.features}
-    numbers = _as_numbers(pooled, schema.features, codes)
+    numbers = _as_numbers(pooled, schema.features)
 
     def pairwise(order: np.ndarray) -> np.ndarray:
         return np.abs(_correlations(numbers[order[:n]]) - _correlations(numbers[order[n:]]))
@@ -145,7 +144,7 @@ def _ordered(c: Column, pooled: pd.DataFrame) -> np.ndarray:
     """Integer codes of a column from -1 on, in the order of its numbers; a missing value comes before all others."""
     if c.nominal:
         return column_codes(c, pooled)[0]
-    values = pd.to_numeric(pooled[c.name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    values = as_floats(pooled[c.name])
     return np.unique(np.where(np.isnan(values), -np.inf, values), return_inverse=True)[1] - 1
 
 
@@ -157,19 +156,19 @@ def _marginal(codes: np.ndarray, nominal: bool, mine: np.ndarray, theirs: np.nda
     return float(np.abs(a - b).sum() / 2 if nominal else np.abs(np.cumsum(a - b)).max())
 
 
-def _as_numbers(pooled: pd.DataFrame, columns: Sequence[Column], codes: dict[str, np.ndarray]) -> np.ndarray:
+def _as_numbers(pooled: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
     """Ranks of numbers and of two-valued columns, an indicator a level of other names (the 20 commonest)."""
     from scipy.stats import rankdata
 
     out = []
     for c in columns:
         if c.nominal:
-            levels, counts = np.unique(codes[c.name], return_counts=True)
+            codes = column_codes(c, pooled)[0]
+            levels, counts = np.unique(codes, return_counts=True)
             order = np.argsort(-counts, kind="stable")
-            out += [(codes[c.name] == level).astype(float) for level in levels[order][: 1 if len(levels) <= 2 else 20]]
+            out += [(codes == level).astype(float) for level in levels[order][: 1 if len(levels) <= 2 else 20]]
         else:
-            values = pd.to_numeric(pooled[c.name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
-            ranks = rankdata(values, nan_policy="omit")
+            ranks = rankdata(as_floats(pooled[c.name]), nan_policy="omit")
             out.append(np.where(np.isnan(ranks), np.nanmean(ranks), ranks))
     return np.column_stack(out) if out else np.empty((len(pooled), 0))
 
