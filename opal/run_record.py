@@ -109,11 +109,12 @@ def draw(folder: Path, parts: Parts, result: TrialResult, title: str) -> None:
     from opal.report.figures import run_figures
 
     run_figures(result.errors, folder, title)
-    if "fidelity" in result.tables:  # else the splits need not be drawn again
-        trains = [parts.task.split(parts.table, seed).train for seed in result.rows]
-        made = [rows.frame for rows in result.rows.values()]
+    if "fidelity_columns" in result.tables:  # else the split need not be drawn again
+        measured, columns = result.tables["fidelity"], result.tables["fidelity_columns"]
+        seed = int(columns["seed"].iloc[0])
+        train = parts.task.split(parts.table, seed).train
         with rc_context({"text.parse_math": False}):  # dollars in names of columns and classes begin no formula
-            fidelity_figure(result.metrics, made, trains, folder / "fidelity.png", title)
+            fidelity_figure(measured, columns, result.rows[seed].frame, train, folder / "fidelity.png", title)
 
 
 def _in_markdown(sentence: str) -> str:

@@ -224,12 +224,14 @@ def probe_memory(result: TrialResult, client: Any, table: Table) -> None:
 
 
 def note_fidelity(result: TrialResult, splits: Sequence[Split]) -> None:
-    """How the synthetic rows of every seed differ from its minority train rows, and the mean over seeds."""
-    by_seed = {s.seed: fidelity_by_group(result.rows[s.seed].frame, s.train) for s in splits}
-    table = pd.DataFrame(by_seed)
-    result.metrics |= {f"seed_{seed}/{k}": v for seed, found in by_seed.items() for k, v in found.items()}
+    """How the synthetic rows differ from the minority train rows: by seed in tables, the mean over seeds as metrics."""
+    found = {s.seed: fidelity_by_group(result.rows[s.seed].frame, s.train) for s in splits}
+    table = pd.DataFrame({seed: of.metrics for seed, of in found.items()})
     result.metrics |= table.mean(axis=1).to_dict()
     result.tables["fidelity"] = table.rename_axis("metric").reset_index()
+    columns = [of.columns.assign(seed=seed) for seed, of in found.items() if len(of.columns)]
+    if columns:
+        result.tables["fidelity_columns"] = pd.concat(columns)[["seed", "column", "distance", "chance"]]
 
 
 class Clock:

@@ -7,6 +7,7 @@ of the pooled rows show (`..._chance`). docs/fidelity.md has formulas and source
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,19 @@ MOST = 2000  # rows a side; more tell nothing new and cost quadratic time
 DETECTED = 5  # synthetic rows for each real one at most, for the detector
 
 
-def fidelity(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, seed: int = 0) -> dict[str, float]:
+class Fidelity(NamedTuple):
+    """What was measured.
+
+    metrics : name -> figure
+    columns : DataFrame [column, distance, chance], a row a feature: the distance of its distributions and its chance
+        level; empty where rows or reference are
+    """
+
+    metrics: dict[str, float]
+    columns: pd.DataFrame
+
+
+def fidelity(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, seed: int = 0) -> Fidelity:
     """Fidelity and diversity of ``rows`` against the ``reference`` rows they imitate.
 
     Parameters
@@ -31,7 +44,7 @@ def fidelity(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, seed: 
 
     Returns
     -------
-    marginal, marginal_max, marginal_chance : mean and largest distance of the columns' distributions
+    The metrics marginal, marginal_max, marginal_chance : mean and largest distance of the columns' distributions
     (Kolmogorov-Smirnov or total variation, 0 to 1), and its chance level;
     pairwise, pairwise_max, pairwise_chance : mean and largest absolute difference of the columns' correlations
     (0 to 2), and the mean's chance level;
@@ -42,26 +55,33 @@ def fidelity(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, seed: 
     few rows leave undefined are absent.
     """
     out: dict[str, float] = {}
+    columns = pd.DataFrame(columns=["column", "distance", "chance"])
     if not len(rows):
-        return out
+        return Fidelity(out, columns)
     rng = np.random.default_rng(seed)
     out["duplicates"] = 1.0 - len(np.unique(row_keys(schema, rows)[0])) / len(rows)
     out["validity"] = float(valid(rows, schema).mean())
     rows, reference = at_most(rows, MOST, rng), at_most(reference, MOST, rng)
     if not len(reference):
-        return out
-    out |= _distances(rows, reference, schema, rng)
+        return Fidelity(out, columns)
+    if len(schema.features):
+        columns = column_distances(rows, reference, schema, rng)
+        distance, chance = columns["distance"], columns["chance"]
+        out |= {"marginal": float(distance.mean()), "marginal_max": float(distance.max())}
+        out["marginal_chance"] = float(chance.mean())
+    out |= _pairwise(rows, reference, schema, rng)
     out |= _neighbours(rows, reference, schema)
     out |= _detector(rows, reference, schema, rng)
-    return out
+    return Fidelity(out, columns)
 
 
-def fidelity_by_group(rows: pd.DataFrame, train: Train) -> dict[str, float]:
+def fidelity_by_group(rows: pd.DataFrame, train: Train) -> Fidelity:
     """`fidelity` for each group that has synthetic rows, as ``fidelity/<name>`` (mean over groups weighted by rows).
 
-    With several groups also ``fidelity/<group>/<name>``; = and , which MLflow refuses become : and a space.
+    With several groups also ``fidelity/<group>/<name>``; = and , which MLflow refuses become : and a space. Columns
+    are means over groups too.
     """
-    parts: dict[str, dict[str, float]] = {}
+    parts: dict[str, Fidelity] = {}
     sizes: dict[str, int] = {}
     for group in train.groups:
         mine = rows[group.mask(rows)]
@@ -70,13 +90,24 @@ def fidelity_by_group(rows: pd.DataFrame, train: Train) -> dict[str, float]:
             parts[name] = fidelity(mine, train.rows(group), train.schema, train.seed)
             sizes[name] = len(mine)
     out: dict[str, float] = {}
-    for metric in dict.fromkeys(m for p in parts.values() for m in p):
-        having = [g for g in parts if metric in parts[g]]
+    for metric in dict.fromkeys(m for p in parts.values() for m in p.metrics):
+        having = [g for g in parts if metric in parts[g].metrics]
         weights = [sizes[g] for g in having]
-        out[f"fidelity/{metric}"] = float(np.average([parts[g][metric] for g in having], weights=weights))
+        out[f"fidelity/{metric}"] = float(np.average([parts[g].metrics[metric] for g in having], weights=weights))
     if len(parts) > 1:
-        out |= {f"fidelity/{g}/{m}": v for g, p in parts.items() for m, v in p.items()}
-    return out
+        out |= {f"fidelity/{g}/{m}": v for g, p in parts.items() for m, v in p.metrics.items()}
+    return Fidelity(out, _mean_columns([(p.columns, sizes[g]) for g, p in parts.items()]))
+
+
+def _mean_columns(parts: Sequence[tuple[pd.DataFrame, int]]) -> pd.DataFrame:
+    """Means over groups, weighted by rows."""
+    having = [(columns, n) for columns, n in parts if len(columns)]
+    if not having:
+        return pd.DataFrame(columns=["column", "distance", "chance"])
+    mean = having[0][0].copy()
+    for value in ("distance", "chance"):
+        mean[value] = np.average([columns[value] for columns, _ in having], axis=0, weights=[n for _, n in having])
+    return mean
 
 
 def valid(rows: pd.DataFrame, schema: Schema, slack: float = 0.0) -> np.ndarray:
@@ -105,8 +136,8 @@ def valid(rows: pd.DataFrame, schema: Schema, slack: float = 0.0) -> np.ndarray:
 
 def column_distances(
     rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Distance of each feature's distributions, and its chance level: two arrays of shape (n_features,)."""
+) -> pd.DataFrame:
+    """Distance of each feature's distributions, and its chance level: [column, distance, chance]."""
     pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
     codes = [_ordered(c, pooled) for c in schema.features]
 
@@ -115,17 +146,14 @@ def column_distances(
         return np.array([_marginal(values, c.nominal, order[:n], order[n:]) for c, values in both])
 
     chance = np.mean([of(rng.permutation(len(pooled))) for _ in range(SHUFFLES)], axis=0)
-    return of(np.arange(len(pooled))), chance
+    names = [c.name for c in schema.features]
+    return pd.DataFrame({"column": names, "distance": of(np.arange(len(pooled))), "chance": chance})
 
 
-def _distances(
+def _pairwise(
     rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
 ) -> dict[str, float]:
     out: dict[str, float] = {}
-    if len(schema.features):
-        found, chance = column_distances(rows, reference, schema, rng)
-        out = {"marginal": float(found.mean()), "marginal_max": float(found.max())}
-        out["marginal_chance"] = float(chance.mean())
     pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
     numbers = _as_numbers(pooled, schema.features)
 
@@ -134,7 +162,7 @@ def _distances(
 
     if numbers.shape[1] > 1 and min(n, len(reference)) > 2:
         found = pairwise(np.arange(len(pooled)))
-        out |= {"pairwise": float(found.mean()), "pairwise_max": float(found.max())}
+        out = {"pairwise": float(found.mean()), "pairwise_max": float(found.max())}
         dealt = [pairwise(rng.permutation(len(pooled))).mean() for _ in range(SHUFFLES)]
         out["pairwise_chance"] = float(np.mean(dealt))
     return out

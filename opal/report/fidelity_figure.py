@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from opal.evaluate.features import transformer
-from opal.evaluate.fidelity import MOST, at_most, column_distances
+from opal.evaluate.fidelity import at_most
 from opal.report.figures import COLORS
 from opal.table import Train
 
@@ -32,18 +31,20 @@ MADE = COLORS[0]
 
 
 def fidelity_figure(
-    metrics: Mapping[str, float], rows: Sequence[pd.DataFrame], trains: Sequence[Train], path: Path, title: str
+    measured: pd.DataFrame, columns: pd.DataFrame, made: pd.DataFrame, train: Train, path: Path, title: str
 ) -> None:
-    """Draw ``path``: the first seed's rows in two principal components, columns against chance, every measure.
+    """Draw ``path``: one seed's rows in two principal components, columns against chance, every measure.
 
     Parameters
     ----------
-    metrics : those of the trial, ``seed_<s>/fidelity/<name>`` among them; without any nothing is drawn
-    rows, trains : synthetic rows and train of each seed
+    measured, columns : the trial's tables ``fidelity`` [metric, and a column a seed] and ``fidelity_columns`` [seed,
+        column, distance, chance]; without any nothing is drawn
+    made, train : synthetic rows, one at least, and train of one seed
     """
-    pairs = [(made, train) for made, train in zip(rows, trains, strict=True) if len(made)]
-    by_seed = {m: [metrics.get(f"seed_{train.seed}/fidelity/{m}", np.nan) for _, train in pairs] for m in _measured()}
-    if not pairs or np.isnan(by_seed["marginal"]).all():
+    by_name = measured.set_index("metric")
+    by_name.index = by_name.index.str.removeprefix("fidelity/")
+    by_seed = by_name.reindex(_measured())
+    if columns.empty or by_seed.loc["marginal"].isna().all():
         return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -51,12 +52,12 @@ def fidelity_figure(
     figure = Figure(figsize=(15, 4.8), dpi=110)  # no pyplot: no state shared between threads
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    places, columns, measures = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
+    axes = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
     # places by hand: finding them takes as long as drawing, and every run of a sweep pays for it
     figure.subplots_adjust(left=0.05, right=0.99, top=0.87, bottom=0.19, wspace=0.46)
-    _places(places, *pairs[0])
-    _columns(columns, pairs)
-    _measures(measures, by_seed)
+    _places(axes[0], made, train)
+    _columns(axes[1], columns)
+    _measures(axes[2], by_seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
@@ -99,18 +100,12 @@ def _plane(points: np.ndarray) -> np.ndarray:
     return points if points.shape[1] == 2 else np.column_stack([points, np.zeros(len(points))])
 
 
-def _columns(axis: Any, pairs: Sequence[tuple[pd.DataFrame, Train]]) -> None:
-    """Each column's distance between synthetic and real rows of a group, and its chance level; mean over groups."""
-    found, weights = [], []
-    for made, train in pairs:
-        rng = np.random.default_rng(train.seed)
-        for group in train.groups:
-            mine, real = (at_most(f, MOST, rng) for f in (made[group.mask(made)], train.rows(group)))
-            if len(mine) and len(real):
-                found.append(column_distances(mine, real, train.schema, rng))
-                weights.append(len(mine))
-    distance, chance = np.average(found, axis=0, weights=weights)
-    names = [c.name if len(c.name) <= 22 else c.name[:21] + "…" for c in pairs[0][1].schema.features]
+def _columns(axis: Any, columns: pd.DataFrame) -> None:
+    """Each column's distance between synthetic and real rows, and its chance level; mean over seeds."""
+    mean = columns.groupby("column", sort=False)[["distance", "chance"]].mean()
+    distance, chance = mean["distance"].to_numpy(), mean["chance"].to_numpy()
+    names = [name if len(name) <= 22 else name[:21] + "…" for name in mean.index.astype(str)]
+    seeds = columns["seed"].nunique()
     varied = np.flatnonzero(np.maximum(distance, chance) > 0)  # a group's own attribute never differs
     worst = varied[np.argsort((distance - chance)[varied], kind="stable")[-MOST_COLUMNS:]]
     places = np.arange(len(worst))
@@ -120,18 +115,18 @@ def _columns(axis: Any, pairs: Sequence[tuple[pd.DataFrame, Train]]) -> None:
     axis.set_xlim(0, max(0.5, 1.05 * float(np.max([distance, chance], initial=0))))
     axis.set_xlabel("distance of the distributions (KS or total variation)", fontsize=9)
     which = f"the {len(worst)} columns most above chance" if len(worst) < len(varied) else "columns"
-    axis.set_title(f"{which}, mean of {len(pairs)} seed{'s' * (len(pairs) > 1)}", fontsize=10)
+    axis.set_title(f"{which}, mean of {seeds} seed{'s' * (seeds > 1)}", fontsize=10)
     axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=2, frameon=False)
     axis.grid(axis="x", alpha=0.3)
 
 
-def _measures(axis: Any, by_seed: Mapping[str, Sequence[float]]) -> None:
+def _measures(axis: Any, by_seed: pd.DataFrame) -> None:
     """One line a measure: every seed, their mean, and where it would be if the rows were real."""
-    shown = [m for m in MEASURES if not np.isnan(by_seed[m]).all()][::-1]
+    shown = [m for m in MEASURES if by_seed.loc[m].notna().any()][::-1]
     for place, name in enumerate(shown):
         _, good, level = MEASURES[name]
-        values = np.asarray(by_seed[name], dtype=float)
-        target = good if level is None else float(np.nanmean(by_seed[level]))
+        values = by_seed.loc[name].to_numpy(dtype=float)
+        target = good if level is None else float(by_seed.loc[level].mean())
         axis.plot([target], [place], "|", color="black", markersize=15, markeredgewidth=2, zorder=2)
         axis.scatter(values, np.full(len(values), place), s=16, color=MADE, alpha=0.4, linewidths=0, zorder=3)
         axis.scatter([np.nanmean(values)], [place], s=50, color=MADE, zorder=4)

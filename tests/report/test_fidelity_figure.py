@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from tables import mixed_table, number_table, table_of
 
-from opal.evaluate.fidelity import column_distances, fidelity_by_group
+from opal.evaluate.fidelity import fidelity_by_group
 from opal.methods.duplicate import Duplicate
 from opal.report.fidelity_figure import fidelity_figure
 from opal.tasks.imbalanced import Imbalanced
@@ -25,24 +25,19 @@ CASES = [
 def test_a_figure_for_every_table(table, task, tmp_path):
     trains = [task.split(table, seed).train for seed in (1, 2)]
     rows = [Duplicate().sample(t, 40).frame for t in trains]
-    metrics = {
-        f"seed_{t.seed}/{k}": v for t, r in zip(trains, rows, strict=True) for k, v in fidelity_by_group(r, t).items()
-    }
+    found = {t.seed: fidelity_by_group(r, t) for t, r in zip(trains, rows, strict=True)}
+    measured = pd.DataFrame({seed: of.metrics for seed, of in found.items()}).rename_axis("metric").reset_index()
+    columns = pd.concat([of.columns.assign(seed=seed) for seed, of in found.items()])
     path = tmp_path / "figures" / "fidelity.png"
-    fidelity_figure(metrics, rows, trains, path, "a title")
+    fidelity_figure(measured, columns, rows[0], trains[0], path, "a title")
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    empty = [r.iloc[:0] for r in rows]
-    for nothing in ((metrics, empty), ({}, rows)):
-        fidelity_figure(*nothing, trains, tmp_path / "none.png", "a title")
+    fidelity_figure(measured, columns.iloc[:0], rows[0], trains[0], tmp_path / "none.png", "a title")
     assert not (tmp_path / "none.png").exists()
 
 
 def test_distances_of_columns_are_those_of_the_metrics():
     train = Imbalanced(40, 0.2, test_rows=80).split(number_table(400), 1).train
-    (group,) = train.minority_groups
-    rows = Duplicate().sample(train, 40).frame
-    distance, chance = column_distances(rows, train.rows(group), train.schema, np.random.default_rng(train.seed))
-    found = fidelity_by_group(rows, train)
-    assert distance.shape == chance.shape == (4,)
-    assert distance.mean() == pytest.approx(found["fidelity/marginal"])
-    assert chance.mean() == pytest.approx(found["fidelity/marginal_chance"])
+    metrics, columns = fidelity_by_group(Duplicate().sample(train, 40).frame, train)
+    assert columns["column"].tolist() == [c.name for c in train.schema.features]
+    assert columns["distance"].mean() == pytest.approx(metrics["fidelity/marginal"])
+    assert columns["chance"].mean() == pytest.approx(metrics["fidelity/marginal_chance"])
