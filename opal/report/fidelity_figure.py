@@ -123,16 +123,13 @@ def _columns(axis: Any, columns: pd.DataFrame) -> None:
 def _measures(axis: Any, by_seed: pd.DataFrame) -> None:
     """One line a measure: every seed, their mean, and where it would be if the rows were real."""
     shown = [m for m in MEASURES if by_seed.loc[m].notna().any()][::-1]
-    for place, name in enumerate(shown):
-        _, good, level = MEASURES[name]
-        values = by_seed.loc[name].to_numpy(dtype=float)
-        target = good if level is None else float(by_seed.loc[level].mean())
-        axis.plot([target], [place], "|", color="black", markersize=15, markeredgewidth=2, zorder=2)
-        axis.scatter(values, np.full(len(values), place), s=16, color=MADE, alpha=0.4, linewidths=0, zorder=3)
-        axis.scatter([np.nanmean(values)], [place], s=50, color=MADE, zorder=4)
-    axis.plot([], [], "|", color="black", markersize=11, markeredgewidth=2, label="real rows")
-    axis.scatter([], [], s=50, color=MADE, label="synthetic, mean")
-    axis.scatter([], [], s=16, color=MADE, alpha=0.4, label="a seed")
+    places, values = np.arange(len(shown)), by_seed.loc[shown].to_numpy(dtype=float)
+    levels = [(good, level) for _, good, level in map(MEASURES.__getitem__, shown)]
+    real = [good if level is None else by_seed.loc[level].mean() for good, level in levels]
+    axis.plot(real, places, "|", color="black", markersize=13, markeredgewidth=2, zorder=2, label="real rows")
+    axis.scatter(np.nanmean(values, axis=1), places, s=50, color=MADE, zorder=4, label="synthetic, mean")
+    every = np.repeat(places, values.shape[1])
+    axis.scatter(values.ravel(), every, s=16, color=MADE, alpha=0.4, linewidths=0, zorder=3, label="a seed")
     axis.set_yticks(range(len(shown)), [MEASURES[m][0] for m in shown], fontsize=8)
     axis.set_ylim(-0.6, len(shown) - 0.4)
     axis.set_xlim(-0.04, 1.04)
