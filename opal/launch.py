@@ -6,6 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 from hydra._internal.utils import get_args_parser
@@ -39,7 +40,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     """
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
-    Sweeper.validate_batch_is_legal = compose_every_value  # type: ignore[method-assign, assignment]
+    Sweeper.validate_batch_is_legal = compose_some  # type: ignore[method-assign, assignment]
     JobReturn.return_value = property(value_or_fault, _value.fset)  # type: ignore[method-assign, assignment]
     sys.argv[1:] = free_names(quoted(sys.argv[1:]))
     try:
@@ -62,17 +63,25 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
 _compose_all = Sweeper.validate_batch_is_legal
 
 
-def compose_every_value(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
-    """Find a sweep's faults before its first job by composing one job for every value, not all jobs.
+def compose_some(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
+    """Find a sweep's faults before its first job by composing one job for every option and every key, not all jobs.
 
     Hydra composes them all, 0.15 s each, and again when their turn comes: a thousand jobs would wait minutes.
     """
+    options = Options(verb(), sys.argv[1:])
+
+    @cache
+    def tried(override: str) -> str:
+        """What one job shows for all: that an option is there, or a key, whatever its value."""
+        key = override.partition("=")[0]
+        return override if options.options(key.lstrip("+")) or "/" in key else key
+
     seen: set[str] = set()
     some = []
     for overrides in batch:
-        if not seen.issuperset(overrides):
+        if not seen.issuperset(shown := {tried(override) for override in overrides}):
             some.append(overrides)
-            seen.update(overrides)
+            seen |= shown
     _compose_all(sweeper, some)
 
 
