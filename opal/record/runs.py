@@ -104,10 +104,6 @@ class Runs:
     def runs_of(self, config_hash: str) -> list[Run]:
         return self.runs(f"tags.`opal.config_hash` = '{config_hash}'")
 
-    def finished(self, config_hash: str) -> Run | None:
-        """The newest finished run with this hash."""
-        return next((r for r in self.runs_of(config_hash) if is_finished(r)), None)
-
 
 def is_finished(run: Run) -> bool:
     """Whether the run is whole: both its tag and MLflow's status say so."""

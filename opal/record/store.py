@@ -22,7 +22,7 @@ from opal.record import halves, pending, send
 from opal.record.environment import masked
 from opal.record.log import RunRecord
 from opal.record.mlflow_client import faults
-from opal.record.runs import Runs, sqlite_path
+from opal.record.runs import Runs, is_finished, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -67,8 +67,7 @@ class Tracking(Runs):
         TrackingError : the store cannot be used, or ``tracking.existing=fail`` and a finished run exists
         """
         with self._lock(config_hash, waiting):
-            self._mend(config_hash)
-            run = self.finished(config_hash)
+            run = next(filter(is_finished, self._mend(config_hash)), None)
             if run is not None and self.existing == "fail":
                 raise TrackingError(f"tracking.existing=fail: {run.info.run_name} (run {run.info.run_id}) is finished")
             yield run if self.existing == "skip" else None
@@ -133,20 +132,26 @@ class Tracking(Runs):
         finally:
             lock.release()
 
-    def _mend(self, config_hash: str) -> None:
-        """Under the lock of the hash: mark what a crash left half, log what it kept."""
-        self._close_halves(config_hash)
+    def _mend(self, config_hash: str) -> list[Run]:
+        """Under the lock of the hash: mark what a crash left half, log what it kept; gives the runs there are."""
+        runs = self._close_halves(config_hash)
         folder = pending.folder_of(self.mlruns, config_hash)
         if pending.complete(folder):
             self._log_kept(pending.load(folder), folder)
-        elif folder.exists():
+            return self.runs_of(config_hash)
+        if folder.exists():
             shutil.rmtree(folder, ignore_errors=True)
+        return runs
 
-    def _close_halves(self, config_hash: str) -> None:
+    def _close_halves(self, config_hash: str) -> list[Run]:
+        runs = self.runs_of(config_hash)
+        left = [
+            r for r in runs if r.info.status == "RUNNING" and not halves.foreign(r)
+        ]  # ours is the lock: its writer is gone
         with faults(self.uri):
-            for run in self.runs_of(config_hash):
-                if run.info.status == "RUNNING" and not halves.foreign(run):  # ours is the lock: its writer is gone
-                    halves.close(self.client, run)
+            for run in left:
+                halves.close(self.client, run)
+        return self.runs_of(config_hash) if left else runs
 
     def _log_kept(self, record: RunRecord, folder: Path) -> str:
         identity = pending.identity(folder)

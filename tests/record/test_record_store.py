@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 import trials
+from mlflow.entities import Run
 
 from opal.errors import ConfigError, TrackingError
 from opal.record import pending
+from opal.record.runs import is_finished
 from opal.record.store import Tracking
 
 H = "a" * 64
@@ -36,6 +38,10 @@ def log(tracking: Tracking, config_hash: str = H, **given) -> str | None:
     """What a job does: the id of the new run, or None when it is skipped."""
     with tracking.claim(config_hash) as done:
         return None if done else tracking.log(trials.record(config_hash, **given), trials.write)
+
+
+def finished(tracking: Tracking) -> Run | None:
+    return next(filter(is_finished, tracking.runs_of(H)), None)
 
 
 def test_a_run_holds_curve_tags_dataset_and_artifacts(tracking, tmp_path):
@@ -67,7 +73,7 @@ def test_existing_run_is_skipped_superseded_or_refused(tracking, uri):
     first = log(tracking)
     assert log(tracking) is None
     second = log(Tracking(uri, existing="rerun"))
-    assert tracking.finished(H).info.run_id == second
+    assert finished(tracking).info.run_id == second
     assert tracking.client.get_run(first).data.tags["opal.status"] == "superseded"
     with pytest.raises(TrackingError, match="is finished"):
         log(Tracking(uri, existing="fail"))
@@ -79,7 +85,7 @@ def test_partial_run_is_done_anew(tracking):
     first = log(tracking, status="partial")
     second = log(tracking)
     assert tracking.client.get_run(first).data.tags["opal.status"] == "superseded"
-    assert tracking.finished(H).info.run_id == second
+    assert finished(tracking).info.run_id == second
 
 
 @pytest.mark.parametrize("step", ["log_batch", "log_inputs", "log_artifacts", "set_terminated"])
@@ -90,7 +96,7 @@ def test_killed_while_writing(uri, tmp_path, step):
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
     tracking = Tracking(uri)
-    assert tracking.finished(H) is None
+    assert finished(tracking) is None
     assert log(tracking) is None  # nothing is computed again
     runs = tracking.runs()
     assert sorted(r.data.tags["opal.status"] for r in runs) in (["finished", "interrupted"], ["finished"])
@@ -126,7 +132,7 @@ def test_artifact_store_unwritable_keeps_the_result(tracking):
     assert [r.data.tags["opal.status"] for r in tracking.runs()] == ["interrupted"]
     (tracking.mlruns / "opal").unlink()
     run_id = tracking.log_pending(folder)
-    assert tracking.finished(H).info.run_id == run_id and not folder.exists()
+    assert finished(tracking).info.run_id == run_id and not folder.exists()
 
 
 @pytest.fixture
@@ -150,7 +156,7 @@ def test_locked_database_keeps_the_result(uri, tracking, impatient):
         with pytest.raises(TrackingError, match="locked"):
             tracking.log(trials.record(H), trials.write)
         other.execute("ROLLBACK")
-    assert log(tracking) is None and tracking.finished(H)
+    assert log(tracking) is None and finished(tracking)
     assert len(tracking.runs()) == 1
 
 
@@ -170,7 +176,7 @@ with t.claim({H!r}):
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert "python -m opal.store log" in result.stderr.splitlines()[-1], result.stderr
     assert log(Tracking(uri)) is None
-    assert Tracking(uri).finished(H)
+    assert finished(Tracking(uri))
 
 
 def test_many_processes_lose_and_double_nothing(tmp_path):
