@@ -27,11 +27,13 @@ from opal.evaluate.distance import row_keys
 from opal.launch import launch
 from opal.methods.base import Oversampler, share_out
 from opal.methods.llm import LLM
+from opal.methods.none import NoRows
 from opal.parts import CONF, instantiate
 from opal.progress import Progress
 from opal.record.config_hash import generation_hash, resolved
 from opal.result import Funnel, Usage
 from opal.table import Group, Table, Train
+from opal.typed import check_number, check_value
 
 log = logging.getLogger("opal")
 
@@ -133,7 +135,7 @@ def check_output(config: Any, source: str) -> Path:
     """
     if not config["output"]:
         raise ConfigError("output is not set: name the CSV or Parquet file to write, for example output=augmented.csv")
-    path = Path(config["output"]).expanduser().resolve()
+    path = Path(str(config["output"])).expanduser().resolve()
     if path.suffix.casefold() not in TEXT + PARQUET:
         raise ConfigError(f"output={config['output']} is neither CSV nor Parquet: let its name end in .csv or .parquet")
     if path.is_dir():
@@ -149,11 +151,14 @@ def check_output(config: Any, source: str) -> Path:
 @hydra.main(version_base="1.3", config_path=CONF, config_name="augment")
 def job(config: DictConfig) -> None:
     """Make the rows that are missing, write the table, say what is in it."""
+    if config.rows is not None:
+        check_number(config, "rows", 1)
+    check_number(config, "seed", 0)
+    for key in ("formulas", "overwrite", "dry_run"):
+        check_value(config[key], bool, key)
+    check_value(config.provenance, str | None, "provenance")
+    check_value(config.output, str | None, "output")
     table, task = instantiate(config, "data"), instantiate(config, "task")
-    if config.rows is not None and not (isinstance(config.rows, int) and config.rows > 0):
-        raise ConfigError(f"rows={config.rows} must be a whole number above 0, or null to balance the groups")
-    if not isinstance(config.seed, int) or config.seed < 0:
-        raise ConfigError(f"seed={config.seed} must be a whole number, 0 or more")
     if config.provenance and str(config.provenance) in table.schema.names:
         raise ConfigError(f"provenance={config.provenance} is a column of the table already: choose another name")
     train = Train(table.frame, table.schema, task.groups(table), config.seed)
@@ -165,6 +170,8 @@ def job(config: DictConfig) -> None:
     if budget is not None and budget.get("scope") is None:  # a budget without a scope of its own is for this run
         budget.scope = Path(HydraConfig.get().runtime.output_dir).name
     method = instantiate(config, "method")
+    if isinstance(method, NoRows):
+        raise ConfigError(f"method={choices['method']} makes no rows: choose another, such as method=smote")
     if config.dry_run:
         print(forecast(method, train, wanted))
         return

@@ -20,6 +20,8 @@ from opal.options import ROOTS, Options, nearest, unknown_key
 from opal.overrides import free_names, quoted
 from opal.parts import explained
 
+NO_NAME = r"|null|true|false|[-+]?\.?\d[\d_.e+-]*"
+SPARE = ("debug", "experiment", "llm", "prompt")  # groups that a command can do without
 INTERRUPTED = 130  # the shell's exit status after Ctrl-C
 
 
@@ -54,6 +56,11 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
             raise
         if not isinstance(fault, Said):
             print(f"opal: {sentence(fault)}", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError as fault:
+        if full:
+            raise
+        print(f"opal: memory does not suffice ({fault}): ask for fewer rows or a smaller model", file=sys.stderr)
         sys.exit(1)
     finally:
         if full is None:
@@ -104,10 +111,17 @@ def check_flags(arguments: Sequence[str]) -> None:
         raise ConfigError(flags.sentence(message, known, settings, arguments, f"opal {verb()}"))
 
     parser.error = refuse  # type: ignore[method-assign]
-    nulls = [w.partition("=")[0] for w in parser.parse_args(arguments).overrides if w.endswith("=null")]
-    for group in nulls:
-        if "." not in group and (options := Options(verb(), arguments).options(group)):  # Hydra: a bare ValueError
-            raise ConfigError(f"{group}=null is no option; options: {', '.join(options)}")
+    for word in parser.parse_args(arguments).overrides:
+        key, _, value = word.partition("=")
+        if "." in key or not (word.startswith("~") or re.fullmatch(NO_NAME, value)):
+            continue
+        known = Options(verb(), arguments)
+        options = known.options(key.lstrip("~"))
+        if word.startswith("~") and key[1:] in known.names() and key[1:] not in SPARE:
+            instead = f"{key[1:]}=none" if "none" in options else "leave it out"
+            raise ConfigError(f"{word} takes away what opal {verb()} needs: {instead}")
+        if options and not word.startswith("~"):  # Hydra: a bare ValueError
+            raise ConfigError(f"{word} is no option; options: {', '.join(options)}")
 
 
 def verb() -> str:
@@ -119,7 +133,7 @@ def verb() -> str:
 def sentence(fault: Exception) -> str:
     """What went wrong in one line, with the nearest right word."""
     if isinstance(fault, MissingConfigException) and fault.missing_cfg_file and fault.options:
-        group, _, option = str(fault.missing_cfg_file).partition("/")
+        group, _, option = str(fault.missing_cfg_file).rpartition("/")
         best = nearest(option, fault.options)
         guess = f"did you mean {best}? " if best else ""
         return f"{group}={option} is no option; {guess}options: {', '.join(fault.options)}"
@@ -127,6 +141,13 @@ def sentence(fault: Exception) -> str:
     if unknown := re.search(r"Could not override '([^']+)'", text):
         setting = next((a for a in sys.argv[1:] if a.partition("=")[0] == unknown[1]), unknown[1])
         return unknown_key(setting, verb(), sys.argv[1:])
+    if merged := re.match(r"Error merging override ([^=]+)=(.*)", text):
+        keys, name = Options(verb(), sys.argv[1:]).keys, merged[1].lstrip("+")
+        if name not in keys:
+            return f"{merged[1]}={merged[2]} does not fit: {str(fault.__cause__).partition(chr(10))[0]}"
+        known = keys[name]
+        form = f"a list, as in {merged[1]}=[a,b]" if isinstance(known, list) else f"keys, as in {merged[1]}.KEY=VALUE"
+        return f"{merged[1]}={merged[2]} has the wrong form: {merged[1]} holds {form}"
     if several := re.match(r"Ambiguous value for argument '([^'=]+)=(.*?)' 1\.", text):
         key, values = several.groups()
         return f"{key}={values} names several values: add -m for a run with each, or write {key}=[{values}] for a list"

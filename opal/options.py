@@ -80,13 +80,13 @@ def unknown_key(setting: str, verb: str, typed: Sequence[str]) -> str:
     key = setting.partition("=")[0]
     options = Options(verb, typed)
     group = key.partition(".")[0]
-    if "." not in key or group not in options.chosen:
+    keys = [name for name in options.keys if name.startswith(f"{group}.")]
+    if "." not in key or not (keys or group in options.chosen):
         best = nearest(key, options.names())
         return f"{key} is no key; " + (f"did you mean {best}?" if best else f"opal {verb} --help shows them")
-    keys = [name for name in options.keys if name.startswith(f"{group}.")]
     best = nearest(key, keys)
     guess = f"did you mean {best}?" if best else f"its keys: {', '.join(keys) or 'none'}"
-    owner = f"{group}={','.join(options.chosen[group])}"
+    owner = f"{group}={','.join(options.chosen[group])}" if group in options.chosen else group
     return f"{key} is no key of {owner}; {guess} (+{setting} adds what its YAML leaves out)"
 
 

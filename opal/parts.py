@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,9 @@ from opal.result import TrialResult
 from opal.table import Table
 from opal.tasks.base import Task
 from opal.trial import run_trial
-from opal.typed import check_section, check_trial
+from opal.typed import check_section, check_trial, check_value, shown
+
+MAY_BE_NULL = ("amounts", "controls", "validation", "replicates")  # none, or as the trial has it by default
 
 
 @dataclass(frozen=True)
@@ -97,9 +99,15 @@ def instantiate(config: Any, section: str) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    if section not in config:
+        raise ConfigError(f"{section} is missing: give it a value, or leave out ~{section}")
     try:
         node = config[section]
-        check_section(OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node, section)
+        node = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+        if node is None and section in MAY_BE_NULL:
+            return None
+        check_whole(node, section)
+        check_section(node, section)
         return hydra_instantiate(config[section], _convert_="all")
     except (HydraException, OmegaConfBaseException) as fault:
         known = explained(fault)
@@ -107,6 +115,19 @@ def instantiate(config: Any, section: str) -> Any:
             raise known from fault
         reason = " ".join(str(deepest(fault)).split())
         raise ConfigError(f"{section} cannot be built: {reason}") from fault
+
+
+def check_whole(node: Any, section: str) -> None:
+    """Raise ConfigError for a value where a whole section is wanted."""
+    if not isinstance(node, Mapping):
+        raise ConfigError(
+            f"{section}={shown(node)} leaves nothing of the section {section}: set one of its keys, {section}.KEY=VALUE"
+        )
+    if section != "controls":
+        check_value(node, Callable[..., Any], section)
+    else:
+        for name, control in node.items():
+            check_value(control, Callable[..., Any], f"{section}.{name}")
 
 
 def explained(fault: BaseException | None) -> OpalError | None:

@@ -15,7 +15,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from opal.errors import ConfigError, OpalError
+from opal.errors import OpalError
 from opal.evaluate.curve import share_raw_fits
 from opal.launch import INTERRUPTED, Said, launch
 from opal.lost_jobs import outlive
@@ -27,9 +27,10 @@ from opal.record.config_hash import config_hash
 from opal.record.environment import masked
 from opal.record.store import Tracking
 from opal.record.sweep import close_sweep, note_job, notes
-from opal.result import TrialResult
 from opal.run_record import Job, describe, write
+from opal.score import resolve_score, score
 
+FEWER = "ask for fewer rows (amounts.size, amounts.steps, task.train_rows), or run fewer fits at a time (n_jobs)"
 RAW_FITS = "raw_fits"  # folder in the sweep's, while it runs
 log = logging.getLogger("opal")
 
@@ -42,6 +43,8 @@ def job(config: DictConfig) -> float | None:
     except Exception as fault:
         typed = " ".join(HydraConfig.get().overrides.task)
         note("failed", name=typed, error=" ".join(str(fault).split()) or type(fault).__name__)
+        if isinstance(fault, MemoryError):
+            fault = OpalError(f"memory does not suffice ({fault}): {FEWER}")
         if not isinstance(fault, OpalError):
             log.error("opal: %s failed: %s: %s", typed, type(fault).__name__, fault)
             raise
@@ -53,6 +56,7 @@ def run(config: DictConfig) -> float | None:
     """Run the trial of ``config`` unless a finished run has its hash; record and print it."""
     own_budget(config)
     parts = build(config)
+    metric = resolve_score(config.score, parts, config.contamination)
     if config.dry_run:
         print(forecast(config, parts))
         return None
@@ -62,7 +66,7 @@ def run(config: DictConfig) -> float | None:
         if known is not None:
             log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)
             note("skipped", known.info.run_id, known.info.run_name)
-            return known.data.metrics.get(config.score)
+            return known.data.metrics.get(metric)
         start = time.perf_counter()
         if sweep_id():
             share_raw_fits(Path(HydraConfig.get().sweep.dir) / RAW_FITS)
@@ -80,24 +84,7 @@ def run(config: DictConfig) -> float | None:
     if bill := result.bill():
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
-    return score(result, config.score)
-
-
-def score(result: TrialResult, metric: str) -> float:
-    """Mean over seeds of a metric at the most synthetic rows.
-
-    Raises
-    ------
-    ConfigError : it was not measured for every seed
-    """
-    values = result.errors[result.errors["metric"] == metric]
-    most = values[values["amount"] == values["amount"].max()].set_index("seed")["value"]
-    if missing := [seed for seed in result.rows if seed not in most.index]:
-        raise ConfigError(
-            f"score={metric} was not measured for seed {missing[0]}: choose error, balanced_error or, with "
-            "validation.folds of 2 or more, validation_error or validation_balanced_error"
-        )
-    return float(most.mean())
+    return score(result, metric)
 
 
 def own_budget(config: DictConfig) -> None:

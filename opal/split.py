@@ -16,7 +16,7 @@ from opal.launch import launch
 from opal.parts import CONF, instantiate
 from opal.table import Split, Table
 from opal.tasks.published import file_names
-from opal.typed import check_seeds
+from opal.typed import check_seeds, check_text
 
 
 def write_split(table: Table, split: Split, folder: Path) -> list[Path]:
@@ -33,10 +33,11 @@ def write_split(table: Table, split: Split, folder: Path) -> list[Path]:
 def job(config: DictConfig) -> None:
     """Write the splits of all seeds and say what is in them."""
     check_seeds(config.seeds)
+    check_text(config, "output")
     table, task = instantiate(config, "data"), instantiate(config, "task")
     for seed in config.seeds:
         split = task.split(table, seed)
-        paths = write_split(table, split, Path(config.output).expanduser())
+        paths = write_split(table, split, Path(str(config.output)).expanduser())
         counts = ", ".join(f"{g.name}: {int(g.mask(split.train.frame).sum())}" for g in split.train.groups)
         print(f"seed {seed}: {len(split.train.frame)} train rows ({counts}), {len(split.test)} test rows")
         print(*(f"  {path}" for path in paths), sep="\n")

@@ -74,6 +74,10 @@ def run_trial(
     with clock("split"):
         splits = [task.split(table, seed) for seed in seeds]
         steps = [(amounts or Amounts())(len(split.train.frame)) for split in splits]
+    with clock("curve"):  # what is wrong with classifier or controls shows before rows are made and paid for
+        progress.stage("without synthetic rows", fits=len(splits))
+        no_rows = [split.train.frame.iloc[:0] for split in splits]
+        curve(classifier, splits, no_rows, [[0]] * len(splits), table.minority, n_jobs, progress, controls)
     with clock("rows"):
         made = [
             sample(method, split.train, max(most), curation or Filter(), progress)
@@ -244,4 +248,4 @@ class Clock:
     def __call__(self, stage: str) -> Iterator[None]:
         start = time.perf_counter()
         yield
-        self.seconds[stage] = time.perf_counter() - start
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - start

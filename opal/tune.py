@@ -29,9 +29,10 @@ from opal.launch import launch
 from opal.parts import CONF, instantiate
 from opal.progress import Progress
 from opal.table import Train
-from opal.typed import check_seeds
+from opal.typed import check_jobs, check_number, check_seeds, check_text
 
 log = logging.getLogger("opal")
+RANGE = {"low", "high", "log"}
 METRICS = ("error", "balanced_error", "worst_group_error")
 
 
@@ -42,9 +43,11 @@ def draw(space: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """
     candidate: dict[str, Any] = {}
     for name, values in space.items():
+        if isinstance(values, Mapping):
+            check_range(name, values)
         if isinstance(values, Sequence) and not isinstance(values, str) and len(values):
             candidate[name] = values[int(rng.integers(len(values)))]
-        elif isinstance(values, Mapping) and {"low", "high"} <= set(values) and values["low"] <= values["high"]:
+        elif isinstance(values, Mapping):
             low, high, whole = values["low"], values["high"], all(isinstance(values[k], int) for k in ("low", "high"))
             if values.get("log"):
                 value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -54,6 +57,15 @@ def draw(space: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         else:
             raise ConfigError(f"space.{name}={values} is neither a list of values nor {{low: ..., high: ...}}")
     return candidate
+
+
+def check_range(name: str, values: Mapping[str, Any]) -> None:
+    """Raise ConfigError unless ``values`` holds two numbers in order, above zero for a log scale, and little else."""
+    ends: list[Any] = [values.get("low"), values.get("high")]
+    if not all(isinstance(end, int | float) for end in ends) or not ends[0] <= ends[1] or set(values) - RANGE:
+        raise ConfigError(f"space.{name}={values} is neither a list of values nor {{low: ..., high: ..., log: false}}")
+    if values.get("log") and ends[0] <= 0:
+        raise ConfigError(f"space.{name}.low={ends[0]} must be above zero on a log scale")
 
 
 def validation_error(classifier: Classifier, train: Train, folds: int, metric: str) -> float:
@@ -79,6 +91,11 @@ def job(config: DictConfig) -> float:
     if "estimator" not in config.classifier:
         raise ConfigError("opal.tune sets arguments of classifier.estimator, which this classifier does not have")
     check_seeds(config.seeds)
+    check_jobs(config)
+    for key, least in (("trials", 0), ("folds", 2), ("seed", 0)):
+        check_number(config, key, least)
+    check_text(config, "output")
+    name = name_of(config)
     table, task = instantiate(config, "data"), instantiate(config, "task")
     trains = [task.split(table, seed).train for seed in config.seeds]
     rng = np.random.default_rng(config.seed)
@@ -92,19 +109,25 @@ def job(config: DictConfig) -> float:
         scores = search(classifiers, trains, config.folds, config.metric, config.n_jobs, progress)
     means = scores.mean(axis=1)
     best = int(means.idxmin())
-    path = write(config, configs[best].classifier, f"{config.metric} {means[best]:.4f}, before {means[0]:.4f}")
+    path = write(config, name, configs[best].classifier, f"{config.metric} {means[best]:.4f}, before {means[0]:.4f}")
     print(f"best of {len(candidates)}: {candidates[best] or 'the settings as they were'}")
     print(f"cross-validated {config.metric} on train rows: {means[best]:.4f}, before {means[0]:.4f}")
     print(f"written to {path}: python -m opal.run --config-dir {config.output} classifier={path.stem}")
     return float(means[best])
 
 
-def write(config: DictConfig, classifier: Any, found: str) -> Path:
-    """The classifier as ``<output>/classifier/<name>.yaml``, with the command that made it."""
-    name = config.name or f"{config.data.name}_{HydraConfig.get().runtime.choices['classifier']}"
+def name_of(config: DictConfig) -> str:
+    """What the YAML will be called."""
+    default = f"{config.data.name}_{HydraConfig.get().runtime.choices['classifier']}"
+    name = default if config.name is None else str(config.name)
     if not re.fullmatch(r"[\w.-]+", name):
         raise ConfigError(f"name={name!r} is to be a file and an option: use letters, digits, '.', '_' and '-' only")
-    path = Path(config.output).expanduser() / "classifier" / f"{name}.yaml"
+    return name
+
+
+def write(config: DictConfig, name: str, classifier: Any, found: str) -> Path:
+    """The classifier as ``<output>/classifier/<name>.yaml``, with the command that made it."""
+    path = Path(str(config.output)).expanduser() / "classifier" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     head = f"# python -m opal.tune {' '.join(sys.argv[1:])}\n# cross-validated on train rows: {found}\n"
     path.write_text(head + OmegaConf.to_yaml(classifier, resolve=True), encoding="utf-8")

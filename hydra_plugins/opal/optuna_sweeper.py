@@ -8,6 +8,7 @@ import json
 import logging
 import math
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from opal.errors import ConfigError
+from opal.report.verdict import HIGHER_IS_BETTER
+from opal.typed import check_number
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -44,8 +47,11 @@ class OptunaSweeper(Sweeper):
     """
 
     def __init__(self, trials: int, batch: int, seed: int, score: str, folder: str) -> None:
-        if trials < 1 or batch < 1:
-            raise ConfigError(f"hydra.sweeper={{trials: {trials}, batch: {batch}}}: both must be 1 or more")
+        if find_spec("optuna") is None:
+            raise ConfigError('hydra/sweeper=optuna needs Optuna: pip install "opal[search]"')
+        given = {"hydra.sweeper.trials": trials, "hydra.sweeper.batch": batch, "hydra.sweeper.seed": seed}
+        for key, least in zip(given, (1, 1, 0), strict=True):
+            check_number(given, key, least)
         self.trials, self.batch, self.seed, self.score, self.folder = trials, batch, seed, score, Path(folder)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -76,6 +82,8 @@ class OptunaSweeper(Sweeper):
                 "hydra/sweeper=optuna has nothing to search: type a choice such as method=smote,duplicate"
             )
         score = next(str(o.value()) for o in parsed if o.get_key_element() == "score")
+        if score.rpartition("/")[2] in HIGHER_IS_BETTER:
+            raise ConfigError(f"score={score} is better when larger, but the least is searched: name an error")
         self._say(score)
         told = json.dumps(sorted(str(o.input_line) for o in parsed))
         journal = self.folder / f"{hashlib.sha256(told.encode()).hexdigest()[:12]}.journal"
@@ -87,14 +95,13 @@ class OptunaSweeper(Sweeper):
             raise ConfigError(f"another process is at work on the same search ({journal}): wait for it") from None
 
     def _say(self, score: str) -> None:
-        if score.startswith("validation_"):
-            log.info(
-                "opal: searching for the least %s, measured on folds of train rows; test rows decide nothing", score
-            )
+        if score.startswith("validation"):
+            what = "balanced validation error" if score == "validation" else score
+            log.info("opal: searching for the least %s, measured on folds of train rows: no test row decides", what)
         else:
             log.warning(
                 "opal: searching for the least %s, measured on test rows: the least one found is too good to be true; "
-                "score=validation_balanced_error decides by train rows",
+                "score=validation decides by train rows",
                 score,
             )
 

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,8 @@ class RayLauncher(Launcher):
     def __init__(
         self, address: str | None, workers: int | None, cpus_per_job: float, retries: int, env: Sequence[str]
     ) -> None:
+        if find_spec("ray") is None:
+            raise ConfigError('hydra/launcher=ray needs Ray: pip install "opal[ray]"')
         self.address, self.workers, self.cpus_per_job, self.retries = address, workers, cpus_per_job, retries
         self.env = {name: os.environ[name] for name in env if name in os.environ}
 

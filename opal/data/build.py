@@ -68,7 +68,7 @@ def build_table(
     ConfigError : a key names no column or no class
     DataError : no rows, no feature, one class, missing or continuous target, infinite values
     """
-    check_name(name)
+    check_name(name := str(name))
     frame = _named(frame, source)
     if target is None:
         raise ConfigError(f"data.target is not set: name the column to predict; columns: {_listed(frame.columns)}")

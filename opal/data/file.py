@@ -32,7 +32,7 @@ def load(
     """
     if not path:
         raise ConfigError("data.path is not set: name the CSV or Parquet file, for example data.path=table.csv")
-    file = Path(path).expanduser().resolve()
+    file = Path(str(path)).expanduser().resolve()
     frame = parse_file(file, separator, encoding)
     plain = NOT_IN_NAMES.sub("_", file.name.split(".")[0]) or "table"
-    return build_table(name or plain, frame, source=str(file), **common)
+    return build_table(plain if name is None else name, frame, source=str(file), **common)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from opal.errors import ConfigError, OpalError
 from opal.evaluate.features import Encoding, is_text, label_codes, transformer
 from opal.table import Schema
 
@@ -42,8 +44,9 @@ class Classifier:
         options: dict[str, Any] = {} if sample_weight is None else {"sample_weight": sample_weight}
         if self.encoding == "native" and (names := [c.name for c in schema.features if is_text(schema, c.name)]):
             options["cat_features"] = list(range(len(names)))
-        estimator = self.estimator()
-        estimator.fit(x, codes, **options)
+        with said():
+            estimator = self.estimator()
+            estimator.fit(x, codes, **options)
         return Fitted(transform, estimator, [c.name for c in schema.features], len(schema.labels))
 
 
@@ -58,7 +61,20 @@ class Fitted:
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Shape (n_rows, n_classes), columns as ``schema.labels``; a class never seen has probability 0."""
-        seen = self.estimator.predict_proba(self.transform.transform(frame[list(self.features)]))
+        with said():
+            seen = self.estimator.predict_proba(self.transform.transform(frame[list(self.features)]))
         proba = np.zeros((len(frame), self.n_classes))
         proba[:, np.asarray(self.estimator.classes_, dtype=int)] = seen
         return proba
+
+
+@contextmanager
+def said() -> Iterator[None]:
+    """Make one sentence of what an estimator refuses, such as a setting out of its range."""
+    try:
+        yield
+    except (OpalError, MemoryError):
+        raise
+    except Exception as fault:  # each library has errors of its own
+        reason = " ".join(str(fault).split())[:400] or type(fault).__name__
+        raise ConfigError(f"classifier.estimator does not work on these rows as it is set: {reason}") from fault

@@ -20,6 +20,7 @@ from opal.evaluate.controls import Control
 from opal.evaluate.metrics import Record, score
 from opal.table import Split
 
+MOST_STEPS = 10_000
 KEPT_RAW = 1000  # fits, some 20 kB each
 _raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by what they were made of
 _folder: Path | None = None  # the same for other processes, a file a fit
@@ -33,8 +34,10 @@ class Amounts:
     size: int | None = None
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or (self.size is not None and self.size < 1):
-            raise ConfigError(f"amounts={{steps: {self.steps}, size: {self.size}}} needs steps >= 0 and size >= 1")
+        if not 0 <= self.steps <= MOST_STEPS:
+            raise ConfigError(f"amounts.steps={self.steps} must lie between 0 and {MOST_STEPS}: each is a fit a seed")
+        if self.size is not None and self.size < 1:
+            raise ConfigError(f"amounts.size={self.size} must be 1 or more, or null for a fifth of the train rows")
 
     def __call__(self, train_rows: int) -> list[int]:
         size = self.size or max(train_rows // 5, 1)
@@ -118,7 +121,10 @@ def measure(
     proba = classifier.fit(frame, train.schema).predict_proba(split.test)
     found = score(split, proba, proba.argmax(axis=1), minority, amount)
     for name, control in (controls or {}).items():
-        predictions = control(classifier, split, minority, proba)
+        try:
+            predictions = control(classifier, split, minority, proba)
+        except ConfigError as fault:
+            raise ConfigError(f"control {name}, which ~controls.{name} leaves out: {fault}") from fault
         if predictions is not None:
             records = score(split, *predictions, minority, amount)
             found += [r | {"metric": f"control/{name}/{r['metric']}"} for r in records]

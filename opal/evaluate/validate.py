@@ -42,7 +42,7 @@ class Folds:
     def __post_init__(self) -> None:
         if self.folds < 0 or self.remake not in ("free", "always", "never"):
             raise ConfigError(
-                f"validation={{folds: {self.folds}, remake: {self.remake}}} needs folds >= 0 and "
+                f"validation={{folds: {self.folds}, remake: {self.remake}}} needs folds >= 0 (0: no validation) and "
                 "remake=free, always or never"
             )
 

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from opal.errors import BudgetError, ConfigError
 from opal.llm.cache import write_json
+from opal.llm.check import check_number
 from opal.llm.exchange import Request
 
 LIMITS = ("money", "tokens", "requests")
@@ -54,10 +55,13 @@ class Prices:
     def declared(cls, given: Mapping[str, Any], batch: bool = False) -> Prices:
         """From ``llm.prices``; with ``batch`` times its key of that name, the share that the Batch API charges."""
         rest = dict(given)
-        share = rest.pop("batch", None) or 1.0
+        share = 1.0 if rest.get("batch") is None else rest["batch"]
+        rest.pop("batch", None)
         names = [f.name for f in fields(cls)]
         if unknown := sorted(set(rest) - set(names)):
             raise ConfigError(f"llm.prices.{unknown[0]} is no price; prices: {', '.join(names)}, batch")
+        for name, value in given.items():
+            check_number(f"llm.prices.{name}", value)
         return cls(**{k: v * share if batch and v is not None else v for k, v in rest.items()})
 
     def money(self, prompt: int, completion: int, cached: int = 0) -> float | None:
@@ -126,6 +130,8 @@ class Budget:
         self.scope = str(given.pop("scope", None) or "default")
         if unknown := sorted(set(given) - set(LIMITS)):
             raise ConfigError(f"llm.budget.{unknown[0]} is no limit; limits: {', '.join(LIMITS)} (and scope)")
+        for name, value in given.items():
+            check_number(f"llm.budget.{name}", value)
         if not re.fullmatch(r"[\w.-]{1,100}", self.scope):
             raise ConfigError(f"llm.budget.scope={self.scope!r}: use letters, digits, '.', '_' and '-' only")
         self.limits = {k: float(v) for k, v in given.items() if v is not None}

@@ -15,6 +15,7 @@ from opal.llm.batch import Batches
 from opal.llm.budget import Budget, Estimate, Prices, answer_tokens, prompt_tokens
 from opal.llm.cache import Store
 from opal.llm.call import Caller
+from opal.llm.check import check_number
 from opal.llm.endpoint import Endpoint, key_of
 from opal.llm.exchange import Request, Response
 from opal.llm.fault import Fault
@@ -101,6 +102,16 @@ class Client:
         for name, least in (("concurrency", 1), ("retries", 0), ("n_per_request", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"llm.{name}={getattr(self, name)} must be {least} or more")
+        for name in ("timeout", "poll", "requests_per_minute", "tokens_per_minute", "backoff"):
+            check_number(f"llm.{name}", getattr(self, name))
+        for name in ("timeout", "requests_per_minute", "tokens_per_minute"):
+            if getattr(self, name) == 0:
+                raise ConfigError(f"llm.{name}=0 lets no request through: give more")
+        for name in ("max_tokens", "max_completion_tokens"):
+            check_number(f"llm.sampling.{name}", self.sampling.get(name), 1, whole=True)
+        check_number("llm.sampling.temperature", self.sampling.get("temperature"))
+        if self.base_url and not self.base_url.startswith(("http://", "https://")):
+            raise ConfigError(f"llm.base_url={self.base_url} must begin with http:// or https://")
         if self.model is None and self.server is None:
             raise ConfigError("llm.model is not set: name the model that the endpoint shall use")
         if self.base_url and "@" in self.base_url:

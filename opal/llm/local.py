@@ -22,6 +22,7 @@ from filelock import FileLock
 
 from opal.errors import LLMError
 from opal.llm import weights as gguf
+from opal.llm.check import check_number
 from opal.llm.shared import Shared
 
 _used: dict[tuple[Any, ...], _Use] = {}  # one a setting, shared by every job in this process
@@ -50,6 +51,10 @@ class LocalServer:
     slots: int = 50
     context: int = 16384
     patience: float = field(default=300.0, compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("threads", "slots", "context"):
+            check_number(f"llm.server.{name}", getattr(self, name), 1, whole=True)
 
     @cached_property
     def model(self) -> str:

@@ -58,6 +58,9 @@ class Capabilities:
         names = [f.name for f in fields(cls)]
         if unknown := sorted(set(given) - set(names)):
             raise ConfigError(f"llm.supports.{unknown[0]} is unknown; known: {', '.join(names)}")
+        for name, value in given.items():
+            if name != "grammar" and not isinstance(value, bool):
+                raise ConfigError(f"llm.supports.{name}={value} must be true or false")
         return cls(**given)
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from opal.errors import ConfigError
 from opal.llm import write
+from opal.llm.check import check_number
 from opal.llm.write import Style
 from opal.table import Column, Group, Train
 
@@ -59,7 +60,8 @@ class Prompt:
                 raise ConfigError(
                     f"prompt.{key}={getattr(self, key)!r} is unknown; options: {', '.join(get_args(options))}"
                 )
-        for key in ("examples_per_request", "rows_per_request"):
+        check_number("prompt.temperature", self.temperature)
+        for key in ("examples_per_request", "rows_per_request", "max_characters"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"prompt.{key}={getattr(self, key)!r} must be at least 1")
         if self.examples != "minority_only" and not self.label:

@@ -65,7 +65,7 @@ def _sha256(path: Path) -> str:
 
 
 def _existing(weights: str) -> Path:
-    path = Path(weights).expanduser()
+    path = Path(str(weights)).expanduser()
     if not path.is_file():
         raise LLMError(
             f"llm.server.weights={weights} is no file: give the path of a GGUF file, or null for {DEFAULT_NAME}"

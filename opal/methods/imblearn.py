@@ -73,7 +73,7 @@ class Imblearn(Oversampler):
         most = {"k_neighbors": own - 1, "n_neighbors": own - 1, "m_neighbors": rows - 1}
         given = inspect.signature(self.sampler).parameters
         defaults = {name: given[name].default for name in most if name in given}
-        return {name: max(1, min(k, most[name])) for name, k in defaults.items() if isinstance(k, int)}
+        return {name: min(k, max(1, most[name])) for name, k in defaults.items() if type(k) is int}
 
     @property
     def _name(self) -> str:

@@ -53,8 +53,12 @@ class Task:
         self.deduplicate, self.augment = deduplicate, augment
         self.sizes = {"test_rows": test_rows, **sizes}
         for key, value in self.sizes.items():
-            if value is not None and value <= 0:
-                raise ConfigError(f"task.{key}={value} must be above zero")
+            check_size(f"task.{key}", value)
+        for key, file in (("train", train), ("test", test)):
+            if file and split != "files":
+                raise ConfigError(f"task.{key}={file} is read with task.split=files alone: add that, or drop it")
+        if folder and split == "random":
+            raise ConfigError(f"task.folder={folder} is read with task.split=published alone: add that, or drop it")
 
     def split(self, table: Table, seed: int) -> Split:
         """Test rows at random, then train rows from what is left; the index of both is the table's.
@@ -115,6 +119,11 @@ class Task:
         chosen = []
         for group, mask, n in zip(groups, masks, wanted, strict=True):
             found = np.flatnonzero(mask)
+            if n < 1 <= len(found):
+                raise SplitError(
+                    f"task={self.name} leaves no train row for {group.name}: ask for more (task.{self._mend}); the "
+                    f"table's own sizes stand in data.sizes.{self.name}"
+                )
             if n < 1 or len(found) < n:
                 counts = ", ".join(f"{g.name}: {int(m.sum())}" for g, m in zip(groups, masks, strict=True))
                 raise SplitError(
@@ -125,8 +134,14 @@ class Task:
         return np.concatenate(chosen)
 
     def _size(self, key: str, table: Table) -> Any:
-        given = self.sizes[key]
-        return given if given is not None else table.sizes.get(self.name, {}).get(key)
+        if (given := self.sizes[key]) is not None:
+            return given
+        own = table.sizes.get(self.name) or {}
+        if unknown := set(own) - set(self.sizes):
+            name = f"data.sizes.{self.name}.{min(map(str, unknown))}"
+            raise ConfigError(f"{name} is no size of task={self.name}; its sizes: {', '.join(self.sizes)}")
+        check_size(f"data.sizes.{self.name}.{key}", own.get(key))
+        return own.get(key)
 
     _mend = "train_rows, task.minority_share or task.test_rows"
 
@@ -140,6 +155,18 @@ class Task:
     def _wanted(self, table: Table, groups: tuple[Group, ...], left: list[int]) -> list[int]:
         """Train rows of each group, given how many are left of each."""
         raise NotImplementedError
+
+
+def check_size(key: str, value: Any) -> None:
+    """Raise ConfigError unless ``value`` is None, a number of rows, or a share of them where ``key`` ends so."""
+    if value is None:
+        return
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        raise ConfigError(f"{key}={value} must be a number above zero, or null")
+    if key.endswith("share") and value >= 1:
+        raise ConfigError(f"{key}={value} is a share of the train rows: it must lie between 0 and 1")
+    if not key.endswith("share") and not isinstance(value, int):
+        raise ConfigError(f"{key}={value} must be a whole number")
 
 
 def class_groups(table: Table) -> tuple[Group, ...]:
