@@ -193,6 +193,9 @@ def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[
         if f"control/{name}/error" not in found:
             why = control.obstacle(splits[0].train) if isinstance(control, Balanced) else ""
             result.notes.append(f"control {name} is not possible on this table{': ' * bool(why)}{why}")
+        elif isinstance(control, Balanced):
+            notes = dict.fromkeys(control.method.shortcut(s.train, s.train.minority_groups) for s in splits)
+            result.notes += [f"Control {name}: {note}" for note in notes if note]
 
 
 def note_contamination(result: TrialResult, checks: Sequence[Contamination]) -> None:

@@ -56,6 +56,9 @@ def check_value(value: Any, hint: Any, key: str) -> None:
     if isinstance(value, Mapping) and (inner := _holds(hint, Mapping)):
         for name, part in value.items():
             check_value(part, inner[1], f"{key}.{name}")
+    if isinstance(value, Sequence) and not isinstance(value, str) and (inner := _holds(hint, Sequence)):
+        for place, part in enumerate(value):
+            check_value(part, inner[0], f"{key}.{place}")
 
 
 def check_seeds(seeds: Any) -> None:

@@ -20,15 +20,16 @@ from opal.evaluate import distance
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.contamination import contamination
 from opal.evaluate.controls import Balanced, class_weight, tuned_threshold
-from opal.evaluate.curve import Amounts
+from opal.evaluate.curve import Amounts, tidy
 from opal.evaluate.validate import Folds
 from opal.methods import smote, smote_parts
 from opal.methods.duplicate import Duplicate
 from opal.methods.smote import Smote
 from opal.report import fidelity_figure
-from opal.table import Group, Schema, Train
+from opal.result import TrialResult
+from opal.table import Group, Schema, Split, Train
 from opal.tasks.imbalanced import Imbalanced
-from opal.trial import run_trial
+from opal.trial import note_splits, run_trial
 
 MOST_PAIRS, FIDELITY_ROWS = 400_000, 150
 CONTROLS = {
@@ -115,6 +116,9 @@ def test_smote_makes_many_rows_in_parts_and_refuses_what_no_part_can_hold(monkey
     near = Smote().sample(train, 1000)
     assert near.note == "SMOTE searched neighbours among 80 rows of y=0, drawn at random."
     assert len(near.frame) == 1000 and near.frame["x"].nunique() > 500
+    result = TrialResult(tidy([{"seed": 1, "amount": 0, "metric": "control/smote/error", "value": 0.1}]), {})
+    note_splits(result, [Split(train, frame)], {"smote": Balanced(Smote())})
+    assert result.notes == [f"Control smote: {near.note}"]
     numbers = replace(train, frame=frame[["x", "y"]], schema=Schema.infer(frame[["x", "y"]], "y"))
     assert not Smote().sample(numbers, 10).note  # a tree finds the neighbours of all
     monkeypatch.setattr(smote, "MOST_CELLS", 200 * 45 - 1)

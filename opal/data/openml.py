@@ -32,7 +32,7 @@ def load(id: int | None, name: str | None = None, cache_dir: str | None = None, 
     from sklearn.datasets import fetch_openml
 
     page = f"https://www.openml.org/d/{id}"
-    folder = str(Path(cache_dir).expanduser().resolve()) if cache_dir else None
+    folder = str(Path(str(cache_dir)).expanduser().resolve()) if cache_dir else None
     try:
         bunch = fetch_openml(data_id=int(id), as_frame=True, parser="auto", data_home=folder, n_retries=2)
     except (OSError, HTTPException) as error:  # URLError and its kin

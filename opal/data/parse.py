@@ -81,7 +81,7 @@ def _only_member(content: bytes, path: Path) -> bytes:
 
 
 def _decode(content: bytes, path: Path, encoding: str | None) -> str:
-    name = encoding or ("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    name = str(encoding) if encoding else ("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     try:
         return content.decode(name)
     except UnicodeDecodeError as error:
@@ -96,7 +96,9 @@ def _decode(content: bytes, path: Path, encoding: str | None) -> str:
 
 def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:
     header = text.lstrip("\r\n").split("\n", 1)[0].splitlines()[0]
-    separator = separator or max(SEPARATORS, key=lambda s: len(next(csv.reader([header], delimiter=s))))
+    separator = str(separator or max(SEPARATORS, key=lambda s: len(next(csv.reader([header], delimiter=s)))))
+    if len(separator) > 1:
+        raise ConfigError(f"data.separator={separator!r} must be one sign, such as ; or |")
     names = next(csv.reader([header], delimiter=separator))
     if twice := sorted({n for n in names if n and names.count(n) > 1}):  # pandas would rename them in silence
         raise DataError(f"{path} has two columns named {twice[0]!r}: rename one")

@@ -46,7 +46,7 @@ def load(
     ------
     DataError : neither folder nor source has the file, or its values are not the published ones
     """
-    check_name(name)
+    check_name(str(name))
     dtypes = {str(c): str(t) for c, t in columns.items()}
     codes = {str(c): dict(m) for c, m in (recode or {}).items()}
 
@@ -64,7 +64,7 @@ def load(
 def _local_file(data_dir: str | None, name: str) -> Path | None:
     if not data_dir:
         return None
-    folder = Path(data_dir).expanduser().resolve()
+    folder = Path(str(data_dir)).expanduser().resolve()
     return next((f for s in SUFFIXES if (f := folder / f"{name}{s}").is_file()), None)
 
 
@@ -76,7 +76,7 @@ def _download(
     import requests
 
     pooch.get_logger().setLevel("WARNING")  # a checksum of the bytes is not ours
-    folder = Path(cache_dir).expanduser().resolve() if cache_dir else Path(pooch.os_cache("opal")) / "data"
+    folder = Path(str(cache_dir)).expanduser().resolve() if cache_dir else Path(pooch.os_cache("opal")) / "data"
     cached = folder / f"{name}.download"
     if cached.is_file():
         return cached
@@ -97,7 +97,7 @@ def _download(
             return cached
         except (requests.RequestException, OSError, ValueError, DataError) as error:
             faults.append(f"{url}: {_short(error)}")
-    place = Path(data_dir).expanduser().resolve() if data_dir else Path("data").resolve()
+    place = Path(str(data_dir)).expanduser().resolve() if data_dir else Path("data").resolve()
     hint = "" if data_dir else f" and set data_dir={place} (or OPAL_DATA_DIR)"
     raise DataError(
         f"data={name} could not be downloaded ({'; '.join(faults)}): get the file from {page}, "

@@ -7,6 +7,7 @@ does not allow it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ import pandas as pd
 from opal.errors import MethodError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.features import label_codes
-from opal.table import Split, Train
+from opal.table import Group, Split, Train
 
 Predictions = tuple[np.ndarray, np.ndarray]
 MOST_CUTS = 1000  # thresholds tried
@@ -30,6 +31,8 @@ class Sampler(Protocol):
     """An oversampler (opal.methods.base.Oversampler), as far as a control needs it."""
 
     def sample(self, train: Train, n: int) -> Any: ...
+
+    def shortcut(self, train: Train, groups: Sequence[Group]) -> str: ...
 
 
 @dataclass(frozen=True)

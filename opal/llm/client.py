@@ -110,7 +110,7 @@ class Client:
         for name in ("max_tokens", "max_completion_tokens"):
             check_number(f"llm.sampling.{name}", self.sampling.get(name), 1, whole=True)
         check_number("llm.sampling.temperature", self.sampling.get("temperature"))
-        if self.base_url and not self.base_url.startswith(("http://", "https://")):
+        if self.base_url and not str(self.base_url).startswith(("http://", "https://")):
             raise ConfigError(f"llm.base_url={self.base_url} must begin with http:// or https://")
         if self.model is None and self.server is None:
             raise ConfigError("llm.model is not set: name the model that the endpoint shall use")
@@ -121,7 +121,7 @@ class Client:
         if self.supports is not None:
             Capabilities.declared(_plain(self.supports))
         self.sampling, self.extra_body = _plain(self.sampling), _plain(self.extra_body)
-        self._store = Store(self.store)
+        self._store = Store(str(self.store))
         self._prices = Prices.declared(_plain(self.prices or {}), batch=self.mode == "batch")
         self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)

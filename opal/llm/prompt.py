@@ -156,6 +156,6 @@ def _render(key: str, template: str, facts: Mapping[str, Any]) -> str:
     )
     env.filters["word"] = write.json_string
     try:
-        return env.from_string(template).render(**facts)
+        return env.from_string(str(template)).render(**facts)
     except jinja2.TemplateError as error:
         raise ConfigError(f"prompt.{key} does not render: {error}; names: {', '.join(facts)}") from error

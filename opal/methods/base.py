@@ -62,6 +62,10 @@ class Oversampler:
             return frame[only.mask(frame)].iloc[:n].reset_index(drop=True)
         return take_turns(frame, turns(n, train))
 
+    def shortcut(self, train: Train, groups: Sequence[Group]) -> str:
+        """What rows for ``groups`` of so many train rows are spared of the method, in a sentence; "" if nothing."""
+        return ""
+
     def _sample(
         self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any
     ) -> Rows | pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -45,16 +46,17 @@ class Smote(Oversampler):
                 "fill them in, leave the columns out (data.drop), or use method=duplicate or method=llm"
             )
         codes, levels = encode(train.frame, schema)
-        made, sampled = [], []
+        made = []
         for group, n in wanted.items():
             mask = group.mask(train.frame)
-            if n and bounded(int(mask.sum()), schema):
-                sampled.append(group.name)
             rows = self._group(codes, schema, group, mask, n, int(rng.integers(2**31)))
             made.append(decode(rows, schema, levels).assign(**{schema.target: group.label}))
-        most, groups = smote_parts.MOST_REFERENCE, ", ".join(sampled)
-        note = f"SMOTE searched neighbours among {most:,} rows of {groups}, drawn at random." if sampled else ""
-        return Rows(pd.concat(made), note=note)
+        return Rows(pd.concat(made), note=self.shortcut(train, [g for g, n in wanted.items() if n]))
+
+    def shortcut(self, train: Train, groups: Sequence[Group]) -> str:
+        sampled = [g.name for g in groups if bounded(int(g.mask(train.frame).sum()), train.schema)]
+        most, names = smote_parts.MOST_REFERENCE, ", ".join(sampled)
+        return f"SMOTE searched neighbours among {most:,} rows of {names}, drawn at random." if sampled else ""
 
     def _group(
         self, codes: pd.DataFrame, schema: Schema, group: Group, mask: np.ndarray, n: int, seed: int

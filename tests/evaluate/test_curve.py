@@ -95,7 +95,7 @@ def test_amounts():
     assert Amounts()(100) == [0, 20, 40, 60, 80, 100]
     assert Amounts(steps=2, size=7)(100) == [0, 7, 14]
     assert Amounts()(3) == [0, 1, 2, 3, 4, 5]
-    with pytest.raises(ConfigError, match=r"size >= 1"):
+    with pytest.raises(ConfigError, match=r"amounts.size=0"):
         Amounts(size=0)
 
 

@@ -1,0 +1,104 @@
+"""Every mistake gets one sentence that names key, value and mend, and gets it before rows are made or paid for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from fake_server import FakeLLM
+from hydra import compose, initialize_config_dir
+from tables import craft_rows
+
+from opal.parts import CONF, build
+from opal.record.store import Tracking
+from opal.score import resolve_score
+
+SMALL = ["task.train_rows=40", "task.test_rows=60", "seeds=[1]", "amounts.steps=1", "controls=none", "figures=false"]
+MISTAKES = {
+    # of type
+    "run data.drop=X1": "data.drop=X1 must be a list, as in [a,b], or null: write data.drop=[X1]",
+    "run data.name=[a]": "data.name=['a'] must be text",
+    "run amounts=3": "amounts=3 leaves nothing of the section amounts: set one of its keys",
+    "run amounts=[1]": "amounts=[1] has the wrong form: amounts holds keys, as in amounts.KEY=VALUE",
+    "run seeds={a:1}": "seeds={a:1} has the wrong form: seeds holds a list",
+    "run data=3": "data=3 is no option; options: breast_cancer",
+    "run controls.smote=null": "controls.smote=null must be a section with a _target_",
+    "run method=adasyn method.sampler=foo": "method.sampler=foo must be a section with a _target_",
+    "run data_dir=[a]": "data_dir=['a'] must be text or null",
+    "run task.minority_share=nan": "task.minority_share=nan must be a number or null",
+    # of name
+    "run +method.k_neighbours=3": "method.k_neighbours=3 is no key of method; did you mean method.k_neighbors?",
+    "run +classifier.estimator.max_iters=3": "classifier.estimator.max_iters=3 is no key of classifier; did you mean",
+    "run amounts.foo=1": "amounts.foo is no key of amounts; did you mean amounts.size?",
+    "run +data.sizes.imbalanced.rows=1": "data.sizes.imbalanced.rows is no size of task=imbalanced; its sizes",
+    # left out
+    "run ~seeds": "~seeds takes away what opal run needs",
+    "run ~controls": "~controls takes away what opal run needs: controls=none",
+    "run method=adasyn ~method.sampler": "method.sampler is missing: give it a value, or leave out ~method.sampler",
+    "run llm=openai_compatible method=llm": "llm.model is not set: give it, as in llm.model=VALUE",
+    # of range
+    "run task.minority_share=2": "task.minority_share=2 is a share of the train rows",
+    "run task.train_rows=3": "task=imbalanced leaves no train row for Target=0: ask for more",
+    "run amounts.steps=1000000000": "amounts.steps=1000000000 must lie between 0 and",
+    "run amounts.size=4000000000000": "memory does not suffice",
+    "run task.train=a.csv": "task.train=a.csv is read with task.split=files alone",
+    "run method=adasyn method.sampler.n_neighbors=-1": "ADASYN makes no rows from these train rows of Target=0: The",
+    "run classifier.estimator.C=foo": "classifier.estimator does not work on these rows as it is set: The 'C'",
+    "run method=llm llm=openai llm.budget.money=nan": "llm.budget.money=nan must be a number, 0 or more",
+    "run method=llm llm=openai llm.prices.prompt=a": "llm.prices.prompt=a must be a number, 0 or more",
+    # of score
+    "run score=balanced_eror": "score=balanced_eror is not measured; did you mean balanced_error?",
+    "run score=control/smot/error controls=free": "score=control/smot/error is not measured; did you mean control/",
+    "run score=validation validation.folds=0": "score=validation is measured on validation folds: set validation.",
+    "run score=validation method=none": "score=validation needs synthetic rows",
+    "run score=group_balanced_error": "score=group_balanced_error is not measured where no attribute tells groups",
+    # of the other verbs
+    "augment rows=true output=a.csv": "rows=true must be a whole number, 1 or more",
+    "augment rows=5 output=[1]": "output=[1] must be text or null",
+    "augment rows=5 output=a.csv method=none": "method=none makes no rows",
+    "split output=null": "output=null must be text",
+    "tune trials=foo": "trials=foo must be a whole number, 0 or more",
+    "tune folds=1": "folds=1 must be a whole number, 2 or more",
+    "tune space.C={low:-1,high:2,log:true}": "space.C.low=-1 must be above zero on a log scale",
+    "store --responses nowhere": "--responses nowhere is no folder",
+}
+
+
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_is_told_in_one_sentence(command, verb):
+    name, *typed = command.split()
+    small = [word for word in SMALL if word.split("=")[0] not in command] if name == "run" else []
+    method = ["method=smote"] if name in ("run", "augment") and "method=" not in command else []
+    code, out, err = verb(name, *small, *method, *typed)
+    assert code in (1, 2) and not out
+    assert err.startswith(f"opal: {MISTAKES[command]}") and err.count("\n") == 1, err
+
+
+@pytest.mark.parametrize("wrong", ["score=foo", "classifier.estimator.C=foo", "+controls.smote.method.k=3"])
+def test_no_model_is_asked_before_the_settings_are_right(wrong, verb, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    given = [word for word in SMALL if not word.startswith("controls")]
+    with FakeLLM(answer=craft_rows()) as server:
+        code, _, err = verb("run", "method=llm", "llm=openai", f"llm.base_url={server.url}", *given, wrong)
+    assert code == 1 and not server.requests, err
+
+
+def test_a_trial_that_ended_is_recorded_though_it_has_no_score(verb):
+    few = [word for word in SMALL if not word.startswith("controls")]
+    code, out, err = verb("run", "method=none", "classifier=knn", "score=control/class_weight/error", *few)
+    assert code == 0 and out
+    assert "no score: control/class_weight/error was not to be had for seed 1" in err
+    assert [run.info.status for run in Tracking().runs()] == ["FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [("imbalanced", "validation_balanced_error"), ("spurious", "validation_group_balanced_error")],
+)
+def test_a_search_decides_by_what_the_amount_is_chosen_by(task, metric, tmp_path):
+    table = Path(tmp_path, "t.csv")
+    table.write_text("x,g,y\n" + "".join(f"{i},{'ab'[i % 3 > 0]},{i % 2}\n" for i in range(80)))
+    typed = [f"data.path={table}", "data.target=y", "data.group=g", f"task={task}", "data=csv", "method=smote"]
+    with initialize_config_dir(CONF, version_base="1.3"):
+        config = compose("config", overrides=[*typed, "hydra/sweeper=optuna"], return_hydra_config=True)
+    assert resolve_score(config.hydra.sweeper.score, build(config), "refit") == metric
