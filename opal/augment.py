@@ -152,7 +152,7 @@ def check_output(config: Any, source: str) -> Path:
 def job(config: DictConfig) -> None:
     """Make the rows that are missing, write the table, say what is in it."""
     if config.rows is not None:
-        check_number(config, "rows", 1)
+        check_number(config, "rows", 1, ", or null to balance the groups")
     check_number(config, "seed", 0)
     for key in ("formulas", "overwrite", "dry_run"):
         check_value(config[key], bool, key)

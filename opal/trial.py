@@ -77,7 +77,8 @@ def run_trial(
     with clock("curve"):  # what is wrong with classifier or controls shows before rows are made and paid for
         progress.stage("without synthetic rows", fits=len(splits))
         no_rows = [split.train.frame.iloc[:0] for split in splits]
-        curve(classifier, splits, no_rows, [[0]] * len(splits), table.minority, n_jobs, progress, controls)
+        none = [[a for a in most if not a] for most in steps]
+        raw = curve(classifier, splits, no_rows, none, table.minority, n_jobs, progress, controls)
     with clock("rows"):
         made = [
             sample(method, split.train, max(most), curation or Filter(), progress)
@@ -85,8 +86,9 @@ def run_trial(
         ]
     rows = [r.frame for r in made]
     with clock("curve"):
-        progress.stage("curve", fits=sum(map(len, steps)))
-        errors = curve(classifier, splits, rows, steps, table.minority, n_jobs, progress, controls)
+        some = [[a for a in most if a] for most in steps]
+        progress.stage("curve", fits=sum(map(len, some)))
+        errors = in_seed_order(raw, curve(classifier, splits, rows, some, table.minority, n_jobs, progress), seeds)
     result = TrialResult(errors, dict(zip(seeds, made, strict=True)), timings=clock.seconds)
     result.notes += dict.fromkeys(r.note for r in made if r.note)
     note_splits(result, splits, controls or {})
@@ -123,6 +125,13 @@ def run_trial(
         with clock("fidelity"):
             note_fidelity(result, splits)
     return result
+
+
+def in_seed_order(raw: pd.DataFrame, curves: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
+    """The errors without synthetic rows and those with, seed after seed."""
+    place = {seed: i for i, seed in enumerate(seeds)}
+    errors = pd.concat([part for part in (raw, curves) if len(part)] or [raw], ignore_index=True)
+    return errors.sort_values("seed", key=lambda s: s.map(place), kind="stable", ignore_index=True)
 
 
 def sample(method: Oversampler, train: Train, n: int, curation: Filter, progress: Progress) -> Rows:

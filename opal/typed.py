@@ -71,10 +71,10 @@ def check_seeds(seeds: Any) -> None:
         )
 
 
-def check_number(config: Any, key: str, least: int) -> None:
+def check_number(config: Any, key: str, least: int, else_: str = "") -> None:
     """Raise ConfigError unless the setting ``key`` is a whole number, ``least`` or more."""
     if not _fits(config[key], int) or config[key] < least:
-        raise ConfigError(f"{key}={shown(config[key])} must be a whole number, {least} or more")
+        raise ConfigError(f"{key}={shown(config[key])} must be a whole number, {least} or more{else_}")
 
 
 def check_text(config: Any, key: str) -> None:

@@ -132,7 +132,7 @@ def test_left_out_columns_are_empty_in_new_rows(augment):
         (["output=out.xlsx"], "output=out.xlsx is neither CSV nor Parquet"),
         ([], "output is not set"),
         (["output=folder.csv"], "output=folder.csv is a folder"),
-        (["output=out.csv", "rows=0"], "rows=0 must be a whole number above 0"),
+        (["output=out.csv", "rows=0"], "rows=0 must be a whole number, 1 or more, or null to balance"),
         (["output=out.csv", "seed=-1"], "seed=-1 must be"),
     ],
 )

@@ -30,7 +30,7 @@ class Runs:
     experiment: str = "opal"
 
     def __post_init__(self) -> None:
-        self.uri = resolve_uri(self.uri)
+        self.uri = resolve_uri(None if self.uri is None else str(self.uri))
 
     @property
     def root(self) -> Path:
