@@ -27,7 +27,6 @@ def check_section(node: Any, path: str) -> None:
     ------
     ConfigError : a key that is not taken or is missing, or a value of another type; names key, value and mend
     """
-    path = LINKED.get(path, path)
     if isinstance(node, Sequence) and not isinstance(node, str):
         for place, part in enumerate(node):
             check_section(part, f"{path}.{place}")
@@ -40,8 +39,9 @@ def check_section(node: Any, path: str) -> None:
             best = nearest(str(name), hints)
             guess = f"did you mean {path}.{best}?" if best else f"its keys: {', '.join(hints) or 'none'}"
             raise ConfigError(f"{path}.{name}={shown(value)} is no key of {path.partition('.')[0]}; {guess}")
-        check_value(value, hints.get(name, Any), f"{LINKED.get(f'{path}.{name}', f'{path}.{name}')}")
-        check_section(value, f"{path}.{name}")
+        key = LINKED.get(f"{path}.{name}", f"{path}.{name}")
+        check_value(value, hints.get(name, Any), key)
+        check_section(value, key)
     if (missing := needed - set(given)) and not node.get("_partial_"):
         raise ConfigError(f"{path}.{min(missing)} is missing: give it a value, or leave out ~{path}.{min(missing)}")
 
