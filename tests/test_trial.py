@@ -260,7 +260,7 @@ def test_the_probe_warns_of_a_model_that_knows_the_table(tmp_path):
 
     class Forgetful(Duplicate):
         def __init__(self, url):
-            self.client = Client("fake", url, None, store=tmp_path / url[-5:-3], supports={}, retries=0)
+            self.client = Client("fake", url, None, store=tmp_path / url[-8:-3], supports={}, retries=0)
 
     with FakeLLM(answer=lambda body: "\n".join(written[20:40])) as fake:
         result = trial(Forgetful(fake.url), table, seeds=(1,), contamination_probe=True)
