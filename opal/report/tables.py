@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import ConfigError
+from opal.evaluate.metrics import METRICS
+from opal.options import nearest
 from opal.report.load import Loaded
 from opal.report.protocol import Protocol, labels, split_warnings, uneven_settings
 from opal.report.ranks import Ranks, rank
@@ -67,7 +69,9 @@ def compare(loaded: Loaded, protocol: Protocol, metric: str = "error", at: At = 
     values = mine.values[(mine.values["seed"] != -1) & (mine.values["metric"] == metric)]
     curve = values[values["control"] == ""]
     if curve.empty:
-        raise ConfigError(f"--metric {metric} is in none of the {len(runs)} runs")
+        best = nearest(metric, METRICS)
+        guess = f"; did you mean {best}?" if best else f"; metrics: {', '.join(METRICS)}"
+        raise ConfigError(f"--metric {metric} is in none of the {len(runs)} runs{guess}")
     amounts = _amounts(mine, curve, at)
     runs = runs.join(_differences(values, curve, amounts, len(runs), metric in HIGHER_IS_BETTER))
     sign = -1 if metric in HIGHER_IS_BETTER else 1
