@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
@@ -116,6 +117,7 @@ def shown(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 
 
+@cache
 def _arguments(target: str) -> tuple[dict[str, Any], set[str], bool]:
     """What ``target`` takes: annotations by name, the names it must be given, and whether it takes any other too.
 
