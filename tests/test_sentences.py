@@ -31,7 +31,7 @@ MISTAKES = {
     "run +classifier.estimator.max_iters=3": "classifier.estimator.max_iters=3 is no key of classifier; did you mean",
     "run amounts.foo=1": "amounts.foo is no key of amounts; did you mean amounts.size?",
     "run +data.sizes.imbalanced.rows=1": "data.sizes.imbalanced.rows is no size of task=imbalanced; its sizes",
-    "run -m method=none,smote method.k_neighbors=3,5": "method.k_neighbors is no key of method=none: sweep method=smote",
+    "run method=none,smote method.k_neighbors=3 -m": "method.k_neighbors is no key of method=none: sweep method=smote",
     # left out
     "run ~seeds": "~seeds takes away what opal run needs",
     "run ~controls": "~controls takes away what opal run needs: controls=none",
