@@ -53,7 +53,7 @@ def run(given: argparse.Namespace) -> None:
         metrics, singles = metrics | set(ERROR_TYPES.values()), (*singles, "train/rows")
     loaded = load(_where(given), sorted(metrics), given.uri, given.experiment or (), singles)
     if loaded.runs.empty:
-        raise TrackingError(f"no finished run in {loaded.uri} is meant{_left_out(loaded)}")
+        raise TrackingError(_none(given, loaded))
     chosen = _protocols(loaded, given.protocol)
     found = [compare(loaded, p, given.metric, _at(given.at)) for p in chosen]
     _print(found, loaded, given)
@@ -147,6 +147,21 @@ def _terminal(comparison: Comparison, title: str, most: int) -> None:
     notes = [f"Note: {note}." for note in comparison.notes]
     for sentence in [render.counted(comparison), *comparison.ranks.sentences(), *notes]:
         console.print(sentence, markup=False)
+
+
+def _none(given: argparse.Namespace, loaded: Loaded) -> str:
+    """Why no run is meant: the first option that no finished run has, with those that runs have."""
+    from opal.report.load import load
+
+    every = load(None, (), given.uri, given.experiment or ())
+    where = f"{loaded.uri}{' of experiment ' + ', '.join(given.experiment) if given.experiment else ''}"
+    if every.runs.empty:
+        return f"there is no finished run in {where}{_left_out(every)}"
+    for key, value in (_pair(option, "the selection") for option in given.options):
+        there = {str(p[key]) for p in every.params if key in p} | set(every.runs["data"] if key == "data" else ())
+        if not there & set(value.split(",")):
+            return f"no finished run in {where} has {key}={value}; there are {key}={','.join(sorted(there)[:20])}"
+    return f"no finished run in {where} fits the whole selection{_left_out(loaded)}"
 
 
 def _left_out(loaded: Loaded) -> str:

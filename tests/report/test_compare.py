@@ -245,7 +245,9 @@ def test_markdown_latex_csv(store, capsys):
     "arguments, sentence",
     [
         (["--where", "params.data ~ 3"], "is no MLflow search string"),
-        (["data=none_such"], "no finished run in"),
+        (["data=none_such"], "has data=none_such; there are data="),
+        (["--experiment", "none_such"], "there is no finished run in"),
+        (["--sweep", "none_such"], "fits the whole selection"),
         (["--metric", "f1"], "--metric f1 is in none of the 4 runs"),
         (["--at", "15"], "no run measured that amount; measured were 0, 10, 20"),
         (["--at", "best"], "--at best is none of chosen, most, or a number"),
