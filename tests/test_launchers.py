@@ -101,8 +101,33 @@ def test_a_ray_cluster_of_two_nodes(monkeypatch):
             "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"
         }  # else Ray takes 127.0.0.1 for this machine's other address
         check_one_of_two(sweep("hydra/launcher=ray", f"hydra.launcher.address={cluster.address}", **loopback))
+        check_killed_workers(cluster.address, loopback)
     finally:
         cluster.shutdown()
+
+
+def check_killed_workers(address: str, environment: dict[str, str]) -> None:
+    """A job whose worker is killed once is run again; one whose every worker is killed is named; others go on."""
+    import psutil
+
+    jobs = [w.replace("100000,40", "60,70,80") for w in SWEEP]
+    command = [sys.executable, "-m", "opal.run", "-m", "hydra/launcher=ray", f"hydra.launcher.address={address}", *jobs]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment)
+    killed: dict[int, int] = {}  # train rows by process
+    while process.poll() is None:
+        for worker in psutil.process_iter(["cmdline"]):
+            for rows, times in ((60, 2), (70, 1)):
+                at_work = any(f"ray::method=smote task.train_rows={rows}" in w for w in worker.info["cmdline"] or [])
+                if at_work and worker.pid not in killed and list(killed.values()).count(rows) < times:
+                    killed[worker.pid] = rows
+                    worker.kill()
+        time.sleep(0.05)
+    said = process.communicate()[0]
+    assert sorted(killed.values()) == [60, 60, 70] and process.returncode == 1
+    assert len(re.findall("failed: its worker died.*hydra.launcher.retries=1", said)) == 1
+    runs = [r for r in Tracking().runs() if r.data.params.get("task.train_rows") in ("60", "70", "80")]
+    assert sorted(r.data.params["task.train_rows"] for r in runs) == ["70", "80"]
+    assert {r.data.tags["opal.status"] for r in runs} == {"finished"}
 
 
 @pytest.mark.slow

@@ -101,7 +101,8 @@ class RayLauncher(Launcher):
         try:
             return ray.get(job)
         except ray.exceptions.RayError as fault:  # the worker died; what a job raises comes back in its JobReturn
-            why = f"its worker died ({type(fault).__name__}: {' '.join(str(fault).split())[:300]})"
+            text = " ".join(str(fault).split())[:300]
+            why = f"its worker died at each try, hydra.launcher.retries={self.retries} ({type(fault).__name__}: {text})"
             return lost(Path(self.config.hydra.sweep.dir), number, filter_overrides(overrides), why)
 
 

@@ -73,7 +73,9 @@ def test_artifacts_go_to_the_bucket_and_keys_go_nowhere(bucket, tmp_path, monkey
     for name in bucket:
         monkeypatch.delenv(name, raising=False)  # the server's alone: it hands artifacts on
     with postgresql() as database, Server(tmp_path, database, "s3://opal/runs", bucket) as server:
-        tracking, took = Tracking(server.uri), []
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # clients need not reach the store, but the server
+        monkeypatch.setenv("NO_PROXY", f"localhost:{server.port}")
+        tracking, took = Tracking(f"http://localhost:{server.port}"), []
         for i in range(6):
             config_hash = f"{i:064d}"
             start = time.perf_counter()
@@ -84,6 +86,7 @@ def test_artifacts_go_to_the_bucket_and_keys_go_nowhere(bucket, tmp_path, monkey
         assert {r.data.tags["opal.status"] for r in tracking.runs()} == {"finished"}
         stored = tracking.client.download_artifacts(run_id, "errors.csv", str(tmp_path / "client"))
         assert "seed" in Path(stored).read_text()
+        monkeypatch.delenv("HTTP_PROXY")
     keys = {"aws_access_key_id": bucket["AWS_ACCESS_KEY_ID"], "aws_secret_access_key": bucket["AWS_SECRET_ACCESS_KEY"]}
     s3 = boto3.client("s3", endpoint_url=bucket["MLFLOW_S3_ENDPOINT_URL"], region_name="us-east-1", **keys)
     objects = [o["Key"] for o in s3.list_objects_v2(Bucket="opal")["Contents"]]
