@@ -5,6 +5,7 @@ does not run with.
 """
 
 import os
+import re
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -61,11 +62,12 @@ class RayLauncher(Launcher):
 
         setup_globals()
         configure_log(self.config.hydra.hydra_logging, self.config.hydra.verbose)
-        Path(self.config.hydra.sweep.dir).mkdir(parents=True, exist_ok=True)
+        sweep_dir = Path(self.config.hydra.sweep.dir).absolute()
+        sweep_dir.mkdir(parents=True, exist_ok=True)
         self._connect()
         try:
             same = ray.put((self.context, self.task, self.config, Singleton.get_state()))
-            place = Path.cwd(), list(sys.path), self.env
+            place = Path.cwd(), sweep_dir, list(sys.path), self.env
             task = ray.remote(num_cpus=self.cpus_per_job, max_retries=self.retries)(_job)
             jobs = [
                 task.options(name=" ".join(filter_overrides(overrides))).remote(same, place, list(overrides), i)
@@ -90,7 +92,8 @@ class RayLauncher(Launcher):
         except (OSError, RuntimeError, ValueError) as fault:
             why = " ".join(str(fault).split())[:200] or type(fault).__name__
             raise ConfigError(
-                f"hydra.launcher.address={self.address}: no Ray to be had there ({why}): is `ray start` running?"
+                f"hydra.launcher.address={self.address}: no Ray to be had there ({why}): is `ray start` running there "
+                "and on this machine, with the same token (docs/cluster.md)?"
             ) from fault
 
     def _result(self, job: Any, number: int, overrides: Sequence[str]) -> JobReturn:
@@ -100,17 +103,29 @@ class RayLauncher(Launcher):
 
         try:
             return ray.get(job)
-        except ray.exceptions.RayError as fault:  # the worker died; what a job raises comes back in its JobReturn
+        except ray.exceptions.RayTaskError as fault:  # before the trial: what that raises comes back in its JobReturn
+            said = [line for line in str(fault).splitlines() if line.strip()]
+            node = re.search(r"\bip=([^\s,)]+)", said[0])
+            why = (
+                f"node {node[1] if node else '?'} could not begin it: {said[-1].strip()[:300]} (every node needs OPAL "
+                "installed, and the folder of the sweep at the same path)"
+            )
+            return lost(Path(self.config.hydra.sweep.dir), number, filter_overrides(overrides), why)
+        except ray.exceptions.RayError as fault:  # the worker died
             text = " ".join(str(fault).split())[:300]
             why = f"its worker died at each try, hydra.launcher.retries={self.retries} ({type(fault).__name__}: {text})"
             return lost(Path(self.config.hydra.sweep.dir), number, filter_overrides(overrides), why)
 
 
-def _job(same: tuple[Any, ...], place: tuple[Path, list[str], Mapping[str, str]], overrides: list[str], number: int):
+def _job(
+    same: tuple[Any, ...], place: tuple[Path, Path, list[str], Mapping[str, str]], overrides: list[str], number: int
+):
     """One job in a worker, in the launching process's folder, import path and environment."""
     context, task, config, singletons = same
-    folder, path, env = place
+    folder, sweep_dir, path, env = place
     os.environ.update(env)
+    if not sweep_dir.is_dir():
+        raise ConfigError(f"{sweep_dir} is not there")
     os.chdir(folder)
     sys.path += [entry for entry in path if entry not in sys.path]
     setup_globals()
