@@ -171,6 +171,8 @@ def each(work: Callable[..., Any], jobs: Sequence[tuple], n_jobs: int, progress:
     from joblib import Parallel, delayed, parallel_config
     from threadpoolctl import threadpool_limits
 
+    if not jobs:
+        return
     with threadpool_limits(1), parallel_config("loky", inner_max_num_threads=1):
         found = Parallel(n_jobs, return_as="generator")(delayed(work)(*job) for job in jobs)
         for result in found:
