@@ -142,6 +142,8 @@ def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[float,
     )
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     env = os.environ | {"PYTHONPATH": path}
+    if folder_of_tables := env.get("OPAL_DATA_DIR"):  # relative to where the bench was called
+        env["OPAL_DATA_DIR"] = str(Path(folder_of_tables).absolute())
     done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_CHILDREN)
     if done.returncode:
