@@ -13,6 +13,7 @@ from scipy.spatial import distance as scipy_distance
 from sklearn.linear_model import LogisticRegression
 from tables import mixed_frame
 
+from opal.checks import note_splits
 from opal.data.build import build_table
 from opal.errors import MethodError
 from opal.evaluate import contamination as contamination_module
@@ -29,7 +30,7 @@ from opal.report import fidelity_figure
 from opal.result import TrialResult
 from opal.table import Group, Schema, Split, Train
 from opal.tasks.imbalanced import Imbalanced
-from opal.trial import note_splits, run_trial
+from opal.trial import run_trial
 
 MOST_PAIRS, FIDELITY_ROWS = 400_000, 150
 CONTROLS = {
