@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from fake_server import FakeLLM
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import HealthCheck, example, given, reject, settings
 from hypothesis import strategies as st
 from tables import mixed_frame
 from test_sampler import shaken
@@ -254,6 +254,7 @@ TAKEN = ("label", "x", "origin", "")
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example(["", "null", "", ""], "0", False)
 @given(st.lists(cell, min_size=4, max_size=8), cell.filter(lambda n: n not in TAKEN), st.booleans())
 def test_any_text_survives_with_and_without_provenance(tmp_path, cells, name, extra):
     labels = ["a", "a", *["b"] * (len(cells) - 2)]
@@ -273,7 +274,14 @@ def test_any_text_survives_with_and_without_provenance(tmp_path, cells, name, ex
     assert len(read.frame) == len(table.frame) + 3
     assert after.iloc[: len(before), : before.shape[1]].equals(before)
     for row, old in zip(range(len(before), len(before) + 3), (0, 1, 0), strict=True):
-        assert after.iloc[row, 1 : before.shape[1]].tolist() == before.iloc[old, 1:].tolist()
+        for then, now in zip(before.iloc[old, 1:], after.iloc[row, 1 : before.shape[1]], strict=True):
+            # of several spellings of a missing cell, such as "" and "null", the column's first is written
+            assert now == then or (is_missing(now) and is_missing(then))
+
+
+def is_missing(cell: str) -> bool:
+    text = 'a,b\n"' + cell.replace('"', '""') + '",1\n'
+    return bool(pd.read_csv(io.StringIO(text)).isna().iloc[0, 0])
 
 
 def test_a_frame_as_csv_guards_its_header_too():
