@@ -77,22 +77,31 @@ def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
     real = np.asarray(transform.fit_transform(frame), dtype=float)
     pca = PCA(n_components=min(2, *real.shape), random_state=0).fit(real)
     at = {"real": pca.transform(real), "synthetic": pca.transform(np.asarray(transform.transform(shown), dtype=float))}
-    few, many = cycle(COLORS[1:6]), cycle(["0.75", "0.5"])
+    large = [group for group in train.groups if not group.minority]
+    names = {group: _short(group.name, 24) for group in train.groups}
+    if len(large) > 2:  # greys do not tell more of them apart
+        names |= dict.fromkeys(large, "") | {large[0]: "all other groups"}
+    few, many = cycle(COLORS[1:6]), cycle(["0.75", "0.5"] if len(large) < 3 else ["0.75"])
     for group in train.groups:
         color = next(few if group.minority else many)
         old, new = _plane(at["real"][group.mask(frame)]), _plane(at["synthetic"][group.mask(shown)])
         if len(new):
-            style = {"marker": "x", "s": 24, "linewidths": 1.1, "alpha": 0.9, "zorder": 4}
-            axis.scatter(*new.T, color=color, label=f"{group.name}, synthetic", **style)
+            axis.scatter(*new.T, color=color, marker="x", s=24, linewidths=1.1, alpha=0.9, zorder=4)
         edge, size, order, alpha = ("black", 60, 3, 0.45) if group.minority else ("none", 18, 1, 1.0)
         style = {"facecolors": to_rgba(color, alpha), "edgecolors": edge, "linewidths": 0.8, "s": size, "zorder": order}
-        axis.scatter(*old.T, label=f"{group.name}, real", **style)
+        axis.scatter(*old.T, label=names[group], **style)
+    axis.scatter([], [], color="black", marker="x", s=24, linewidths=1.1, label="synthetic, in its group's colour")
     share = [f"{s:.0%}" for s in pca.explained_variance_ratio_]
     axis.set_xlabel(f"first principal component ({share[0]} of the variance)")
     axis.set_ylabel(f"second ({share[1]})" if len(share) > 1 else "")
     some = f"{len(frame):,} of the " if len(frame) < len(train.frame) else ""
     axis.set_title(f"{some}train and synthetic rows, seed {train.seed}", fontsize=10)
-    axis.legend(fontsize=8, framealpha=0.85)
+    below = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.12), "ncols": 3, "columnspacing": 1.0}
+    axis.legend(fontsize=8, frameon=False, **below)  # among the points it would hide some
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
 
 
 def _plane(points: np.ndarray) -> np.ndarray:
@@ -104,7 +113,7 @@ def _columns(axis: Any, columns: pd.DataFrame) -> None:
     """Each column's distance between synthetic and real rows, and its chance level; mean over seeds."""
     mean = columns.groupby("column", sort=False)[["distance", "chance"]].mean()
     distance, chance = mean["distance"].to_numpy(), mean["chance"].to_numpy()
-    names = [name if len(name) <= 22 else name[:21] + "…" for name in mean.index.astype(str)]
+    names = [_short(name, 22) for name in mean.index.astype(str)]
     seeds = columns["seed"].nunique()
     varied = np.flatnonzero(np.maximum(distance, chance) > 0)  # a group's own attribute never differs
     worst = varied[np.argsort((distance - chance)[varied], kind="stable")[-MOST_COLUMNS:]]
