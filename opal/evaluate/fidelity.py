@@ -19,6 +19,7 @@ from opal.table import Column, Schema, Train
 SHUFFLES = 20  # pooled rows dealt out anew, for the chance level of a distance
 NEIGHBOURS = 5  # as in the paper on coverage
 MOST = 2000  # rows a side; more tell nothing new and cost quadratic time
+NO_COLUMNS = pd.DataFrame(columns=["column", "distance", "chance"])
 DETECTED = 5  # synthetic rows for each real one at most, for the detector
 
 
@@ -55,21 +56,23 @@ def fidelity(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, seed: 
     few rows leave undefined are absent.
     """
     out: dict[str, float] = {}
-    columns = pd.DataFrame(columns=["column", "distance", "chance"])
     if not len(rows):
-        return Fidelity(out, columns)
+        return Fidelity(out, NO_COLUMNS)
     rng = np.random.default_rng(seed)
     out["duplicates"] = 1.0 - len(np.unique(row_keys(schema, rows)[0])) / len(rows)
     out["validity"] = float(valid(rows, schema).mean())
     rows, reference = at_most(rows, MOST, rng), at_most(reference, MOST, rng)
     if not len(reference):
-        return Fidelity(out, columns)
+        return Fidelity(out, NO_COLUMNS)
+    pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
+    codes = {c.name: column_codes(c, pooled)[0] for c in schema.features if c.nominal}
+    columns = NO_COLUMNS
     if len(schema.features):
-        columns = column_distances(rows, reference, schema, rng)
+        columns = _distances(pooled, n, schema.features, codes, rng)
         distance, chance = columns["distance"], columns["chance"]
         out |= {"marginal": float(distance.mean()), "marginal_max": float(distance.max())}
         out["marginal_chance"] = float(chance.mean())
-    out |= _pairwise(rows, reference, schema, rng)
+    out |= _pairwise(pooled, n, schema.features, codes, rng)
     out |= _neighbours(rows, reference, schema)
     out |= _detector(rows, reference, schema, rng)
     return Fidelity(out, columns)
@@ -103,7 +106,7 @@ def _mean_columns(parts: Sequence[tuple[pd.DataFrame, int]]) -> pd.DataFrame:
     """Means over groups, weighted by rows."""
     having = [(columns, n) for columns, n in parts if len(columns)]
     if not having:
-        return pd.DataFrame(columns=["column", "distance", "chance"])
+        return NO_COLUMNS
     mean = having[0][0].copy()
     for value in ("distance", "chance"):
         mean[value] = np.average([columns[value] for columns, _ in having], axis=0, weights=[n for _, n in having])
@@ -134,33 +137,31 @@ def valid(rows: pd.DataFrame, schema: Schema, slack: float = 0.0) -> np.ndarray:
     return good
 
 
-def column_distances(
-    rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
+def _distances(
+    pooled: pd.DataFrame, n: int, features: Sequence[Column], codes: dict[str, np.ndarray], rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Distance of each feature's distributions, and its chance level: [column, distance, chance]."""
-    pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
-    codes = [_ordered(c, pooled) for c in schema.features]
+    """Distance of each feature's distributions, and its chance level; the first ``n`` rows are the synthetic ones."""
+    ordered = [codes[c.name] if c.nominal else _ranks(pooled[c.name]) for c in features]
 
     def of(order: np.ndarray) -> np.ndarray:
-        both = zip(schema.features, codes, strict=True)
+        both = zip(features, ordered, strict=True)
         return np.array([_marginal(values, c.nominal, order[:n], order[n:]) for c, values in both])
 
     chance = np.mean([of(rng.permutation(len(pooled))) for _ in range(SHUFFLES)], axis=0)
-    names = [c.name for c in schema.features]
+    names = [c.name for c in features]
     return pd.DataFrame({"column": names, "distance": of(np.arange(len(pooled))), "chance": chance})
 
 
 def _pairwise(
-    rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
+    pooled: pd.DataFrame, n: int, features: Sequence[Column], codes: dict[str, np.ndarray], rng: np.random.Generator
 ) -> dict[str, float]:
     out: dict[str, float] = {}
-    pooled, n = pd.concat([rows, reference], ignore_index=True), len(rows)
-    numbers = _as_numbers(pooled, schema.features)
+    numbers = _as_numbers(pooled, features, codes)
 
     def pairwise(order: np.ndarray) -> np.ndarray:
         return np.abs(_correlations(numbers[order[:n]]) - _correlations(numbers[order[n:]]))
 
-    if numbers.shape[1] > 1 and min(n, len(reference)) > 2:
+    if numbers.shape[1] > 1 and min(n, len(pooled) - n) > 2:
         found = pairwise(np.arange(len(pooled)))
         out = {"pairwise": float(found.mean()), "pairwise_max": float(found.max())}
         dealt = [pairwise(rng.permutation(len(pooled))).mean() for _ in range(SHUFFLES)]
@@ -168,11 +169,9 @@ def _pairwise(
     return out
 
 
-def _ordered(c: Column, pooled: pd.DataFrame) -> np.ndarray:
-    """Integer codes of a column from -1 on, in the order of its numbers; a missing value comes before all others."""
-    if c.nominal:
-        return column_codes(c, pooled)[0]
-    values = as_floats(pooled[c.name])
+def _ranks(numbers: pd.Series) -> np.ndarray:
+    """Integers from -1 on in the order of the numbers; a missing value comes before all others."""
+    values = as_floats(numbers)
     return np.unique(np.where(np.isnan(values), -np.inf, values), return_inverse=True)[1] - 1
 
 
@@ -184,17 +183,16 @@ def _marginal(codes: np.ndarray, nominal: bool, mine: np.ndarray, theirs: np.nda
     return float(np.abs(a - b).sum() / 2 if nominal else np.abs(np.cumsum(a - b)).max())
 
 
-def _as_numbers(pooled: pd.DataFrame, columns: Sequence[Column]) -> np.ndarray:
+def _as_numbers(pooled: pd.DataFrame, columns: Sequence[Column], codes: dict[str, np.ndarray]) -> np.ndarray:
     """Ranks of numbers and of two-valued columns, an indicator a level of other names (the 20 commonest)."""
     from scipy.stats import rankdata
 
     out = []
     for c in columns:
         if c.nominal:
-            codes = column_codes(c, pooled)[0]
-            levels, counts = np.unique(codes, return_counts=True)
+            levels, counts = np.unique(codes[c.name], return_counts=True)
             order = np.argsort(-counts, kind="stable")
-            out += [(codes == level).astype(float) for level in levels[order][: 1 if len(levels) <= 2 else 20]]
+            out += [(codes[c.name] == level).astype(float) for level in levels[order][: 1 if len(levels) <= 2 else 20]]
         else:
             ranks = rankdata(as_floats(pooled[c.name]), nan_policy="omit")
             out.append(np.where(np.isnan(ranks), np.nanmean(ranks), ranks))

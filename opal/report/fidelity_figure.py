@@ -41,11 +41,10 @@ def fidelity_figure(
         column, distance, chance]; without any nothing is drawn
     made, train : synthetic rows, one at least, and train of one seed
     """
+    if columns.empty:
+        return
     by_name = measured.set_index("metric")
     by_name.index = by_name.index.str.removeprefix("fidelity/")
-    by_seed = by_name.reindex(_measured())
-    if columns.empty or by_seed.loc["marginal"].isna().all():
-        return
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,7 +56,7 @@ def fidelity_figure(
     figure.subplots_adjust(left=0.05, right=0.99, top=0.87, bottom=0.19, wspace=0.46)
     _places(axes[0], made, train)
     _columns(axes[1], columns)
-    _measures(axes[2], by_seed)
+    _measures(axes[2], by_name.reindex(_measured()))
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
@@ -133,8 +132,7 @@ def _measures(axis: Any, by_seed: pd.DataFrame) -> None:
     """One line a measure: every seed, their mean, and where it would be if the rows were real."""
     shown = [m for m in MEASURES if by_seed.loc[m].notna().any()][::-1]
     places, values = np.arange(len(shown)), by_seed.loc[shown].to_numpy(dtype=float)
-    levels = [(good, level) for _, good, level in map(MEASURES.__getitem__, shown)]
-    real = [good if level is None else by_seed.loc[level].mean() for good, level in levels]
+    real = [by_seed.loc[level].mean() if level else good for _, good, level in (MEASURES[m] for m in shown)]
     axis.plot(real, places, "|", color="black", markersize=13, markeredgewidth=2, zorder=2, label="real rows")
     axis.scatter(np.nanmean(values, axis=1), places, s=50, color=MADE, zorder=4, label="synthetic, mean")
     every = np.repeat(places, values.shape[1])
