@@ -151,9 +151,8 @@ def check_output(config: Any, source: str) -> Path:
 @hydra.main(version_base="1.3", config_path=CONF, config_name="augment")
 def job(config: DictConfig) -> None:
     """Make the rows that are missing, write the table, say what is in it."""
-    if config.rows is not None:
-        check_number(config, "rows", 1, ", or null to balance the groups")
-    check_number(config, "seed", 0)
+    check_number("rows", config.rows, 1, whole=True, null="to balance the groups")
+    check_number("seed", config.seed, whole=True)
     for key in ("formulas", "overwrite", "dry_run"):
         check_value(config[key], bool, key)
     check_value(config.provenance, str | None, "provenance")

@@ -11,6 +11,7 @@ import pandas as pd
 from opal.errors import LLMError
 from opal.evaluate.contamination import Contamination, contamination, pool
 from opal.evaluate.controls import Balanced, Control
+from opal.evaluate.curve import CLEAN
 from opal.evaluate.fidelity import fidelity_by_group
 from opal.llm.memory import recall
 from opal.methods.base import Oversampler
@@ -99,7 +100,7 @@ def add_contamination(
     masks = [check.matched[: len(r.frame)] for check, r in zip(checks, rows, strict=True)]
     if how == "refit" and any(mask.any() for mask in masks):
         clean = without(masks)
-        clean = clean.assign(metric="without_test_matches/" + clean["metric"])
+        clean = clean.assign(metric=CLEAN + clean["metric"])
         result.errors = pd.concat([result.errors, clean], ignore_index=True)
 
 

@@ -107,15 +107,16 @@ def check_flags(arguments: Sequence[str]) -> None:
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
-        known, settings = parser._option_string_actions, Options(verb()).names()
-        raise ConfigError(flags.sentence(message, known, settings, arguments, f"opal {verb()}"))
+        known, names = parser._option_string_actions, Options(verb()).names()
+        raise ConfigError(flags.sentence(message, known, names, arguments, f"opal {verb()}"))
 
     parser.error = refuse  # type: ignore[method-assign]
+    settings = cache(lambda: Options(verb(), arguments))  # reads YAMLs: only where a word is in doubt
     for word in parser.parse_args(arguments).overrides:
         key, _, value = word.partition("=")
         if "." in key or not (word.startswith("~") or re.fullmatch(NO_NAME, value)):
             continue
-        known = Options(verb(), arguments)
+        known = settings()
         options = known.options(key.lstrip("~"))
         if word.startswith("~") and key[1:] in known.names() and key[1:] not in SPARE:
             instead = f"{key[1:]}=none" if "none" in options else "leave it out"

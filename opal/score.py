@@ -6,18 +6,18 @@ import logging
 from collections.abc import Collection
 
 from opal.errors import ConfigError
+from opal.evaluate.curve import CLEAN
 from opal.evaluate.metrics import GROUPED, METRICS
-from opal.evaluate.validate import MEASURED
+from opal.evaluate.validate import MEASURED, PREFIX
 from opal.methods.none import NoRows
 from opal.options import nearest
 from opal.parts import Parts
-from opal.report.worth import CHOSEN_BY, CLEAN
+from opal.report.worth import CHOSEN_BY
 from opal.result import TrialResult
 from opal.typed import shown
 
 log = logging.getLogger("opal")
 VALIDATION = "validation"  # whichever validation error the amount is chosen by
-PREFIX = "validation_"
 
 
 def resolve_score(name: object, parts: Parts, contamination: str) -> str:

@@ -67,8 +67,7 @@ def run_trial(
     with clock("curve"):  # what is wrong with classifier or controls shows before rows are made and paid for
         progress.stage("without synthetic rows", fits=len(splits))
         no_rows = [split.train.frame.iloc[:0] for split in splits]
-        none = [[a for a in most if not a] for most in steps]
-        raw = curve(classifier, splits, no_rows, none, table.minority, n_jobs, progress, controls)
+        raw = curve(classifier, splits, no_rows, steps, table.minority, n_jobs, progress, controls)
     with clock("rows"):
         made = [
             sample(method, split.train, max(most), curation or Filter(), progress)
@@ -112,7 +111,7 @@ def run_trial(
 def in_seed_order(raw: pd.DataFrame, curves: pd.DataFrame, seeds: Sequence[int]) -> pd.DataFrame:
     """The errors without synthetic rows and those with, seed after seed."""
     place = {seed: i for i, seed in enumerate(seeds)}
-    errors = pd.concat([part for part in (raw, curves) if len(part)] or [raw], ignore_index=True)
+    errors = pd.concat([raw, curves], ignore_index=True) if len(curves) else raw
     return errors.sort_values("seed", key=lambda s: s.map(place), kind="stable", ignore_index=True)
 
 

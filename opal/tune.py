@@ -43,11 +43,10 @@ def draw(space: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """
     candidate: dict[str, Any] = {}
     for name, values in space.items():
-        if isinstance(values, Mapping):
-            check_range(name, values)
         if isinstance(values, Sequence) and not isinstance(values, str) and len(values):
             candidate[name] = values[int(rng.integers(len(values)))]
         elif isinstance(values, Mapping):
+            check_range(name, values)
             low, high, whole = values["low"], values["high"], all(isinstance(values[k], int) for k in ("low", "high"))
             if values.get("log"):
                 value = float(np.exp(rng.uniform(np.log(low), np.log(high))))
@@ -93,7 +92,7 @@ def job(config: DictConfig) -> float:
     check_seeds(config.seeds)
     check_jobs(config)
     for key, least in (("trials", 0), ("folds", 2), ("seed", 0)):
-        check_number(config, key, least)
+        check_number(key, config[key], least, whole=True)
     check_text(config, "output")
     name = name_of(config)
     table, task = instantiate(config, "data"), instantiate(config, "task")

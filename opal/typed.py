@@ -72,10 +72,19 @@ def check_seeds(seeds: Any) -> None:
         )
 
 
-def check_number(config: Any, key: str, least: int, else_: str = "") -> None:
-    """Raise ConfigError unless the setting ``key`` is a whole number, ``least`` or more."""
-    if not _fits(config[key], int) or config[key] < least:
-        raise ConfigError(f"{key}={shown(config[key])} must be a whole number, {least} or more{else_}")
+def check_number(key: str, value: Any, least: float = 0, whole: bool = False, null: str | None = None) -> None:
+    """Raise ConfigError unless ``value`` is a finite number, ``least`` or more.
+
+    Parameters
+    ----------
+    null : what null means where it may stand, "" where that needs no words; None where it may not
+    """
+    if value is None and null is not None:
+        return
+    if not _fits(value, int if whole else float) or not least <= value < math.inf:
+        what = "whole number" if whole else "number"
+        or_null = "" if null is None else f", or null {null}".rstrip()
+        raise ConfigError(f"{key}={shown(value)} must be a {what}, {least} or more{or_null}")
 
 
 def check_text(config: Any, key: str) -> None:

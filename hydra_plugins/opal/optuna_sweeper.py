@@ -21,7 +21,6 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from opal.errors import ConfigError
-from opal.report.verdict import HIGHER_IS_BETTER
 from opal.typed import check_number
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class OptunaSweeper(Sweeper):
             raise ConfigError('hydra/sweeper=optuna needs Optuna: pip install "opal[search]"')
         given = {"hydra.sweeper.trials": trials, "hydra.sweeper.batch": batch, "hydra.sweeper.seed": seed}
         for key, least in zip(given, (1, 1, 0), strict=True):
-            check_number(given, key, least)
+            check_number(key, given[key], least, whole=True)
         self.trials, self.batch, self.seed, self.score, self.folder = trials, batch, seed, score, Path(folder)
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
@@ -70,6 +69,8 @@ class OptunaSweeper(Sweeper):
         OpalError : what the jobs raised, where not one of them has a score
         """
         from filelock import FileLock, Timeout
+
+        from opal.report.verdict import HIGHER_IS_BETTER  # here: Hydra imports every plugin at each start
 
         assert self.hydra_context is not None
         parsed = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(arguments)

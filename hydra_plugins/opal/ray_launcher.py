@@ -110,11 +110,10 @@ class RayLauncher(Launcher):
                 f"node {node[1] if node else '?'} could not begin it: {said[-1].strip()[:300]} (every node needs OPAL "
                 "installed, and the folder of the sweep at the same path)"
             )
-            return lost(Path(self.config.hydra.sweep.dir), number, filter_overrides(overrides), why)
         except ray.exceptions.RayError as fault:  # the worker died
             text = " ".join(str(fault).split())[:300]
             why = f"its worker died at each try, hydra.launcher.retries={self.retries} ({type(fault).__name__}: {text})"
-            return lost(Path(self.config.hydra.sweep.dir), number, filter_overrides(overrides), why)
+        return lost(Path(self.config.hydra.sweep.dir), number, filter_overrides(overrides), why)
 
 
 def _job(

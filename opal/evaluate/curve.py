@@ -20,6 +20,7 @@ from opal.evaluate.controls import Control
 from opal.evaluate.metrics import Record, score
 from opal.table import Split
 
+CLEAN = "without_test_matches/"  # metrics of the curve without the synthetic rows that equal a test row
 MOST_STEPS = 10_000
 KEPT_RAW = 1000  # fits, some 20 kB each
 _raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by what they were made of

@@ -13,8 +13,10 @@ from opal.table import Group, Split
 Record = dict[str, Any]
 
 GROUPED = "group_balanced_error"  # where an attribute tells more groups than classes
-ERRORS = ("error", "balanced_error", GROUPED, "minority_error", "majority_error", "worst_group_error", "group_gap")
-METRICS = (*ERRORS, "average_precision", "roc_auc", "brier", "calibration_error")  # all that a fit may be measured by
+METRICS = (  # all that a fit may be measured by
+    *("error", "balanced_error", GROUPED, "minority_error", "majority_error", "worst_group_error", "group_gap"),
+    *("average_precision", "roc_auc", "brier", "calibration_error"),
+)
 
 
 def score(split: Split, proba: np.ndarray, predicted: np.ndarray, minority: Any, amount: int) -> list[Record]:

@@ -20,6 +20,7 @@ Make = Callable[[Train, int], Rows]
 Job = tuple[tuple, int]  # arguments of ``measure``, and the rows held out
 
 MOST_WAITING = 1_000_000  # rows to predict in fits that wait: the folds of five large splits would fill the memory
+PREFIX = "validation_"  # of the metrics measured on folds
 MEASURED = ("error", "balanced_error", "group_balanced_error")
 
 
@@ -142,4 +143,4 @@ def weighted(records: list[dict[str, Any]]) -> pd.DataFrame:
     frame["value"] *= frame["weight"]
     sums = frame.groupby(["seed", "amount", "metric"], sort=False)[["value", "weight"]].sum().reset_index()
     sums["value"] /= sums.pop("weight")
-    return sums.assign(metric="validation_" + sums["metric"].astype(str)) if len(sums) else sums
+    return sums.assign(metric=PREFIX + sums["metric"].astype(str)) if len(sums) else sums

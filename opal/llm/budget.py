@@ -14,8 +14,8 @@ from filelock import FileLock
 
 from opal.errors import BudgetError, ConfigError
 from opal.llm.cache import write_json
-from opal.llm.check import check_number
 from opal.llm.exchange import Request
+from opal.typed import check_number
 
 LIMITS = ("money", "tokens", "requests")
 Cost = Mapping[str, float | None]  # per limit; None is unknown
@@ -61,7 +61,7 @@ class Prices:
         if unknown := sorted(set(rest) - set(names)):
             raise ConfigError(f"llm.prices.{unknown[0]} is no price; prices: {', '.join(names)}, batch")
         for name, value in given.items():
-            check_number(f"llm.prices.{name}", value)
+            check_number(f"llm.prices.{name}", value, null="")
         return cls(**{k: v * share if batch and v is not None else v for k, v in rest.items()})
 
     def money(self, prompt: int, completion: int, cached: int = 0) -> float | None:
@@ -131,7 +131,7 @@ class Budget:
         if unknown := sorted(set(given) - set(LIMITS)):
             raise ConfigError(f"llm.budget.{unknown[0]} is no limit; limits: {', '.join(LIMITS)} (and scope)")
         for name, value in given.items():
-            check_number(f"llm.budget.{name}", value)
+            check_number(f"llm.budget.{name}", value, null="")
         if not re.fullmatch(r"[\w.-]{1,100}", self.scope):
             raise ConfigError(f"llm.budget.scope={self.scope!r}: use letters, digits, '.', '_' and '-' only")
         self.limits = {k: float(v) for k, v in given.items() if v is not None}

@@ -15,13 +15,13 @@ from opal.llm.batch import Batches
 from opal.llm.budget import Budget, Estimate, Prices, answer_tokens, prompt_tokens
 from opal.llm.cache import Store
 from opal.llm.call import Caller
-from opal.llm.check import check_number
 from opal.llm.endpoint import Endpoint, key_of
 from opal.llm.exchange import Request, Response
 from opal.llm.fault import Fault
 from opal.llm.pace import Pace
 from opal.llm.parallel import at_once
 from opal.llm.probe import Capabilities, probe, remembered
+from opal.typed import check_number
 
 Api = Literal["chat", "completion"]
 Cache = Literal["read_write", "replay", "off"]
@@ -103,13 +103,13 @@ class Client:
             if getattr(self, name) < least:
                 raise ConfigError(f"llm.{name}={getattr(self, name)} must be {least} or more")
         for name in ("timeout", "poll", "requests_per_minute", "tokens_per_minute", "backoff"):
-            check_number(f"llm.{name}", getattr(self, name))
+            check_number(f"llm.{name}", getattr(self, name), null="")
         for name in ("timeout", "requests_per_minute", "tokens_per_minute"):
             if getattr(self, name) == 0:
                 raise ConfigError(f"llm.{name}=0 lets no request through: give more")
         for name in ("max_tokens", "max_completion_tokens"):
-            check_number(f"llm.sampling.{name}", self.sampling.get(name), 1, whole=True)
-        check_number("llm.sampling.temperature", self.sampling.get("temperature"))
+            check_number(f"llm.sampling.{name}", self.sampling.get(name), 1, whole=True, null="")
+        check_number("llm.sampling.temperature", self.sampling.get("temperature"), null="")
         if self.base_url and not str(self.base_url).startswith(("http://", "https://")):
             raise ConfigError(f"llm.base_url={self.base_url} must begin with http:// or https://")
         if self.model is None and self.server is None:

@@ -22,8 +22,8 @@ from filelock import FileLock
 
 from opal.errors import LLMError
 from opal.llm import weights as gguf
-from opal.llm.check import check_number
 from opal.llm.shared import Shared
+from opal.typed import check_number
 
 _used: dict[tuple[Any, ...], _Use] = {}  # one a setting, shared by every job in this process
 _lock = threading.Lock()
@@ -54,7 +54,7 @@ class LocalServer:
 
     def __post_init__(self) -> None:
         for name in ("threads", "slots", "context"):
-            check_number(f"llm.server.{name}", getattr(self, name), 1, whole=True)
+            check_number(f"llm.server.{name}", getattr(self, name), 1, whole=True, null="")
 
     @cached_property
     def model(self) -> str:

@@ -12,9 +12,9 @@ import pandas as pd
 
 from opal.errors import ConfigError
 from opal.llm import write
-from opal.llm.check import check_number
 from opal.llm.write import Style
 from opal.table import Column, Group, Train
+from opal.typed import check_number
 
 Examples = Literal["minority_only", "random", "window", "balanced"]
 
@@ -60,7 +60,7 @@ class Prompt:
                 raise ConfigError(
                     f"prompt.{key}={getattr(self, key)!r} is unknown; options: {', '.join(get_args(options))}"
                 )
-        check_number("prompt.temperature", self.temperature)
+        check_number("prompt.temperature", self.temperature, null="")
         for key in ("examples_per_request", "rows_per_request", "max_characters"):
             if getattr(self, key) < 1:
                 raise ConfigError(f"prompt.{key}={getattr(self, key)!r} must be at least 1")

@@ -145,9 +145,8 @@ class Tracking(Runs):
 
     def _close_halves(self, config_hash: str) -> list[Run]:
         runs = self.runs_of(config_hash)
-        left = [
-            r for r in runs if r.info.status == "RUNNING" and not halves.foreign(r)
-        ]  # ours is the lock: its writer is gone
+        # ours is the lock: the writer of an open run is gone
+        left = [r for r in runs if r.info.status == "RUNNING" and not halves.foreign(r)]
         with faults(self.uri):
             for run in left:
                 halves.close(self.client, run)

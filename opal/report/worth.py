@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from opal.evaluate.curve import CLEAN
+from opal.evaluate.validate import PREFIX
 from opal.report.scaling import fit_scaling, variance_sources
 from opal.report.verdict import at_amounts, choose_amount, verdict
 from opal.result import TrialResult
@@ -14,7 +16,6 @@ GROUP_MEASURES = (*MEASURES, "worst_group_error")
 # attribute tells the groups (task=spurious), the classes are level and the balanced error is a plain one. The worst
 # group's own error would be the largest of several figures, each of a handful of rows: a noisier guide.
 CHOSEN_BY = ("group_balanced_error", "balanced_error")
-CLEAN = "without_test_matches/"
 
 
 def judge(result: TrialResult, method: str) -> None:
@@ -29,9 +30,9 @@ def judge(result: TrialResult, method: str) -> None:
     if not max((len(r.frame) for r in result.rows.values()), default=0):
         return
     controls, measured = control_names(result.errors), set(result.errors["metric"])
-    chosen_by = next((name for name in CHOSEN_BY if f"validation_{name}" in measured), None)
+    chosen_by = next((name for name in CHOSEN_BY if PREFIX + name in measured), None)
     if chosen_by and controls:
-        amounts = choose_amount(result.errors, f"validation_{chosen_by}")
+        amounts = choose_amount(result.errors, PREFIX + chosen_by)
         for measure in GROUP_MEASURES if chosen_by == "group_balanced_error" else MEASURES:
             add_verdict(result, method, measure, amounts, controls)
             if CLEAN + measure in measured:
