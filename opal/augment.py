@@ -20,20 +20,20 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from opal.cli.launch import launch
+from opal.config.build import CONF, instantiate
+from opal.config.validation import check_number, check_value
 from opal.data.write import PARQUET, TEXT, write_table
 from opal.errors import ConfigError, DataError
 from opal.evaluate.curate import Filter, curate
 from opal.evaluate.distance import row_keys
-from opal.launch import launch
 from opal.methods.base import Oversampler, share_out
 from opal.methods.llm import LLM
 from opal.methods.none import NoRows
-from opal.parts import CONF, instantiate
 from opal.progress import Progress
 from opal.record.config_hash import generation_hash, resolved
 from opal.result import Funnel, Usage
 from opal.table import Group, Table, Train
-from opal.typed import check_number, check_value
 
 log = logging.getLogger("opal")
 

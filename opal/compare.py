@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opal.cli.flags import Parser
+from opal.config.options import Options, nearest
 from opal.errors import ConfigError, OpalError, TrackingError
-from opal.flags import Parser
-from opal.options import Options, nearest
 
 if TYPE_CHECKING:
-    from opal.report.load import Loaded
+    from opal.report.comparison import Comparison
     from opal.report.protocol import Protocol
-    from opal.report.tables import Comparison
+    from opal.report.read.load import Loaded
 
 DRAWN = ("contamination/", "funnel/", "llm/", "time/rows", "time/llm")  # figures of whole runs that are drawn
 
@@ -41,14 +41,14 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(given: argparse.Namespace) -> None:
     """Read, compare, print; then draw and write what is asked for."""
-    from opal.report.load import load
-    from opal.report.tables import CHOSEN, compare
+    from opal.report.comparison import CHOSEN, compare
+    from opal.report.read.load import load
 
     pictures = given.figures or given.html
     metrics = {given.metric, CHOSEN} | ({"error", "worst_group_error"} if pictures else set())
     singles = DRAWN if pictures else ()
     if given.published:
-        from opal.report.paper_figures import ERROR_TYPES, write_published
+        from opal.report.figures.paper import ERROR_TYPES, write_published
 
         metrics, singles = metrics | set(ERROR_TYPES.values()), (*singles, "train/rows")
     loaded = load(_where(given), sorted(metrics), given.uri, given.experiment or (), singles)
@@ -58,7 +58,7 @@ def run(given: argparse.Namespace) -> None:
     found = [compare(loaded, p, given.metric, _at(given.at)) for p in chosen]
     _print(found, loaded, given)
     if given.figures:
-        from opal.report.plots import write_figures
+        from opal.report.figures.compare import write_figures
 
         many = len(found) > 1
         for comparison in found:
@@ -151,7 +151,7 @@ def _terminal(comparison: Comparison, title: str, most: int) -> None:
 
 def _none(given: argparse.Namespace, loaded: Loaded) -> str:
     """Why no run is meant: the first option that no finished run has, with those that runs have."""
-    from opal.report.load import load
+    from opal.report.read.load import load
 
     every = load(None, (), given.uri, given.experiment or ())
     where = f"{loaded.uri}{' of experiment ' + ', '.join(given.experiment) if given.experiment else ''}"
@@ -171,7 +171,7 @@ def _left_out(loaded: Loaded) -> str:
 
 
 def _where(given: argparse.Namespace) -> Any:
-    from opal.report.where import Where
+    from opal.report.read.select import Where
 
     groups = Options("run").groups
     for group, _ in (_pair(option, "the selection") for option in given.options):

@@ -45,3 +45,7 @@ class BudgetError(LLMError):
 
 class TrackingError(OpalError):
     """The MLflow store cannot be read or written."""
+
+
+class AlreadyReported(OpalError):
+    """A fault whose sentence the user has read already."""

@@ -11,10 +11,10 @@ import shutil
 import sys
 from pathlib import Path
 
+from opal.cli.flags import Parser
 from opal.errors import OpalError, TrackingError
-from opal.flags import Parser
 from opal.record.read import export, load
-from opal.record.store import existing_store
+from opal.record.tracking import existing_store
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -15,18 +15,18 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from opal.cli.flags import Parser
+from opal.config.build import Parts, build, instantiate
+from opal.config.build import run as run_parts
 from opal.errors import DataError, OpalError, TrackingError
-from opal.flags import Parser
-from opal.parts import Parts, build, instantiate
-from opal.parts import run as run_parts
 from opal.progress import Progress
 from opal.record import inputs
 from opal.record.config_hash import config_hash
 from opal.record.differences import Difference, compare_artifacts, compare_environment, compare_metrics
-from opal.record.log import points_of
-from opal.record.origin import CONFIG, RESPONSES, keys_of, model_of, read_config, read_table, unpack_responses
+from opal.record.provenance import CONFIG, RESPONSES, keys_of, model_of, read_config, read_table, unpack_responses
 from opal.record.read import RUN_FILE, Recorded, load, load_export
-from opal.record.store import existing_store
+from opal.record.run_record import points_of
+from opal.record.tracking import existing_store
 from opal.result import TrialResult
 from opal.table import Table
 
@@ -183,7 +183,7 @@ def _told_fresh(recorded: Recorded, result: TrialResult) -> None:
     from rich.markup import escape
     from rich.table import Table as Printed
 
-    from opal.report.verdict import confidence_interval
+    from opal.evaluate.verdict import confidence_interval
 
     old = pd.read_csv(recorded.artifacts / "errors.csv")
     before = old[old["metric"] == "error"].pivot(index="seed", columns="amount", values="value")

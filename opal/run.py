@@ -3,35 +3,29 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.utils import JobReturn
-from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from opal.errors import OpalError
+from opal.cli.launch import INTERRUPTED, launch
+from opal.config.build import CONF, Parts, build, instantiate
+from opal.config.build import run as run_parts
+from opal.errors import AlreadyReported, OpalError
 from opal.evaluate.curve import share_raw_fits
-from opal.launch import INTERRUPTED, Said, launch
-from opal.lost_jobs import outlive
 from opal.methods.llm import LLM
-from opal.parts import CONF, Parts, build, instantiate
-from opal.parts import run as run_parts
 from opal.progress import Progress
 from opal.record.config_hash import config_hash
-from opal.record.environment import masked
-from opal.record.store import Tracking
-from opal.record.sweep import close_sweep, note_job, notes
-from opal.run_record import Job, describe, write
-from opal.score import resolve_score, score
+from opal.report.run_artifacts import Job, describe, write
+from opal.sweep.callback import Callback
+from opal.sweep.summary import note_job, raw_fits
+from opal.trial.score import resolve_score, score
 
 FEWER = "ask for fewer rows (amounts.size, amounts.steps, task.train_rows), or run fewer fits at a time (n_jobs)"
-RAW_FITS = "raw_fits"  # folder in the sweep's, while it runs
 log = logging.getLogger("opal")
 
 
@@ -49,7 +43,7 @@ def job(config: DictConfig) -> float | None:
             log.error("opal: %s failed: %s: %s", typed, type(fault).__name__, fault)
             raise
         log.error("opal: %s", fault)
-        raise Said(str(fault)) from fault
+        raise AlreadyReported(str(fault)) from fault
 
 
 def run(config: DictConfig) -> float | None:
@@ -69,7 +63,7 @@ def run(config: DictConfig) -> float | None:
             return known.data.metrics.get(metric)
         start = time.perf_counter()
         if sweep_id():
-            share_raw_fits(Path(HydraConfig.get().sweep.dir) / RAW_FITS)
+            share_raw_fits(raw_fits(HydraConfig.get().sweep.dir))
         with Progress() as progress:
             result = run_parts(config, parts, choices()["method"], progress)
         started = Job(choices(), list(HydraConfig.get().overrides.task), sweep_id())
@@ -115,29 +109,6 @@ def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> Non
         note_job(Path(hydra_config.sweep.dir), hydra_config.job.num, outcome, run_id, name, error)
 
 
-def sum_up() -> None:
-    """Record the sweep that this process launched, jobs that failed included."""
-    from opal.report.comparison import sweep_figure
-    from opal.run import Sweep as Launched  # Hydra's, also where this module runs as __main__
-
-    config, Launched.config = Launched.config, None
-    if config is None:
-        return
-    try:
-        tracking: Tracking = instantiate(config, "tracking")
-        folder = Path(config.hydra.sweep.dir)
-        shutil.rmtree(folder / RAW_FITS, ignore_errors=True)
-        swept = {"overrides": " ".join(config.hydra.overrides.task)}
-        if close_sweep(tracking, folder, folder.name, swept, sweep_figure):
-            log.info("opal: the sweep is summed up as sweep/%s", folder.name)
-            log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))
-        for job_ in notes(folder):  # said by the jobs too, but a cluster's output is elsewhere
-            if job_["outcome"] == "failed" and config.hydra.runtime.choices["hydra/launcher"] != "basic":
-                log.error("opal: job %s (%s) failed: %s", job_["job"], job_["name"], job_["error"])
-    except OpalError as fault:
-        log.error("opal: the sweep could not be summed up: %s", fault)
-
-
 def choices() -> dict[str, str]:
     """The option chosen in each group."""
     return {str(k): v for k, v in HydraConfig.get().runtime.choices.items()}
@@ -149,29 +120,15 @@ def sweep_id() -> str:
     return Path(hydra_config.sweep.dir).name if hydra_config.mode == RunMode.MULTIRUN else ""
 
 
-class Sweep(Callback):
-    """Remembers the sweep that this process launches, so that ``main`` can sum it up at the end, lost jobs included."""
-
-    config: DictConfig | None = None
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        Sweep.config = config
-        outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
-
-    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Hydra keeps what every job returned: a thousand configurations, which nobody reads, would fill memory."""
-        job_return.cfg = job_return.hydra_cfg = None
-
-
 def main() -> None:
     """Run the jobs; then sum up the sweep, unless Ctrl-C ended it: the same command goes on with that one."""
     try:
         launch(job, "stopped; what was finished is kept, and the same command goes on from there")
     except SystemExit as stop:
         if stop.code != INTERRUPTED:
-            sum_up()
+            Callback.sum_up()
         raise
-    sum_up()
+    Callback.sum_up()
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
+from opal.config.build import CONF, instantiate
 from opal.data.build import normalise
 from opal.data.free_text import free_text_columns
 from opal.data.restore import restore
 from opal.errors import ConfigError, DataError
 from opal.methods.base import Oversampler
 from opal.methods.duplicate import Duplicate
-from opal.parts import CONF, instantiate
 from opal.result import Funnel, Rows, Usage
 from opal.table import Group, Schema, Train
 
@@ -223,7 +223,7 @@ def _built(method: str, options: tuple[str, ...]) -> Oversampler:
     from hydra import compose, initialize_config_dir
     from hydra.errors import HydraException
 
-    from opal.launch import sentence
+    from opal.cli.launch import sentence
 
     with _composing:
         try:

@@ -12,11 +12,11 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig
 
-from opal.launch import launch
-from opal.parts import CONF, instantiate
+from opal.cli.launch import launch
+from opal.config.build import CONF, instantiate
+from opal.config.validation import check_seeds, check_text
 from opal.table import Split, Table
 from opal.tasks.published import file_names
-from opal.typed import check_seeds, check_text
 
 
 def write_split(table: Table, split: Split, folder: Path) -> list[Path]:

@@ -13,10 +13,10 @@ import sys
 import tempfile
 from pathlib import Path
 
+from opal.cli.flags import Parser
 from opal.errors import OpalError, TrackingError
-from opal.flags import Parser
 from opal.record import pending
-from opal.record.store import Tracking, existing_store
+from opal.record.tracking import Tracking, existing_store
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -39,9 +39,9 @@ def show(tracking: Tracking, responses: Path | None, prune: bool, sure: bool) ->
     from rich.console import Console
     from rich.table import Table
 
-    from opal.record import kept
+    from opal.record import disk_usage
 
-    found = kept.kinds(tracking, responses)
+    found = disk_usage.kinds(tracking, responses)
     shown = Table(title=str(tracking.mlruns))
     for name in ("kind", "number", "size", "no run refers to", "size of these"):
         shown.add_column(name, justify="left" if name == "kind" else "right")
@@ -56,7 +56,7 @@ def show(tracking: Tracking, responses: Path | None, prune: bool, sure: bool) ->
     if waiting := pending.folders(tracking.mlruns):
         console.print(f"{len(waiting)} results wait to be logged: python -m opal.store log")
     if prune and sure:
-        console.print(f"Removed what no run refers to: {_readable(kept.prune(tracking, found))}")
+        console.print(f"Removed what no run refers to: {_readable(disk_usage.prune(tracking, found))}")
     elif unused_total:
         console.print("python -m opal.store prune --yes removes what no run refers to; answers cost money to ask again")
 

@@ -19,17 +19,17 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from opal.cli.launch import launch
+from opal.config.build import CONF, instantiate
+from opal.config.validation import check_jobs, check_number, check_seeds, check_text
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import out_of_fold
 from opal.evaluate.curve import each
 from opal.evaluate.features import label_codes
 from opal.evaluate.metrics import errors
-from opal.launch import launch
-from opal.parts import CONF, instantiate
 from opal.progress import Progress
 from opal.table import Train
-from opal.typed import check_jobs, check_number, check_seeds, check_text
 
 log = logging.getLogger("opal")
 RANGE = {"low", "high", "log"}

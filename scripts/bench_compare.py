@@ -79,9 +79,9 @@ def opal_reads(folder: Path) -> dict[str, float]:
     import scipy.stats  # noqa: F401
 
     from opal.report import render
-    from opal.report.load import load
+    from opal.report.comparison import CHOSEN, compare
     from opal.report.protocol import protocols
-    from opal.report.tables import CHOSEN, compare
+    from opal.report.read.load import load
 
     imported, memory = time.perf_counter(), peak_mb()
     used = time.process_time()
@@ -117,7 +117,7 @@ def direct_reads(folder: Path) -> dict[str, float]:
 
 def make_store(folder: Path, n: int) -> None:
     """A database as MLflow makes it, filled with ``n`` runs by SQL (MLflow itself would take minutes)."""
-    from opal.record.store import Tracking
+    from opal.record.tracking import Tracking
 
     folder.mkdir(parents=True, exist_ok=True)
     experiment = int(Tracking(f"sqlite:///{folder.resolve()}/mlflow.db").experiment_id)

@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
 
+from opal.config.build import CONF, instantiate
 from opal.evaluate.curve import Amounts
-from opal.parts import CONF, instantiate
-from opal.report.verdict import confidence_interval
+from opal.evaluate.verdict import confidence_interval
 from opal.tasks.imbalanced import Imbalanced
-from opal.trial import run_trial
+from opal.trial.trial import run_trial
 
 TRAIN, SHARE = 60, 0.2  # 12 minority rows, 36 more balance them
 FILTERS = ("none", "dedup", "neighbour", "confidence", "schema", "agreement", "strict")

@@ -27,8 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(ROOT))
 
-from opal.record.log import RunRecord  # noqa: E402
-from opal.record.store import Tracking  # noqa: E402
+from opal.record.run_record import RunRecord  # noqa: E402
+from opal.record.tracking import Tracking  # noqa: E402
 
 SETTINGS = ["data=craft", "controls=none", "amounts.steps=1", "amounts.size=5", "contamination=null"]
 

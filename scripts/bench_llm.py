@@ -32,11 +32,11 @@ from typing import Any
 
 import psutil
 
+from opal.config.build import CONF, instantiate
 from opal.errors import LLMError, OpalError
-from opal.llm import write
-from opal.llm.exchange import Request, Response
-from opal.llm.wire import bodies
-from opal.parts import CONF, instantiate
+from opal.llm.api.messages import Request, Response
+from opal.llm.api.wire import bodies
+from opal.llm.rows import write
 from opal.table import Train
 
 TABLES = "craft,gender,diabetes,heart_failure"

@@ -34,18 +34,18 @@ from pathlib import Path
 from typing import Any
 
 STAGES = {  # where the work of a stage begins
-    "reading": ["opal.data.file.load"],
+    "reading": ["opal.data.load_csv"],
     "hash": ["opal.table.frame_digest"],
     "split": ["opal.tasks.base.Task.split"],
     "rows": ["opal.methods.base.Oversampler.sample"],
-    "encoding": ["opal.evaluate.classifiers.Classifier.fit", "opal.evaluate.classifiers.Fitted.predict_proba"],
+    "encoding": ["opal.evaluate.Classifier.fit", "opal.evaluate.classifiers.Fitted.predict_proba"],
     "fits": [],
     "predictions": [],
     "measures": ["opal.evaluate.curve.score"],
-    "contamination": ["opal.checks.contamination"],
-    "fidelity": ["opal.checks.add_fidelity"],
+    "contamination": ["opal.trial.measures.contamination"],
+    "fidelity": ["opal.trial.measures.add_fidelity"],
     "figures": ["opal.run.draw"],
-    "artifacts": ["opal.record.store.Tracking.log"],
+    "artifacts": ["opal.record.Tracking.log"],
     "other": [],
 }
 DEFAULT = ["method=smote", "classifier=logistic"]

@@ -6,7 +6,7 @@ python scripts/bench_overhead.py --trial method=smote data=craft figures=false
 Start-up: each step in a process of its own, the best of some repeats, beside importing pandas and Hydra alone.
 
 Fixed cost: in a sweep, all that passes between the end of one trial and the start of the next: drawing and recording
-the one, composing and building the other. The trial itself is `opal.parts.run`: splits, rows, fits, measures and
+the one, composing and building the other. The trial itself is `opal.config.build.run`: splits, rows, fits, measures and
 verdict, without Hydra, figures or MLflow. Both in CPU seconds of one process, so that a machine whose speed changes
 changes both; the first jobs, which import and warm up, are left out.
 """
@@ -46,7 +46,7 @@ PARTS = {
 }
 SWEEP = """
 import json, sys, time
-import opal.run, opal.run_record, opal.record.store
+import opal.run, opal.report.run_artifacts, opal.record.tracking
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 spans = {}
@@ -62,7 +62,7 @@ def timed(owner, name):
 
 for owner, name in (
     (opal.run, "run_parts"), (opal.run, "build"), (ConfigLoaderImpl, "load_configuration"),
-    (opal.run_record, "draw"), (opal.run_record, "write_origin"), (opal.record.store.Tracking, "_send"),
+    (opal.report.run_artifacts, "draw"), (opal.report.run_artifacts, "write_origin"), (opal.record.Tracking, "_send"),
 ):
     timed(owner, name)
 try:

@@ -27,13 +27,13 @@ import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
 
+from opal.config.build import CONF, Parts, build
 from opal.errors import OpalError
 from opal.evaluate.distance import Gower
 from opal.methods.base import Oversampler
-from opal.parts import CONF, Parts, build
 from opal.result import Rows, TrialResult
 from opal.table import Group, Split, Train
-from opal.trial import run_trial
+from opal.trial.trial import run_trial
 
 METRICS = {"error": -1, "balanced_error": -1, "average_precision": 1}  # 1: more is better
 

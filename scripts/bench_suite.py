@@ -32,7 +32,7 @@ import numpy as np
 import pandas as pd
 from hydra import compose, initialize_config_dir
 
-from opal.parts import CONF, Parts, build
+from opal.config.build import CONF, Parts, build
 from opal.split import write_split
 
 METHODS = ("llm", "smote", "duplicate")

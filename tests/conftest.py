@@ -38,7 +38,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory) -> Path:
     """A database with all migrations done, to copy: they take seconds."""
-    from opal.record.store import Tracking
+    from opal.record.tracking import Tracking
 
     folder = tmp_path_factory.mktemp("store")
     tracking = Tracking(f"sqlite:///{folder}/mlflow.db")

@@ -24,12 +24,12 @@ from opal.data.build import build_table
 from opal.data.pinned import load as load_pinned
 from opal.errors import ConfigError, MethodError, TrackingError
 from opal.evaluate.features import MOST_LEVELS, transformer
-from opal.llm.constrain import MOST_ENUM, MOST_ENUMS, constraint, held_to, json_schema
-from opal.llm.generate import Generator
-from opal.llm.parse import Parser
+from opal.llm.rows.constrain import MOST_ENUM, MOST_ENUMS, constraint, held_to, json_schema
+from opal.llm.rows.generate import Generator
+from opal.llm.rows.parse import Parser
 from opal.methods.imblearn import Imblearn
 from opal.methods.smote import Smote
-from opal.record.origin import unpack_responses
+from opal.record.provenance import unpack_responses
 from opal.report import render
 from opal.table import Group, Schema, Train
 from opal.tasks.imbalanced import Imbalanced

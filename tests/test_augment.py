@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tables import mixed_frame
 from test_sampler import shaken
 
-from opal.data.extend import CsvFile, frame_as_csv, guard, number_writer
+from opal.data.append_csv import CsvFile, frame_as_csv, guard, number_writer
 from opal.data.file import load
 from opal.data.write import write_table
 from opal.errors import OpalError

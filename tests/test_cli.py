@@ -16,9 +16,9 @@ import pandas as pd
 import pytest
 from test_pages import in_process
 
-from opal.cli import VERBS, main
-from opal.completion import SHELLS, candidates
-from opal.options import ROOTS, Options
+from opal.cli.completion import SHELLS, candidates
+from opal.cli.main import VERBS, main
+from opal.config.options import ROOTS, Options
 
 
 def helps(verb: str) -> str:
@@ -97,14 +97,14 @@ def test_options_of_ones_own_are_completed_too(root):
 
 
 START = {"bash": ["--norc", "--noprofile", "-i"], "zsh": ["-f", "-i"], "fish": ["--no-config", "-i"]}
-DEFINE = {"fish": "function opal; {} -m opal.cli $argv; end"}
+DEFINE = {"fish": "function opal; {} -m opal.cli.main $argv; end"}
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_tab_completes_in_a_real_shell(shell, tmp_path):
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell} here")
-    define = DEFINE.get(shell, 'opal() {{ {} -m opal.cli "$@"; }}').format(sys.executable)
+    define = DEFINE.get(shell, 'opal() {{ {} -m opal.cli.main "$@"; }}').format(sys.executable)
     take = "opal completion fish | source" if shell == "fish" else f'eval "$(opal completion {shell})"'
     child, terminal = pty.fork()
     if child == 0:

@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
-from opal.parts import CONF
-from opal.record.store import Tracking
+from opal.config.build import CONF
+from opal.record.tracking import Tracking
 
 SWEEP = ["method=smote", "task.train_rows=100000,40", "debug=fast", "controls=none", "validation.folds=0"]
 

@@ -13,7 +13,6 @@ from scipy.spatial import distance as scipy_distance
 from sklearn.linear_model import LogisticRegression
 from tables import mixed_frame
 
-from opal.checks import note_splits
 from opal.data.build import build_table
 from opal.errors import MethodError
 from opal.evaluate import contamination as contamination_module
@@ -23,14 +22,15 @@ from opal.evaluate.contamination import contamination
 from opal.evaluate.controls import Balanced, class_weight, tuned_threshold
 from opal.evaluate.curve import Amounts, tidy
 from opal.evaluate.validate import Folds
-from opal.methods import smote, smote_parts
+from opal.methods import smote, smote_neighbours
 from opal.methods.duplicate import Duplicate
 from opal.methods.smote import Smote
-from opal.report import fidelity_figure
+from opal.report.figures import fidelity
 from opal.result import TrialResult
 from opal.table import Group, Schema, Split, Train
 from opal.tasks.imbalanced import Imbalanced
-from opal.trial import run_trial
+from opal.trial.measures import note_splits
+from opal.trial.trial import run_trial
 
 MOST_PAIRS, FIDELITY_ROWS = 400_000, 150
 CONTROLS = {
@@ -113,7 +113,7 @@ def test_smote_makes_many_rows_in_parts_and_refuses_what_no_part_can_hold(monkey
         frame["city"][::2]
     )
     assert abs(parts["x"].mean() - whole["x"].mean()) < 4 * frame["x"].std() / np.sqrt(1000)
-    monkeypatch.setattr(smote_parts, "MOST_REFERENCE", 80)
+    monkeypatch.setattr(smote_neighbours, "MOST_REFERENCE", 80)
     near = Smote().sample(train, 1000)
     assert near.note == "SMOTE searched neighbours among 80 rows of y=0, drawn at random."
     assert len(near.frame) == 1000 and near.frame["x"].nunique() > 500
@@ -131,7 +131,7 @@ def test_smote_makes_many_rows_in_parts_and_refuses_what_no_part_can_hold(monkey
 
 
 def test_the_fidelity_figure_shows_a_sample_of_many_rows(monkeypatch):
-    monkeypatch.setattr(fidelity_figure, "MOST_REAL", 100)
+    monkeypatch.setattr(fidelity, "MOST_REAL", 100)
     train = Imbalanced().split(build_table("t", mixed_frame(400), "made up", "outcome", "yes"), 1).train
     shown = []
 
@@ -145,5 +145,5 @@ def test_the_fidelity_figure_shows_a_sample_of_many_rows(monkeypatch):
         def __getattr__(self, name):
             return lambda *args, **options: None
 
-    fidelity_figure._places(Axis(), Duplicate().sample(train, 50).frame, train)
+    fidelity._places(Axis(), Duplicate().sample(train, 50).frame, train)
     assert sum(shown) == 100 + 50

@@ -3,8 +3,8 @@
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from opal import launch
-from opal.overrides import free_names, quoted
+from opal.cli import launch
+from opal.cli.overrides import free_names, quoted
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ from tables import mixed_frame
 import opal
 from opal import OpalSampler
 from opal.errors import ConfigError, DataError, MethodError
-from opal.llm.client import Client
-from opal.llm.prompt import Prompt
+from opal.llm.api.client import Client
+from opal.llm.rows.prompt import Prompt
 from opal.methods.llm import LLM
 from opal.methods.mixup import Mixup
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from opal.record.store import Tracking
+from opal.record.tracking import Tracking
 
 pytest.importorskip("optuna")
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "search.md").read_text()

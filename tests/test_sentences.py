@@ -9,9 +9,9 @@ from fake_server import FakeLLM
 from hydra import compose, initialize_config_dir
 from tables import craft_rows
 
-from opal.parts import CONF, build
-from opal.record.store import Tracking
-from opal.score import resolve_score
+from opal.config.build import CONF, build
+from opal.record.tracking import Tracking
+from opal.trial.score import resolve_score
 
 SMALL = ["task.train_rows=40", "task.test_rows=60", "seeds=[1]", "amounts.steps=1", "controls=none", "figures=false"]
 MISTAKES = {

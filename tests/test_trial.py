@@ -16,21 +16,21 @@ from opal.evaluate import controls
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.curate import Chain, Dedup, Filter
 from opal.evaluate.curve import Amounts
+from opal.evaluate.judge import judge
 from opal.evaluate.replicate import Replicates
 from opal.evaluate.validate import Folds
-from opal.llm.client import Client
-from opal.llm.write import lines
+from opal.llm.api.client import Client
+from opal.llm.rows.write import lines
 from opal.methods.base import Oversampler
 from opal.methods.duplicate import Duplicate
 from opal.methods.none import NoRows
 from opal.methods.replay import Replay
 from opal.methods.smote import Smote
-from opal.report.worth import judge
 from opal.result import Funnel, Rows, Usage
 from opal.table import Table
 from opal.tasks.imbalanced import Imbalanced
 from opal.tasks.spurious import Spurious
-from opal.trial import run_trial
+from opal.trial.trial import run_trial
 
 LOGISTIC = Classifier(partial(LogisticRegression, max_iter=500), scale=True)
 TASK = Imbalanced(40, 0.2, test_rows=80)

@@ -8,13 +8,13 @@ import venv
 from pathlib import Path
 
 CODE = """
-import opal.parts, pathlib, sys
+import opal.config.build, pathlib, sys
 from hydra import compose, initialize_config_dir
-assert pathlib.Path(opal.parts.__file__).is_relative_to(sys.prefix), opal.parts.__file__
-with initialize_config_dir(opal.parts.CONF, version_base="1.3"):
+assert pathlib.Path(opal.config.build.__file__).is_relative_to(sys.prefix), opal.config.build.__file__
+with initialize_config_dir(opal.config.build.CONF, version_base="1.3"):
     config = compose("config", overrides=["method=smote", "data=craft", "seeds=[1]"])
-print(sorted(str(p.relative_to(opal.parts.CONF)) for p in pathlib.Path(opal.parts.CONF).rglob("*.yaml")))
-print(len(opal.parts.build(config).table.frame))
+print(sorted(str(p.relative_to(opal.config.build.CONF)) for p in pathlib.Path(opal.config.build.CONF).rglob("*.yaml")))
+print(len(opal.config.build.build(config).table.frame))
 """
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from opal.record.log import DatasetInput, RunRecord, metrics_of, scalars
+from opal.record.run_record import DatasetInput, RunRecord, metrics_of, scalars
 from opal.table import Schema, Table
 
 

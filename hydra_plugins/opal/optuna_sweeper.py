@@ -20,8 +20,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+from opal.config.validation import check_number
 from opal.errors import ConfigError
-from opal.typed import check_number
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -70,7 +70,7 @@ class OptunaSweeper(Sweeper):
         """
         from filelock import FileLock, Timeout
 
-        from opal.report.verdict import HIGHER_IS_BETTER  # here: Hydra imports every plugin at each start
+        from opal.evaluate.verdict import HIGHER_IS_BETTER  # here: Hydra imports every plugin at each start
 
         assert self.hydra_context is not None
         parsed = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(arguments)

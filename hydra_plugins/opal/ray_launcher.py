@@ -99,7 +99,7 @@ class RayLauncher(Launcher):
     def _result(self, job: Any, number: int, overrides: Sequence[str]) -> JobReturn:
         import ray
 
-        from opal.lost_jobs import lost
+        from opal.sweep.lost_jobs import lost
 
         try:
             return ray.get(job)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from opal.data.extend import CsvFile, frame_as_csv
-from opal.data.extend_parquet import Extra, extended_parquet, with_rows
+from opal.data.append_csv import CsvFile, frame_as_csv
+from opal.data.append_parquet import Extra, extended_parquet, with_rows
 from opal.data.parse import parse_file
 from opal.table import Table
 
@@ -36,7 +36,7 @@ def write_table(
     rows : in the plain dtypes of ``table.frame``
     extra : name and cells of a further column, empty in the table's own rows
     formulas : text that a spreadsheet would run goes to CSV as it is; else behind an apostrophe
-    separator, encoding : of the table's source, as given to opal.data.file.load
+    separator, encoding : of the table's source, as given to opal.data.load_csv
 
     Returns
     -------

@@ -1,0 +1,35 @@
+"""Classifiers, curves, controls, curation, and what the errors tell.
+
+A public name never equals that of a module here: importing the module would hide it.
+"""
+
+from opal._lazy import public
+
+__getattr__, __all__ = public(
+    __name__,
+    {
+        "Agreement": "curate",
+        "Amounts": "curve",
+        "Balanced": "controls",
+        "Chain": "curate",
+        "Classifier": "classifiers",
+        "Confidence": "curate",
+        "Dedup": "curate",
+        "Filter": "curate",
+        "Folds": "validate",
+        "Instead": "controls",
+        "Neighbour": "curate",
+        "PaperCatBoost": "paper",
+        "PaperForest": "paper",
+        "PaperLogistic": "paper",
+        "Replicates": "replicate",
+        "SchemaFilter": "curate",
+        "UnderSampled": "controls",
+        "base_rate_threshold": "controls",
+        "class_weight": "controls",
+        "fidelity_by_group": "fidelity",
+        "fit_scaling": "scaling",
+        "tuned_threshold": "controls",
+        "variance_sources": "scaling",
+    },
+)

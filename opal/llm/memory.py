@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import LLMError
-from opal.llm import write
-from opal.llm.budget import count_tokens
-from opal.llm.exchange import Request, Response
-from opal.llm.parse import Parser
-from opal.llm.quota import Client
+from opal.llm.api.budget import count_tokens
+from opal.llm.api.messages import Request, Response
+from opal.llm.rows import write
+from opal.llm.rows.parse import Parser
+from opal.llm.rows.quota import Client
 from opal.result import Usage
 from opal.table import Column, Schema
 

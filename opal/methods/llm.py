@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from opal.llm.budget import Estimate
-from opal.llm.copies import Reject
-from opal.llm.generate import Generator, Plan
-from opal.llm.prompt import Prompt
-from opal.llm.quota import Client, Missing
+from opal.llm.api.budget import Estimate
+from opal.llm.rows.copies import Reject
+from opal.llm.rows.generate import Generator, Plan
+from opal.llm.rows.prompt import Prompt
+from opal.llm.rows.quota import Client, Missing
 from opal.methods.base import Oversampler, share_out
 from opal.result import Rows
 from opal.table import Group, Train
@@ -21,9 +21,9 @@ class LLM(Oversampler):
 
     Parameters
     ----------
-    client : opal.llm.client.Client
+    client : opal.llm.Client
     prompt, obfuscate, widen, reject_copies, reject_repeats, max_rows_factor, patience, max_shown, missing :
-        see opal.llm.quota.Settings
+        see opal.llm.rows.quota.Settings
     """
 
     remake = "paid"

@@ -6,10 +6,10 @@ from typing import Any
 
 import pandas as pd
 
+from opal.data.row_files import fill_in, read_rows
 from opal.errors import ConfigError
 from opal.methods.base import Oversampler
 from opal.result import Funnel, Rows
-from opal.row_files import fill_in, read_rows
 from opal.table import Train
 
 PUBLISHED = "train_generate_colsbase_rand{seed}.csv"  # the study's name for synthetic rows

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import ConfigError, MethodError
-from opal.methods import smote_parts
+from opal.methods import smote_neighbours
 from opal.methods.base import Oversampler
-from opal.methods.smote_parts import Indicators, Neighbours
+from opal.methods.smote_neighbours import Indicators, Neighbours
 from opal.result import Rows
 from opal.table import Group, Schema, Train
 
@@ -55,7 +55,7 @@ class Smote(Oversampler):
 
     def shortcut(self, train: Train, groups: Sequence[Group]) -> str:
         sampled = [g.name for g in groups if bounded(int(g.mask(train.frame).sum()), train.schema)]
-        most, names = smote_parts.MOST_REFERENCE, ", ".join(sampled)
+        most, names = smote_neighbours.MOST_REFERENCE, ", ".join(sampled)
         return f"SMOTE searched neighbours among {most:,} rows of {names}, drawn at random." if sampled else ""
 
     def _group(
@@ -109,7 +109,7 @@ class Smote(Oversampler):
 def bounded(count: int, schema: Schema) -> bool:
     """Whether neighbours among ``count`` rows are searched in a sample: names have no tree, nor have many columns."""
     names = any(c.nominal for c in schema.features)
-    return count > smote_parts.MOST_REFERENCE and (names or len(schema.features) > TREE_WIDTH)
+    return count > smote_neighbours.MOST_REFERENCE and (names or len(schema.features) > TREE_WIDTH)
 
 
 def width(codes: pd.DataFrame, schema: Schema) -> int:

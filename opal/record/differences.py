@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opal.record.environment import environment
-from opal.record.log import Point, volatile
+from opal.record.run_record import Point, volatile
 
 # What describes the run rather than its result, or follows from another artifact (figures: from errors.csv).
 NOT_COMPARED = ("config.yaml", "environment.json", "responses.jsonl.gz", "data/", "inputs/", "figures/")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from opal.errors import TrackingError
-from opal.record.log import DatasetInput, RunRecord
+from opal.record.run_record import DatasetInput, RunRecord
 
 ARTIFACTS = "artifacts"
 RECORD = "record.json"  # written last, in one move: a folder that has it is complete

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from opal.errors import TrackingError
-from opal.record.log import Point
-from opal.record.mlflow_client import faults
+from opal.record.connection import faults
+from opal.record.run_record import Point
 from opal.record.runs import is_finished
-from opal.record.store import Tracking
+from opal.record.tracking import Tracking
 
 if TYPE_CHECKING:
     from mlflow.entities import Run

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opal.errors import ConfigError, TrackingError
-from opal.record import pending, view
-from opal.record.mlflow_client import connect, faults
+from opal.record import pending, ui_view
+from opal.record.connection import connect, faults
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -71,8 +71,8 @@ class Runs:
                 remote = str(self.uri).startswith("http")
                 place = None if remote else (self.mlruns / pending.clean_name(self.experiment)).as_uri()
                 try:
-                    made = self.client.create_experiment(self.experiment, place, tags=view.experiment_tags())
-                    self.client.set_experiment_tag(made, "mlflow.note.content", view.description(made))
+                    made = self.client.create_experiment(self.experiment, place, tags=ui_view.experiment_tags())
+                    self.client.set_experiment_tag(made, "mlflow.note.content", ui_view.description(made))
                     return made
                 except MlflowException as err:
                     if err.error_code != "RESOURCE_ALREADY_EXISTS":
@@ -83,7 +83,7 @@ class Runs:
     def ui(self) -> str:
         """Where the MLflow UI shows the runs: on the server, or where plain `mlflow ui` listens."""
         host = str(self.uri) if str(self.uri).startswith("http") else "http://127.0.0.1:5000"
-        return host.rstrip("/") + view.address(self.experiment_id)
+        return host.rstrip("/") + ui_view.address(self.experiment_id)
 
     def runs(self, filter_string: str = "") -> list[Run]:
         """All runs of the experiment that match, newest first."""

@@ -11,10 +11,10 @@ from urllib.parse import quote
 import opal
 from opal.errors import ConfigError
 from opal.report import render
-from opal.report.load import Loaded
-from opal.report.plots import plots, svg
+from opal.report.comparison import Comparison
+from opal.report.figures.compare import plots, svg
 from opal.report.protocol import differing, protocols
-from opal.report.tables import Comparison
+from opal.report.read.load import Loaded
 
 UI = "http://127.0.0.1:5000"  # where plain `mlflow ui` listens
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from opal.report.load import Loaded
+from opal.report.read.load import Loaded
 
 COMMON = ("task", "seeds", "amounts.")  # beginnings of the params that make a protocol
 OF_METHOD = ("llm", "prompt", "curate", "method.")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 import pandas as pd
 
+from opal.report.comparison import LEVEL, Comparison
 from opal.report.protocol import Protocol
-from opal.report.tables import LEVEL, Comparison
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,8 @@ from collections import defaultdict
 import numpy as np
 import pandas as pd
 
+from opal.data.row_files import fill_in, read_rows
 from opal.errors import ConfigError
-from opal.row_files import fill_in, read_rows
 from opal.table import Table
 
 

@@ -11,9 +11,9 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from tables import mixed_table, number_table
 
+from opal.config.build import CONF, build, instantiate
 from opal.errors import OpalError
 from opal.evaluate.curve import curve
-from opal.parts import CONF, build, instantiate
 from opal.table import Table
 from opal.tasks.imbalanced import Imbalanced
 
@@ -84,7 +84,7 @@ def test_every_method_makes_rows_or_names_the_columns_it_cannot_carry(name: str,
 @pytest.mark.parametrize("table", [number_table(400), mixed_table(400)], ids=lambda t: t.name)
 def test_every_prompt_shows_minority_rows_and_takes_rows_back(name: str, table: Table, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
-    from opal.llm.serialize import to_text
+    from opal.llm.rows.serialize import to_text
 
     split = Imbalanced(40, 0.2, test_rows=60).split(table, 1)
     minority = split.train.rows(split.train.minority_groups[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opal.llm.client import Client
+from opal.llm.api.client import Client
 
 KEY = "sk-test-5e07d8a1"
 ALL = {"json_schema": True, "json_object": True, "grammar": "llguidance", "seed": True, "n": True}

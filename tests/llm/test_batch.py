@@ -56,7 +56,7 @@ def test_lines_that_failed_are_told_and_asked_again(batch, ask):
 
 SWEEP = """
 import sys
-from opal.llm.client import Client
+from opal.llm.api.client import Client
 options = {"key_env": None, "supports": {}, "mode": "batch", "poll": 0.05, "store": sys.argv[2]}
 client = Client("fake", sys.argv[1], **options)
 requests = [client.request(messages=({"role": "user", "content": "rows?"},), draw=i) for i in range(4)]

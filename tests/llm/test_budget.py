@@ -12,7 +12,7 @@ import pytest
 from fake_server import Drip, FakeLLM, Reply, Status
 
 from opal.errors import BudgetError, ConfigError
-from opal.llm.budget import Budget, Prices, count_tokens
+from opal.llm.api.budget import Budget, Prices, count_tokens
 
 ROOT = Path(__file__).resolve().parents[2]
 USAGE = {"prompt_tokens": 10, "completion_tokens": 10}
@@ -96,7 +96,7 @@ def test_a_scope_is_a_purse_of_its_own(make, ask):
 
 ASK = """
 import sys
-from opal.llm.client import Client
+from opal.llm.api.client import Client
 from opal.errors import BudgetError
 options = {"key_env": None, "supports": {}, "concurrency": 3, "store": sys.argv[2], "budget": {"requests": 17}}
 client = Client("fake", sys.argv[1], **options)

@@ -14,8 +14,8 @@ import pytest
 from fake_server import FakeLLM
 
 from opal.errors import LLMError
-from opal.llm.cache import Store
-from opal.llm.exchange import Constraint, Request, Response
+from opal.llm.api.cache import Store
+from opal.llm.api.messages import Constraint, Request, Response
 from opal.result import Usage
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,7 +120,7 @@ def test_a_lock_is_held_by_one_at_a_time_and_leaves_nothing_once_answered(tmp_pa
 
 REPLAY = """
 import sys
-from opal.llm.client import Client
+from opal.llm.api.client import Client
 client = Client("fake", "http://127.0.0.1:1/v1", key_env="NO_SUCH_KEY", cache="replay", store=sys.argv[1])
 [response] = client.complete([client.request(messages=({"role": "user", "content": "rows?"},))])
 assert response.texts == ("hello",) and response.cached

@@ -11,7 +11,7 @@ import pytest
 from fake_server import FakeLLM, Reply, Status
 
 from opal.errors import ConfigError, LLMError
-from opal.llm.exchange import Constraint
+from opal.llm.api.messages import Constraint
 
 KEY = "sk-test-5e07d8a1"
 

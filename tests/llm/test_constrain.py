@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from tables import mixed_table
 
-from opal.llm.constrain import constraint, limits, number_regex
-from opal.llm.parse import Parser
-from opal.llm.write import lines, number
+from opal.llm.rows.constrain import constraint, limits, number_regex
+from opal.llm.rows.parse import Parser
+from opal.llm.rows.write import lines, number
 from opal.table import Group, Schema
 
 

@@ -209,7 +209,7 @@ def test_the_key_is_nowhere(make, ask, tmp_path, caplog):
 
 SWEEP = """
 import sys
-from opal.llm.client import Client
+from opal.llm.api.client import Client
 client = Client("fake", sys.argv[1], key_env=None, supports={}, concurrency=2, store=sys.argv[2])
 requests = [client.request(messages=({"role": "user", "content": "rows?"},), draw=i) for i in range(12)]
 print(sum(r.usage.paid_requests for r in client.complete(requests, on_response=lambda r: print("came", flush=True))))

@@ -14,8 +14,8 @@ from tables import table_of
 from test_prompt import load, train_of
 
 from opal.errors import ConfigError
-from opal.llm.client import Client
-from opal.llm.generate import Generator
+from opal.llm.api.client import Client
+from opal.llm.rows.generate import Generator
 
 PAIR = ["systolic", "diastolic"]
 

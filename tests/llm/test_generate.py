@@ -13,12 +13,12 @@ from tables import mixed_table, number_table
 from test_prompt import load, train_of
 
 from opal.errors import BudgetError, ConfigError, LLMError
-from opal.llm.client import Client
-from opal.llm.constrain import limits
-from opal.llm.exchange import Request, Response
-from opal.llm.generate import Generator
-from opal.llm.prompt import Prompt
-from opal.llm.write import lines
+from opal.llm.api.client import Client
+from opal.llm.api.messages import Request, Response
+from opal.llm.rows.constrain import limits
+from opal.llm.rows.generate import Generator
+from opal.llm.rows.prompt import Prompt
+from opal.llm.rows.write import lines
 from opal.methods.llm import LLM
 from opal.result import Usage
 from opal.table import Group, Train
@@ -293,7 +293,7 @@ def test_through_a_real_client_with_faults_nothing_received_is_lost(train, root,
 @pytest.fixture(scope="module")
 def server():
     pytest.importorskip("xllamacpp")
-    from opal.llm.local import LocalServer
+    from opal.llm.local.server import LocalServer
 
     server = LocalServer(slots=2)
     yield server

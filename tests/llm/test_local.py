@@ -17,11 +17,11 @@ import pandas as pd
 import pytest
 
 from opal.errors import LLMError
-from opal.llm import weights
-from opal.llm.client import Client
-from opal.llm.generate import Generator
-from opal.llm.local import LocalServer
-from opal.llm.prompt import Prompt
+from opal.llm.api.client import Client
+from opal.llm.local import weights
+from opal.llm.local.server import LocalServer
+from opal.llm.rows.generate import Generator
+from opal.llm.rows.prompt import Prompt
 from opal.table import Group, Schema, Train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,7 +128,7 @@ def test_a_server_that_died_is_started_anew(server):
 PARENT = """
 import json, signal, sys, threading, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a shell ignores
-from opal.llm.local import LocalServer
+from opal.llm.local.server import LocalServer
 import psutil
 server = LocalServer(slots=4, context=2048)
 url, key = server.start()

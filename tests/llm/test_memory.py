@@ -10,7 +10,7 @@ from tables import mixed_table, number_table, table_of
 
 from opal.errors import LLMError
 from opal.llm.memory import recall
-from opal.llm.write import lines
+from opal.llm.rows.write import lines
 
 
 def text_of(body):

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from tables import mixed_table, number_table
 
-from opal.llm.obfuscate import Disguise
+from opal.llm.rows.obfuscate import Disguise
 
 
 @pytest.mark.parametrize("table", [mixed_table(), number_table()])

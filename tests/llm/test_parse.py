@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from opal.llm.constrain import limits
-from opal.llm.parse import Parser
+from opal.llm.rows.constrain import limits
+from opal.llm.rows.parse import Parser
 from opal.table import Group, Schema
 
 FRAME = pd.DataFrame(

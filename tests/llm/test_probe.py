@@ -8,8 +8,8 @@ import pytest
 from fake_server import FakeLLM, Status
 
 from opal.errors import LLMError
-from opal.llm.exchange import Constraint
-from opal.llm.probe import Capabilities
+from opal.llm.api.capabilities import Capabilities
+from opal.llm.api.messages import Constraint
 
 
 def openai_like(body):
@@ -93,8 +93,8 @@ def test_a_fault_while_probing_is_no_finding(make, tmp_path):
 @pytest.mark.local_model
 def test_the_embedded_model_can_what_its_yaml_declares(tmp_path):
     pytest.importorskip("xllamacpp")
-    from opal.llm.client import Client
-    from opal.llm.local import LocalServer
+    from opal.llm.api.client import Client
+    from opal.llm.local.server import LocalServer
 
     fields = {"key_env": None, "server": LocalServer(slots=2, context=512), "api": "completion", "concurrency": 1}
     client = Client(None, **fields, timeout=300, store=tmp_path, extra_body={"cache_prompt": False})

@@ -8,8 +8,8 @@ import yaml
 from tables import mixed_table, number_table
 
 from opal.errors import ConfigError
-from opal.llm.constrain import limits
-from opal.llm.prompt import Prompt
+from opal.llm.rows.constrain import limits
+from opal.llm.rows.prompt import Prompt
 from opal.table import Group, Train
 
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
-from opal.llm.parse import Parser
-from opal.llm.serialize import main, to_table, to_text
-from opal.llm.write import lines
+from opal.llm.rows.parse import Parser
+from opal.llm.rows.serialize import main, to_table, to_text
+from opal.llm.rows.write import lines
 from opal.table import Schema
 
 STYLES = ("csv", "text", "json")
@@ -108,6 +108,6 @@ def test_command_converts_and_converts_back(style, tmp_path, capsys):
 
 def test_command_runs_as_a_module(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n1,0\n2,1\n")
-    command = [sys.executable, "-m", "opal.llm.serialize", "to-text", str(tmp_path / "t.csv"), "--target", "y"]
+    command = [sys.executable, "-m", "opal.llm.rows.serialize", "to-text", str(tmp_path / "t.csv"), "--target", "y"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "a is 1, y is 0.\na is 2, y is 1.\n"

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.llm.prompt import Prompt
-from opal.llm.view import View
+from opal.llm.rows.prompt import Prompt
+from opal.llm.rows.view import View
 from opal.table import Group, Schema, Train
 
 WHOLE = np.arange(40.0, 80.0)

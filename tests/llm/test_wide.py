@@ -15,10 +15,10 @@ from test_generate import new_rows
 from test_prompt import load, train_of
 
 from opal.errors import ConfigError, LLMError
-from opal.llm.client import Client
-from opal.llm.exchange import Request
-from opal.llm.generate import Generator
-from opal.llm.size import minutes
+from opal.llm.api.client import Client
+from opal.llm.api.messages import Request
+from opal.llm.rows.generate import Generator
+from opal.llm.rows.size import minutes
 
 
 @dataclass

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
+from opal.config.build import CONF, Parts, build
 from opal.errors import ConfigError, DataError
-from opal.parts import CONF, Parts, build
 from opal.result import TrialResult
-from opal.trial import run_trial
+from opal.trial.trial import run_trial
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 PAPER = SHARED / "paper" / "gender_imbalanced"

@@ -113,4 +113,4 @@ def test_written_splits_read_back_alike(table, tmp_path):
 
 def test_unknown_source_of_splits_is_told():
     with pytest.raises(Exception, match="random, files, published"):
-        instantiate({"_target_": "opal.tasks.imbalanced.Imbalanced", "split": "file"})
+        instantiate({"_target_": "opal.tasks.Imbalanced", "split": "file"})

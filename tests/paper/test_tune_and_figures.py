@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from opal.errors import ConfigError
-from opal.report.paper_figures import paper_curves, paper_figure
+from opal.report.figures.paper import paper_curves, paper_figure
 from opal.tune import draw, search
 
 

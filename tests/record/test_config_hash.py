@@ -14,29 +14,29 @@ import trials
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from opal.config.build import CONF
 from opal.errors import ConfigError
-from opal.parts import CONF
 from opal.record.config_hash import config_hash, generation_hash, science
 
 GOLDEN = Path(__file__).with_name("golden_hashes.json")
 TABLE = trials.table()
 BASE: dict[str, Any] = {
-    "data": {"_target_": "opal.data.file.load", "path": "/here/toy.csv"},
+    "data": {"_target_": "opal.data.load_csv", "path": "/here/toy.csv"},
     "data_dir": None,
-    "task": {"_target_": "opal.tasks.imbalanced.Imbalanced", "test_rows": 4},
+    "task": {"_target_": "opal.tasks.Imbalanced", "test_rows": 4},
     "method": {
-        "_target_": "opal.methods.llm.LLM",
+        "_target_": "opal.methods.LLM",
         "client": {
-            "_target_": "opal.llm.client.Client",
+            "_target_": "opal.llm.Client",
             "model": "m",
             "base_url": "http://a/v1",
             "key_env": "A",
             "concurrency": 1,
             "sampling": {"temperature": 1.0},
             "store": "mlruns/responses",
-            "server": {"_target_": "opal.llm.local.LocalServer", "weights": None, "threads": 1},
+            "server": {"_target_": "opal.llm.LocalServer", "weights": None, "threads": 1},
         },
-        "prompt": {"_target_": "opal.llm.prompt.Prompt", "user": "{{ rows }} rows"},
+        "prompt": {"_target_": "opal.llm.Prompt", "user": "{{ rows }} rows"},
     },
     "classifier": {"estimator": {"_target_": "sklearn.linear_model.LogisticRegression", "C": 1.0, "n_jobs": 1}},
     "controls": {},
@@ -142,7 +142,7 @@ def test_files_count_by_what_they_hold(tmp_path):
         for seed in (1, 2):
             (tmp_path / folder / f"rows_{seed}.csv").write_text(content)
         path = str(tmp_path / folder / "rows_{seed}.csv")
-        return generation_hash(changed("method", {"_target_": "opal.methods.replay.Replay", "path": path}), TABLE)
+        return generation_hash(changed("method", {"_target_": "opal.methods.Replay", "path": path}), TABLE)
 
     assert hash_of("a", "x\n1\n") == hash_of("b", "x\n1\n") != hash_of("c", "x\n2\n")
 

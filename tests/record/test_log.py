@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import trials
 
-from opal.record.log import DatasetInput, description_of, metrics_of, points_of, run_name, scalars, volatile
+from opal.record.run_record import DatasetInput, description_of, metrics_of, points_of, run_name, scalars, volatile
 from opal.result import Rows, TrialResult, Usage
 
 

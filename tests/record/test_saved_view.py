@@ -8,9 +8,9 @@ import zlib
 
 import trials
 
-from opal.record import view
-from opal.record.log import in_order
-from opal.record.store import Tracking
+from opal.record import ui_view
+from opal.record.run_record import in_order
+from opal.record.tracking import Tracking
 
 
 def test_a_new_experiment_has_the_view(empty_store, tmp_path):
@@ -18,9 +18,9 @@ def test_a_new_experiment_has_the_view(empty_store, tmp_path):
     tracking = Tracking(f"sqlite:///{tmp_path}/mlflow.db")
     experiment = tracking.client.get_experiment(tracking.experiment_id)
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
-    assert view.address(tracking.experiment_id)[1:] in experiment.tags["mlflow.note.content"]
-    assert f"viewStateShareKey={view.KEY}" in tracking.ui
-    stored = json.loads(experiment.tags[f"mlflow.sharedViewState.{view.KEY}"])
+    assert ui_view.address(tracking.experiment_id)[1:] in experiment.tags["mlflow.note.content"]
+    assert f"viewStateShareKey={ui_view.KEY}" in tracking.ui
+    stored = json.loads(experiment.tags[f"mlflow.sharedViewState.{ui_view.KEY}"])
     state = json.loads(zlib.decompress(base64.b64decode(stored["state"].removeprefix("deflate;"))))
     sections = {section["uuid"] for section in state["compareRunSections"]}
     assert {chart["metricSectionId"] for chart in state["compareRunCharts"]} == sections

@@ -11,7 +11,7 @@ from servers import PG, Server, postgresql
 
 from opal.errors import TrackingError
 from opal.record import pending
-from opal.record.store import Tracking
+from opal.record.tracking import Tracking
 
 pytest.importorskip("psycopg2")
 pytestmark = [

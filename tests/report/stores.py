@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from opal.record.log import DatasetInput, RunRecord, metrics_of, run_name, scalars
-from opal.record.store import Tracking
+from opal.record.run_record import DatasetInput, RunRecord, metrics_of, run_name, scalars
+from opal.record.tracking import Tracking
 
 AMOUNTS = (0, 10, 20)
 GAIN = {"smote": 0.04, "llm": 0.10}

@@ -13,13 +13,13 @@ import stores
 import opal.report
 from opal.compare import main
 from opal.errors import ConfigError
-from opal.record.store import Tracking
+from opal.evaluate.verdict import at_amounts, confidence_interval, verdict
+from opal.record.tracking import Tracking
 from opal.report import Where
-from opal.report.load import load, open_store, split_key
+from opal.report.comparison import CHOSEN, RAW, compare, interval
 from opal.report.protocol import labels, protocols
-from opal.report.server import ServerStore
-from opal.report.tables import CHOSEN, RAW, compare, interval
-from opal.report.verdict import at_amounts, confidence_interval, verdict
+from opal.report.read.load import load, open_store, split_key
+from opal.report.read.server import ServerStore
 
 PAIRS = [(data, method) for data in ("bank", "farm") for method in ("llm", "smote")]
 
@@ -97,7 +97,7 @@ def test_differences_are_those_of_the_verdict(store, data, method):
 
 
 def test_words_agree_with_the_verdict_on_many_draws():
-    from opal.report.tables import _words
+    from opal.report.comparison import _words
 
     rng = np.random.default_rng(0)
     gaps = rng.normal(rng.normal(0, 1, (300, 1, 1)), 0.7, (300, 3, 5))
@@ -141,7 +141,7 @@ def test_interval_of_many_is_that_of_one():
 def test_filters_mean_the_same_by_sql_and_by_mlflow(store, where, expected, monkeypatch):
     direct = load(where, uri=store.uri)
     assert {(r.data, r.method) for r in direct.runs.itertuples()} == expected
-    monkeypatch.setattr("opal.report.load.open_store", lambda uri: (ServerStore(uri), uri))
+    monkeypatch.setattr("opal.report.read.load.open_store", lambda uri: (ServerStore(uri), uri))
     by_client = load(where, uri=store.uri)
     pd.testing.assert_frame_equal(direct.runs, by_client.runs)
     columns = ["run", "seed", "control", "metric", "amount", "value"]
@@ -152,7 +152,7 @@ def test_filters_mean_the_same_by_sql_and_by_mlflow(store, where, expected, monk
 
 def test_few_runs_of_a_large_store_are_read_run_by_run(store, monkeypatch):
     whole = load(Where(hashes=["a2"]), uri=store.uri)
-    monkeypatch.setattr("opal.report.sqlite.MANY", 2.0)
+    monkeypatch.setattr("opal.report.read.sqlite.MANY", 2.0)
     order = ["seed", "control", "amount"]
     pd.testing.assert_frame_equal(
         whole.values.astype({"control": str}).sort_values(order).reset_index(drop=True),

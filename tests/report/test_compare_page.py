@@ -40,7 +40,7 @@ def test_every_figure_is_vector_and_holds_its_text(figures):
 
 
 def test_methods_are_told_apart_without_colour():
-    from opal.report.plot_style import style_of
+    from opal.report.figures.style import style_of
 
     styles = [style_of(i) for i in range(14)]
     assert len({(s["marker"], str(s["linestyle"])) for s in styles}) == 14

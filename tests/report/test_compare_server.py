@@ -7,7 +7,7 @@ import pytest
 
 from opal.errors import TrackingError
 from opal.report import Where
-from opal.report.load import load
+from opal.report.read.load import load
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,7 @@ from tables import mixed_table, number_table, table_of
 
 from opal.evaluate.fidelity import fidelity_by_group
 from opal.methods.duplicate import Duplicate
-from opal.report.fidelity_figure import fidelity_figure
+from opal.report.figures.fidelity import fidelity_figure
 from opal.tasks.imbalanced import Imbalanced
 from opal.tasks.spurious import Spurious
 

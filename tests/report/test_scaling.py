@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from opal.errors import ConfigError
-from opal.report.scaling import fit_scaling, variance_sources
+from opal.evaluate.scaling import fit_scaling, variance_sources
 
 AMOUNTS = np.array([0, 10, 20, 40, 80, 160])
 

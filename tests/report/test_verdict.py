@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from opal.errors import ConfigError
-from opal.report.verdict import at_amounts, choose_amount, confidence_interval, seeds_needed, verdict
+from opal.evaluate.verdict import at_amounts, choose_amount, confidence_interval, seeds_needed, verdict
 
 SEEDS = [1, 2, 6, 8, 42]
 

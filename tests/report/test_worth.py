@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.report.worth import control_names, judge, whole
+from opal.evaluate.judge import control_names, judge, whole
 from opal.result import Rows, TrialResult, Usage
 
 SEEDS, AMOUNTS = (1, 2, 6, 8, 42), (0, 10, 20, 30, 40, 50)

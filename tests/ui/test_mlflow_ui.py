@@ -11,7 +11,7 @@ import pytest
 import trials
 from servers import PATIENCE
 
-from opal.record.store import Tracking
+from opal.record.tracking import Tracking
 
 pytestmark = pytest.mark.browser
 NAMES = ("toy/smote/logistic-111111111111", "toy/llm/logistic-222222222222")

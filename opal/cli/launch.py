@@ -1,0 +1,158 @@
+"""How a verb starts Hydra: one sentence for what a user can mend, everything with HYDRA_FULL_ERROR=1."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, NoReturn
+
+from hydra._internal.utils import get_args_parser
+from hydra.core.utils import JobReturn
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.plugins.sweeper import Sweeper
+
+from opal.cli import flags
+from opal.cli.overrides import free_names, quoted
+from opal.config.build import explained
+from opal.config.options import ROOTS, Options, nearest, unknown_key
+from opal.errors import AlreadyReported, ConfigError, OpalError
+
+NO_NAME = r"|null|true|false|[-+]?\.?\d[\d_.e+-]*"
+SPARE = ("debug", "experiment", "llm", "prompt")  # groups that a command can do without
+INTERRUPTED = 130  # the shell's exit status after Ctrl-C
+
+
+def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
+    """Run a ``@hydra.main`` function.
+
+    Parameters
+    ----------
+    stopped : what to say after Ctrl-C
+
+    Raises
+    ------
+    SystemExit : 1 after a fault, 130 after Ctrl-C
+    """
+    full = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
+    Sweeper.validate_batch_is_legal = compose_some  # type: ignore[method-assign, assignment]
+    JobReturn.return_value = property(value_or_fault, _value.fset)  # type: ignore[method-assign, assignment]
+    sys.argv[1:] = free_names(quoted(sys.argv[1:]))
+    try:
+        check_flags(sys.argv[1:])
+        job()
+    except KeyboardInterrupt:
+        print(f"opal: {stopped}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except (OpalError, HydraException) as fault:
+        if full:
+            raise
+        if not isinstance(fault, AlreadyReported):
+            print(f"opal: {sentence(fault)}", file=sys.stderr)
+        sys.exit(1)
+    except MemoryError as fault:
+        if full:
+            raise
+        print(f"opal: memory does not suffice ({fault}): ask for fewer rows or a smaller model", file=sys.stderr)
+        sys.exit(1)
+    finally:
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+
+
+_compose_all = Sweeper.validate_batch_is_legal
+
+
+def compose_some(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
+    """Find a sweep's faults before its first job by composing one job for every option and every key, not all jobs.
+
+    Hydra composes them all, 0.15 s each, and again when their turn comes: a thousand jobs would wait minutes.
+    """
+    options = Options(verb(), sys.argv[1:])
+
+    @cache
+    def tried(override: str) -> str:
+        """What one job shows for all: that an option is there, or a key, whatever its value."""
+        key = override.partition("=")[0]
+        return override if options.options(key.lstrip("+")) or "/" in key else key
+
+    seen: set[str] = set()
+    some = []
+    for overrides in batch:
+        if not seen.issuperset(shown := {tried(override) for override in overrides}):
+            some.append(overrides)
+            seen |= shown
+    _compose_all(sweeper, some)
+
+
+_value: property = JobReturn.return_value  # type: ignore[assignment]
+
+
+def value_or_fault(job: JobReturn) -> Any:
+    """What a job returned. Hydra writes the job's overrides before any fault: one that is a sentence needs none."""
+    if isinstance(job._return_value, OpalError):
+        raise job._return_value
+    return _value.fget(job)  # type: ignore[misc]
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Raise ConfigError for ``--method=smote`` and other flags to which Hydra has no better answer than its usage."""
+    parser = get_args_parser()
+
+    def refuse(message: str) -> NoReturn:
+        known, names = parser._option_string_actions, Options(verb()).names()
+        raise ConfigError(flags.sentence(message, known, names, arguments, f"opal {verb()}"))
+
+    parser.error = refuse  # type: ignore[method-assign]
+    settings = cache(lambda: Options(verb(), arguments))  # reads YAMLs: only where a word is in doubt
+    for word in parser.parse_args(arguments).overrides:
+        key, _, value = word.partition("=")
+        if "." in key or not (word.startswith("~") or re.fullmatch(NO_NAME, value)):
+            continue
+        known = settings()
+        options = known.options(key.lstrip("~"))
+        if word.startswith("~") and key[1:] in known.names() and key[1:] not in SPARE:
+            instead = f"{key[1:]}=none" if "none" in options else "leave it out"
+            raise ConfigError(f"{word} takes away what opal {verb()} needs: {instead}")
+        if options and not word.startswith("~"):  # Hydra: a bare ValueError
+            raise ConfigError(f"{word} is no option; options: {', '.join(options)}")
+
+
+def verb() -> str:
+    """The verb that was started, by either of its two names."""
+    found = re.search(r"(\w+?)(\.py)?$", sys.argv[0])
+    return found[1] if found and found[1] in ROOTS else "run"
+
+
+def sentence(fault: Exception) -> str:
+    """What went wrong in one line, with the nearest right word."""
+    if isinstance(fault, MissingConfigException) and fault.missing_cfg_file and fault.options:
+        group, _, option = str(fault.missing_cfg_file).rpartition("/")
+        best = nearest(option, fault.options)
+        guess = f"did you mean {best}? " if best else ""
+        return f"{group}={option} is no option; {guess}options: {', '.join(fault.options)}"
+    text = " ".join(str(explained(fault) or fault).split())
+    if unknown := re.search(r"Could not override '([^']+)'", text):
+        setting = next((a for a in sys.argv[1:] if a.partition("=")[0] == unknown[1]), unknown[1])
+        return unknown_key(setting, verb(), sys.argv[1:])
+    if merged := re.match(r"Error merging override ([^=]+)=(.*)", text):
+        keys, name = Options(verb(), sys.argv[1:]).keys, merged[1].lstrip("+")
+        if name not in keys:
+            return f"{merged[1]}={merged[2]} does not fit: {str(fault.__cause__).partition(chr(10))[0]}"
+        known = keys[name]
+        form = f"a list, as in {merged[1]}=[a,b]" if isinstance(known, list) else f"keys, as in {merged[1]}.KEY=VALUE"
+        return f"{merged[1]}={merged[2]} has the wrong form: {merged[1]} holds {form}"
+    if several := re.match(r"Ambiguous value for argument '([^'=]+)=(.*?)' 1\.", text):
+        key, values = several.groups()
+        return f"{key}={values} names several values: add -m for a run with each, or write {key}=[{values}] for a list"
+    if isinstance(fault, OverrideParseException) and "missing EQUAL" not in text:
+        key = fault.override.partition("=")[0]
+        if strange := re.search(r"[^ -~]", key):
+            return f"{key}: Hydra reads no {strange[0]!r} before =; write the key in a YAML (docs/extend.md, a table)"
+        return f"{fault.override} cannot be read: close its brackets, and put text with other signs between quotes"
+    if lone := re.match(r"Error parsing override '([^'=]+)' missing EQUAL", text):
+        return f"{lone[1]!r} is no setting: write GROUP=OPTION or KEY=VALUE, as --help shows"
+    return text

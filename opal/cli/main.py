@@ -1,0 +1,64 @@
+"""The console command: ``opal VERB ...`` is ``python -m opal.VERB ...``."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+VERBS = {
+    "run": ("do synthetic rows help on this table?", "opal run -m data=craft method=smote,duplicate"),
+    "augment": (
+        "synthetic rows after your own",
+        "opal augment data=csv data.path=in.csv data.target=label method=smote output=out.csv",
+    ),
+    "compare": ("recorded runs as tables, figures, a page", "opal compare --html report.html"),
+    "reproduce": ("repeat a run from its record", "opal reproduce 1a2b3c4d5e6f"),
+    "export": ("copy a run to a folder", "opal export 1a2b3c4d5e6f --output run"),
+    "store": ("what is kept, and how large it is", "opal store"),
+    "split": ("a table's splits as files", "opal split data=craft output=splits"),
+    "tune": ("search a classifier's settings on train rows", "opal tune data=craft classifier=random_forest"),
+}
+
+
+def main() -> None:
+    """Run the verb named first; without one, list them. Exit status 2 where there is no such verb."""
+    verb, *rest = sys.argv[1:] or ["--help"]
+    if verb in VERBS:
+        sys.argv[:2] = [f"opal {verb}"]
+        import_module(f"opal.{verb}").main()
+    elif verb in ("--help", "-h"):
+        print(usage())
+    elif verb == "--complete":
+        from opal.cli.completion import candidates
+
+        print("\n".join(candidates(rest, list(VERBS))))
+    elif verb == "completion" and len(rest) == 1:
+        from opal.cli.completion import SHELLS
+
+        if rest[0] not in SHELLS:
+            leave(f"no completion for {rest[0]}; shells: {', '.join(SHELLS)}")
+        print(SHELLS[rest[0]])
+    elif verb == "completion":
+        leave('name the shell: eval "$(opal completion bash)", or zsh, or fish')
+    else:
+        from opal.config.options import nearest
+
+        best = nearest(verb, VERBS)
+        leave(f"{verb} is no verb" + (f"; did you mean {best}?" if best else f"; verbs: {', '.join(VERBS)}"))
+
+
+def leave(sentence: str) -> None:
+    """Say what is wrong and end with status 2."""
+    print(f"opal: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+def usage() -> str:
+    """The verbs, each with an example."""
+    lines = [f"  {name:<10} {text}\n  {'':<10}   {example}" for name, (text, example) in VERBS.items()]
+    after = ['opal VERB --help says more. Completion: eval "$(opal completion bash)", or zsh, or fish.']
+    return "\n".join(["usage: opal VERB [key=value ...]", "", *lines, "", *after])
+
+
+if __name__ == "__main__":
+    main()

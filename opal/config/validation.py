@@ -1,0 +1,217 @@
+"""Settings of the wrong type, told before anything is built: by the annotations of what a section builds."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
+
+from opal.config.options import nearest
+from opal.errors import ConfigError
+
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+LINKED = {"method.client": "llm", "method.prompt": "prompt"}  # as typed: these sections stand in the method's
+SWITCHES = ("fidelity", "figures", "contamination_probe", "dry_run")
+CONTAMINATION = ("count", "refit", "off")
+MOST_JOBS = 10_000
+NO_VALUE = "???"  # OmegaConf's
+
+
+def check_section(node: Any, path: str) -> None:
+    """Compare a section and those within it with what their ``_target_`` takes: names of keys, and annotations.
+
+    Raises
+    ------
+    ConfigError : a key that is not taken or is missing, or a value of another type; names key, value and mend
+    """
+    if isinstance(node, Sequence) and not isinstance(node, str):
+        for place, part in enumerate(node):
+            check_section(part, f"{path}.{place}")
+    if not isinstance(node, Mapping):
+        return
+    hints, needed, any_name = _arguments(node["_target_"]) if "_target_" in node else ({}, set(), True)
+    given = {name: value for name, value in node.items() if not str(name).startswith("_")}
+    for name, value in given.items():
+        if not any_name and name not in hints:
+            best = nearest(str(name), hints)
+            guess = f"did you mean {path}.{best}?" if best else f"its keys: {', '.join(hints) or 'none'}"
+            raise ConfigError(f"{path}.{name}={shown(value)} is no key of {path.partition('.')[0]}; {guess}")
+        key = LINKED.get(f"{path}.{name}", f"{path}.{name}")
+        check_value(value, hints.get(name, Any), key)
+        check_section(value, key)
+    if (missing := needed - set(given)) and not node.get("_partial_"):
+        raise ConfigError(f"{path}.{min(missing)} is missing: give it a value, or leave out ~{path}.{min(missing)}")
+
+
+def check_value(value: Any, hint: Any, key: str) -> None:
+    """Raise ConfigError unless ``value`` may stand where ``hint`` does."""
+    if value == NO_VALUE:
+        raise ConfigError(f"{key} is not set: give it, as in {key}=VALUE")
+    if not _fits(value, hint):
+        mend = f": write {key}=[{value}]" if isinstance(value, str | int) and _holds(hint, Sequence) and value else ""
+        raise ConfigError(f"{key}={shown(value)} must be {_words(hint)}{mend}")
+    if isinstance(value, Mapping) and (inner := _holds(hint, Mapping)):
+        for name, part in value.items():
+            check_value(part, inner[1], f"{key}.{name}")
+    if isinstance(value, Sequence) and not isinstance(value, str) and (inner := _holds(hint, Sequence)):
+        for place, part in enumerate(value):
+            check_value(part, inner[0], f"{key}.{place}")
+
+
+def check_seeds(seeds: Any) -> None:
+    """Seeds are distinct whole numbers, 0 or more, at least one."""
+    listed: list[Any] = list(seeds) if isinstance(seeds, Sequence) and not isinstance(seeds, str) else []
+    whole = all(_fits(seed, int) and seed >= 0 for seed in listed)
+    if not listed or not whole or len(set(listed)) < len(listed):
+        raise ConfigError(
+            f"seeds={shown(seeds)} must be a list of different whole numbers, 0 or more, as in seeds=[1,2,6]"
+        )
+
+
+def check_number(key: str, value: Any, least: float = 0, whole: bool = False, null: str | None = None) -> None:
+    """Raise ConfigError unless ``value`` is a finite number, ``least`` or more.
+
+    Parameters
+    ----------
+    null : what null means where it may stand, "" where that needs no words; None where it may not
+    """
+    if value is None and null is not None:
+        return
+    if not _fits(value, int if whole else float) or not least <= value < math.inf:
+        what = "whole number" if whole else "number"
+        or_null = "" if null is None else f", or null {null}".rstrip()
+        raise ConfigError(f"{key}={shown(value)} must be a {what}, {least} or more{or_null}")
+
+
+def check_text(config: Any, key: str) -> None:
+    """Raise ConfigError unless the setting ``key`` is text, and not empty."""
+    if config[key] == "":
+        raise ConfigError(f"{key}= is empty: give it, or leave it out")
+    check_value(config[key], str, key)
+
+
+def check_trial(config: Any) -> None:
+    """The settings of a trial that stand outside every section.
+
+    Raises
+    ------
+    ConfigError : one of them has no meaning
+    """
+    check_seeds(config["seeds"])
+    check_jobs(config)
+    for name in SWITCHES:
+        if name in config:
+            check_value(config[name], bool, name)
+    if config["contamination"] not in CONTAMINATION:
+        raise ConfigError(f"contamination={shown(config['contamination'])} is none of {', '.join(CONTAMINATION)}")
+    if "data_dir" in config:
+        check_value(config["data_dir"], str | None, "data_dir")
+
+
+def check_jobs(config: Any) -> None:
+    """Raise ConfigError unless ``n_jobs`` is a number of processes, or negative as joblib counts them."""
+    n = config["n_jobs"]
+    if not _fits(n, int) or n == 0 or abs(n) > MOST_JOBS:
+        raise ConfigError(f"n_jobs={shown(n)} must be a whole number: of fits at a time, -1 for every core")
+
+
+def shown(value: Any) -> str:
+    """A value as it is typed."""
+    if isinstance(value, str) and not value:
+        return "''"
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+@cache
+def _arguments(target: str) -> tuple[dict[str, Any], set[str], bool]:
+    """What ``target`` takes: annotations by name, the names it must be given, and whether it takes any other too.
+
+    A class that hands ``**arguments`` on to its base class takes those of the base class.
+    """
+    from hydra.utils import get_object
+
+    try:
+        built = get_object(target)
+        bases = built.__mro__[:-1] if inspect.isclass(built) else ()
+        hints: dict[str, Any] = {}
+        needed: set[str] | None = None
+        for maker in [vars(base)["__init__"] for base in bases if "__init__" in vars(base)] or [built]:
+            wanted, handed_on = _read(maker, hints)
+            needed = wanted if needed is None else needed  # what a base class needs, the class itself may give
+            if not handed_on:
+                break
+        return hints, needed or set(), handed_on
+    except Exception:  # not to be had, or written in C: building it says what is wrong
+        return {}, set(), True
+
+
+def _read(maker: Any, hints: dict[str, Any]) -> tuple[set[str], bool]:
+    """Add the arguments of one function or ``__init__``; gives those without default, and whether others are taken."""
+    try:
+        typed = get_type_hints(maker)
+    except Exception:  # an annotation that cannot be resolved
+        typed = {}
+    needed, handed_on = set(), False
+    for name, parameter in inspect.signature(maker).parameters.items():
+        hint = typed.get(name, Any)
+        if parameter.kind == parameter.VAR_KEYWORD and get_origin(hint) is Unpack:
+            hints |= get_type_hints(get_args(hint)[0])
+        elif parameter.kind == parameter.VAR_KEYWORD:
+            handed_on = True
+        elif parameter.kind != parameter.VAR_POSITIONAL and name != "self":
+            hints.setdefault(name, hint)
+            if parameter.default is parameter.empty:
+                needed.add(name)
+    return needed, handed_on
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether ``value`` may stand where ``hint`` does; True for hints that are no plain type."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        return any(_fits(value, part) for part in get_args(hint))
+    if origin is Literal:
+        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
+    if hint in (bool, NoneType):
+        return isinstance(value, hint)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if hint is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    if hint in (str, Path):  # a name such as 2024 is read as a number
+        return isinstance(value, str | int | float) and not isinstance(value, bool)
+    if hint is Hashable:
+        return isinstance(value, Hashable)
+    if origin is Callable or getattr(hint, "__module__", "").startswith("opal."):
+        return isinstance(value, Mapping) and "_target_" in value
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, Mapping)
+    if isinstance(origin, type) and issubclass(origin, Sequence):
+        return isinstance(value, Sequence) and not isinstance(value, str)
+    return True
+
+
+def _holds(hint: Any, container: type) -> tuple[Any, ...]:
+    """What a list or mapping among the alternatives of ``hint`` holds, () if there is none."""
+    parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    found = (p for p in parts if isinstance(get_origin(p), type) and issubclass(get_origin(p), container))
+    return next((get_args(p) for p in found), ())
+
+
+def _words(hint: Any) -> str:
+    """A type as a user says it."""
+    origin = get_origin(hint)
+    if origin in (Union, UnionType):
+        words = [_words(part) for part in get_args(hint)]
+        return f"{', '.join(words[:-1])}{',' * (',' in words[0])} or {words[-1]}"
+    if origin is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if origin is Callable or getattr(hint, "__module__", "").startswith("opal."):
+        return "a section with a _target_"
+    if isinstance(origin, type):
+        return "a section of keys" if issubclass(origin, Mapping) else "a list, as in [a,b]"
+    return WORDS.get(hint, "text")

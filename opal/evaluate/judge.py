@@ -1,0 +1,98 @@
+"""Was it worth it? The verdict and the scaling law of one trial, as sentences and figures of its result."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from opal.evaluate.curve import CLEAN
+from opal.evaluate.scaling import fit_scaling, variance_sources
+from opal.evaluate.validate import PREFIX
+from opal.evaluate.verdict import at_amounts, choose_amount, verdict
+from opal.result import TrialResult
+
+MEASURES = ("error", "balanced_error")
+GROUP_MEASURES = (*MEASURES, "worst_group_error")
+# Train rows are short of the minority by design, so that their plain error would always choose no rows; where an
+# attribute tells the groups (task=spurious), the classes are level and the balanced error is a plain one. The worst
+# group's own error would be the largest of several figures, each of a handful of rows: a noisier guide.
+CHOSEN_BY = ("group_balanced_error", "balanced_error")
+
+
+def judge(result: TrialResult, method: str) -> None:
+    """Add to the result, for error, balanced error and, where an attribute tells the groups, the worst group's:
+    the verdict at the amount that validation chose.
+
+    Metrics ``verdict/<measure>/{difference,low,high}`` and ``seed_<s>/amount_chosen``; the word stands in
+    ``result.verdicts``. Where synthetic rows equal test rows, the curve without them has its own
+    (``verdict/without_test_matches/...``). Without validation errors or controls there is no verdict.
+    docs/verdict.md has the formula.
+    """
+    if not max((len(r.frame) for r in result.rows.values()), default=0):
+        return
+    controls, measured = control_names(result.errors), set(result.errors["metric"])
+    chosen_by = next((name for name in CHOSEN_BY if PREFIX + name in measured), None)
+    if chosen_by and controls:
+        amounts = choose_amount(result.errors, PREFIX + chosen_by)
+        for measure in GROUP_MEASURES if chosen_by == "group_balanced_error" else MEASURES:
+            add_verdict(result, method, measure, amounts, controls)
+            if CLEAN + measure in measured:
+                add_verdict(result, method, measure, amounts, controls, CLEAN)
+        listed = ", ".join(f"{amount} (seed {seed})" for seed, amount in amounts.items())
+        by = chosen_by.replace("group_balanced", "group-balanced").replace("_", " ")
+        result.notes.append(f"Amounts chosen by {by} on validation folds of train: {listed}.")
+        result.metrics |= {f"seed_{seed}/amount_chosen": amount for seed, amount in amounts.items()}
+    add_scaling(result)
+    if "replicates" in result.tables:
+        add_variances(result)
+
+
+def add_verdict(
+    result: TrialResult, method: str, measure: str, amounts: dict[int, int], controls: list[str], curve: str = ""
+) -> None:
+    """The verdict on one measure of one curve (``curve`` is the prefix of its metrics)."""
+    raw = at_amounts(result.errors, measure, dict.fromkeys(amounts, 0))
+    free = {c: at_amounts(result.errors, f"control/{c}/{measure}", dict.fromkeys(amounts, 0)) for c in controls}
+    chosen = at_amounts(result.errors, curve + measure, amounts)
+    name = f"{method} at its chosen amount{', without the rows that equal a test row,' if curve else ''}"
+    found = verdict(chosen, {"no synthetic rows": raw} | free, measure, method=name)
+    result.notes.append(found.sentence)
+    result.verdicts[curve + measure] = found.word
+    figures = {"difference": found.difference, "low": found.low, "high": found.high}
+    result.metrics |= {f"verdict/{curve}{measure}/{k}": v for k, v in figures.items()}
+
+
+def add_scaling(result: TrialResult) -> None:
+    """The law that the error follows, where the curve tells one, and the amount it recommends."""
+    rows = sum(len(r.frame) for r in result.rows.values())
+    usage = result.usage
+    cost: dict[str, float] = {}
+    if usage.requests:
+        cost["tokens"] = (usage.prompt_tokens + usage.completion_tokens) / rows
+        if usage.money:
+            cost["money"] = usage.money / rows
+    law = fit_scaling(whole(result.errors), result.metrics["train/minority_rows"], cost_per_row=cost)
+    spent = "".join(f" About {value:,.4g} {unit} a seed." for unit, value in law.cost.items())
+    result.notes.append(law.sentence + spent)
+    figures = {"exponent": law.exponent, "exponent_low": law.exponent_low, "exponent_high": law.exponent_high}
+    figures |= {"plateau": law.plateau, "recommended": float(law.recommended)}
+    result.metrics |= {f"scaling/{k}": v for k, v in figures.items() if law.told or k == "recommended"}
+
+
+def add_variances(result: TrialResult) -> None:
+    """Variance of the error from fresh draws of the generator, and from training seeds, at the largest amount."""
+    found = variance_sources(result.tables["replicates"])
+    result.notes.append(f"Test error with the most rows, split held fixed: {found.sentence}.")
+    figures = {"generator": found.generator, "training": found.training, "generator_share": found.generator_share}
+    result.metrics |= {f"variance/{k}": v for k, v in figures.items()}
+
+
+def whole(errors: pd.DataFrame) -> pd.DataFrame:
+    """The errors at amounts that every seed reached."""
+    seeds = errors["seed"].nunique()
+    reached = errors[errors["metric"] == "error"].groupby("amount")["seed"].nunique()
+    return errors[errors["amount"].isin(reached.index[reached == seeds])]
+
+
+def control_names(errors: pd.DataFrame) -> list[str]:
+    found = errors["metric"].str.extract(r"^control/([^/]+)/error$")[0].dropna()
+    return list(dict.fromkeys(found))

@@ -1,0 +1,132 @@
+"""The response store: one readable JSON file an answer, found by what was asked, kept for good.
+
+``<folder>/ab/abcdef....json`` holds the answer to the request with that key (:attr:`Request.key`). Files are
+written whole or not at all, and never changed: the first writer wins, so that replays are stable. Any number of
+processes may read and write at once. Reading needs neither client nor key nor endpoint.
+
+Beside them lie ``endpoints/`` (what each can do, :mod:`opal.llm.api.capabilities`), ``budgets/`` (what was spent,
+:mod:`opal.llm.api.budget`), ``batches/`` (under way, :mod:`opal.llm.api.batch`) and ``locks/`` (requests in flight).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from opal.errors import LLMError
+from opal.llm.api.lock import held
+from opal.llm.api.messages import Request, Response
+from opal.result import Usage
+
+# The part of a usage that an answer carries with it; retries and seconds belong to the call.
+KEPT = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
+
+
+class Store:
+    """Answers by request, in a folder that is made on first write.
+
+    Parameters
+    ----------
+    folder : path, relative to the working folder or absolute
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+
+    def path(self, key: str) -> Path:
+        """Where the answer to the request with this key is, or will be."""
+        return self.folder / key[:2] / f"{key}.json"
+
+    def get(self, request: Request) -> Response | None:
+        """The stored answer, with a usage that has paid for nothing; None if there is none.
+
+        Raises
+        ------
+        LLMError : the file cannot be read, or is no record of this request
+        """
+        path = self.path(request.key)
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if record["request"] != request.canonical():
+                raise ValueError("it answers another request")
+            usage = Usage(cache_hits=1, **{name: record["usage"][name] for name in KEPT})
+            texts, finish = tuple(record["texts"]), tuple(record["finish"])
+            return Response(request, texts, finish, usage, record["mode"], True, record["created"])
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise LLMError(
+                f"the stored answer {path} is damaged ({error or type(error).__name__}): "
+                "delete that file to ask the model again, or restore it from a copy"
+            ) from error
+
+    def put(self, response: Response) -> Response:
+        """Keep an answer; return the one that is kept, which is an earlier one if another writer was first."""
+        usage = asdict(response.usage)
+        record = {
+            "texts": list(response.texts),
+            "finish": list(response.finish),
+            "mode": response.mode,
+            "created": response.created,
+            "usage": {name: usage[name] for name in KEPT},
+            "request": response.request.canonical(),
+        }
+        path = self.path(response.request.key)
+        if write_json(path, record, overwrite=False):
+            return response
+        first = self.get(response.request)
+        if first is None:
+            return response
+        paid = {n: v for n, v in usage.items() if n.startswith("paid_") or n in ("retries", "seconds")}
+        return replace(first, usage=replace(first.usage, cache_hits=0, **paid), cached=False)
+
+    @contextmanager
+    def lock(self, key: str, stop: threading.Event) -> Iterator[None]:
+        """Hold the right to ask for this key, so that no two processes pay for one answer.
+
+        Gives up waiting, without the right, once ``stop`` is set.
+        """
+        path = self.folder / "locks" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with held(path, stop) as locked:
+            try:
+                yield
+            finally:
+                if locked and self.path(key).exists():  # whoever gets it later finds the answer first
+                    path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, record: Any, overwrite: bool = True) -> bool:
+    """Write ``record`` in one step; False if ``path`` is there already and may not be overwritten."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-", suffix=".json")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(record, file, indent=1, ensure_ascii=False)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        if overwrite:
+            temporary.replace(path)
+            return True
+        try:
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links
+            if path.exists():
+                return False
+            temporary.replace(path)
+        return True
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()

@@ -1,0 +1,117 @@
+"""What one request becomes: its calls, within the budget, and their answers as one counted response."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from opal.errors import LLMError
+from opal.llm.api.budget import Budget, Cost, Prices, answer_tokens, prompt_tokens
+from opal.llm.api.capabilities import Capabilities
+from opal.llm.api.endpoint import Endpoint
+from opal.llm.api.fault import Fault
+from opal.llm.api.messages import Request, Response
+from opal.llm.api.wire import bodies, read_answer, tokens_of
+from opal.result import Usage
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Asks one endpoint; see :class:`opal.llm.Client` for the fields."""
+
+    endpoint: Endpoint
+    budget: Budget
+    prices: Prices
+    chat: bool
+    extra_body: Mapping[str, Any]
+
+    def ask(self, request: Request, can: Capabilities, stop: threading.Event) -> Response:
+        """The answer; a response without texts if the endpoint refuses the request or fails too often.
+
+        Raises
+        ------
+        LLMError : no call can succeed
+        BudgetError : the next call could break the budget
+        """
+        if stop.is_set():
+            return failed(request, "not asked: the run was stopped before")
+        began = time.monotonic()
+        sent, mode = bodies(request, self.endpoint.model, can, self.chat, self.extra_body)
+        texts: list[str] = []
+        finish: list[str] = []
+        usage = Usage()
+        for body in sent:
+            try:
+                most = self.most(replace(request, n=body.get("n", 1)))
+                answer, retries = self.send(body, most, request.key[:16], stop)
+            except (Fault, LLMError) as error:
+                if texts:
+                    break  # keep what came; the next request will tell
+                if isinstance(error, LLMError):
+                    raise
+                if error.kind == "fatal":
+                    raise LLMError(str(error)) from None
+                return failed(request, str(error), error.retries)
+            came = read_answer(answer)
+            texts, finish = texts + came[0], finish + came[1]
+            usage = usage + self.usage(answer, request) + Usage(retries=retries)
+        usage = replace(usage, seconds=time.monotonic() - began)
+        return Response(request, tuple(texts), tuple(finish), usage, mode, created=now())
+
+    def send(self, body: dict[str, Any], most: Cost, name: str, stop: threading.Event) -> tuple[dict[str, Any], int]:
+        """Answer and number of retries; every try is reserved in the budget, and settled.
+
+        Raises
+        ------
+        Fault, BudgetError
+        """
+
+        def attempt() -> dict[str, Any]:
+            entry = f"{name}-{uuid.uuid4().hex[:8]}"
+            self.budget.reserve(entry, most)
+            cost: Cost = {"requests": 0, "tokens": 0, "money": 0.0}
+            try:
+                if stop.is_set():  # while waiting for the budget
+                    raise Fault("passing", "not asked: the run was stopped")
+                cost = {"requests": 1, "tokens": 0, "money": 0.0}
+                answer = self.endpoint.post(body)
+                used = self.usage(answer)
+                cost = {"requests": 1, "tokens": used.paid_tokens, "money": used.money}
+                return answer
+            except Fault as fault:
+                if fault.billed:  # nobody knows: count the most it can be
+                    cost = most
+                raise
+            finally:
+                self.budget.settle(entry, cost)
+
+        return self.endpoint.retry(attempt, int(most["tokens"] or 0), stop)
+
+    def usage(self, answer: Mapping[str, Any], request: Request | None = None) -> Usage:
+        """Tokens and money of an answer that was just made."""
+        prompt, completion, cached = tokens_of(answer, request)
+        money = self.prices.money(prompt, completion, cached)
+        usage = Usage(1, 0, 0, prompt, completion, cached, money)
+        return replace(usage, paid_requests=1, paid_tokens=prompt + completion, paid_money=money)
+
+    def most(self, request: Request) -> Cost:
+        """The most that one call can cost; tokens and money are None if the request sets no limit."""
+        prompt, completion = prompt_tokens(request), answer_tokens(request)
+        if completion is None:
+            return {"requests": 1, "tokens": None, "money": None}
+        return {"requests": 1, "tokens": prompt + completion, "money": self.prices.money(prompt, completion)}
+
+
+def now() -> str:
+    """The time as ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def failed(request: Request, why: str, retries: int = 0) -> Response:
+    """The response to a request that got no answer."""
+    return Response(request, (), (f"error: {why}",), Usage(retries=retries), "free")

@@ -1,0 +1,295 @@
+"""The one client of every OpenAI-compatible endpoint: stored answers first, then concurrent, patient, counted calls."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
+
+from opal.config.validation import check_number
+from opal.errors import ConfigError, LLMError
+from opal.llm.api.batch import Batches
+from opal.llm.api.budget import Budget, Estimate, Prices, answer_tokens, prompt_tokens
+from opal.llm.api.cache import Store
+from opal.llm.api.call import Caller
+from opal.llm.api.capabilities import Capabilities, probe, remembered
+from opal.llm.api.endpoint import Endpoint, key_of
+from opal.llm.api.fault import Fault
+from opal.llm.api.messages import Request, Response
+from opal.llm.api.pace import Pace
+from opal.llm.api.parallel import at_once
+
+Api = Literal["chat", "completion"]
+Cache = Literal["read_write", "replay", "off"]
+How = Literal["direct", "batch"]
+OnResponse = Callable[[Response], None]
+
+
+class Server(Protocol):
+    """A model server on this machine, started when first used, such as :class:`opal.llm.LocalServer`."""
+
+    @property
+    def model(self) -> str: ...
+
+    def start(self) -> tuple[str, str]: ...
+
+    def turn(self, stop: threading.Event) -> AbstractContextManager[None]: ...
+
+
+@dataclass
+class Client:
+    """A model behind an OpenAI-compatible endpoint; nothing is contacted, started or imported before the first call.
+
+    Parameters
+    ----------
+    model : name sent to the endpoint; None with ``server``, whose model it is
+    base_url : address of the API, or None for OpenAI's (or what OPENAI_BASE_URL says)
+    key_env : name of the environment variable that holds the key, or None if the endpoint needs none
+    server : a model server on this machine, started at the first call
+    api : ``chat``, or ``completion`` for base models
+    concurrency : requests in flight at once
+    requests_per_minute, tokens_per_minute : limits of this process, or None
+    timeout : seconds from sending a request to the end of its answer
+    retries : further tries after a failure that may pass (429, 5xx, time-out, broken answer)
+    backoff : seconds before the first retry, doubled for each; a Retry-After of the endpoint comes first
+    mode : ``direct``, or ``batch`` for the Batch API (cheaper, hours late)
+    poll : seconds between looks at a batch
+    cache : ``read_write``, ``replay`` (stored answers only), or ``off`` (neither read nor write)
+    store : folder of stored answers
+    budget : most ``money``, ``tokens``, ``requests`` of all runs with this ``scope``, or None
+    prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None is unknown;
+        ``batch``: share of them that the Batch API charges
+    sampling : defaults for :meth:`request`: temperature, top_p, max_tokens, ...; any field the endpoint knows
+    extra_body : fields sent with every request that do not decide the answer, such as ``cache_prompt``
+    n_per_request : answers worth asking for at once
+    supports : what the endpoint can do (see :class:`Capabilities`), or None to find out by a few short calls
+    """
+
+    model: str | None
+    base_url: str | None = None
+    key_env: str | None = "OPENAI_API_KEY"
+    server: Server | None = None
+    api: Api = "chat"
+    concurrency: int = 4
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    timeout: float = 120.0
+    retries: int = 5
+    backoff: float = 0.5
+    mode: How = "direct"
+    poll: float = 30.0
+    cache: Cache = "read_write"
+    store: str | Path = "mlruns/responses"
+    budget: Mapping[str, Any] | None = None
+    prices: Mapping[str, Any] | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    extra_body: Mapping[str, Any] = field(default_factory=dict)
+    n_per_request: int = 1
+    supports: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, value, allowed in (
+            ("api", self.api, get_args(Api)),
+            ("mode", self.mode, get_args(How)),
+            ("cache", self.cache, get_args(Cache)),
+        ):
+            if value not in allowed:
+                raise ConfigError(f"llm.{name}={value!r} is no choice; choices: {', '.join(allowed)}")
+        for name, least in (("concurrency", 1), ("retries", 0), ("n_per_request", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"llm.{name}={getattr(self, name)} must be {least} or more")
+        for name in ("timeout", "poll", "requests_per_minute", "tokens_per_minute", "backoff"):
+            check_number(f"llm.{name}", getattr(self, name), null="")
+        for name in ("timeout", "requests_per_minute", "tokens_per_minute"):
+            if getattr(self, name) == 0:
+                raise ConfigError(f"llm.{name}=0 lets no request through: give more")
+        for name in ("max_tokens", "max_completion_tokens"):
+            check_number(f"llm.sampling.{name}", self.sampling.get(name), 1, whole=True, null="")
+        check_number("llm.sampling.temperature", self.sampling.get("temperature"), null="")
+        if self.base_url and not str(self.base_url).startswith(("http://", "https://")):
+            raise ConfigError(f"llm.base_url={self.base_url} must begin with http:// or https://")
+        if self.model is None and self.server is None:
+            raise ConfigError("llm.model is not set: name the model that the endpoint shall use")
+        if self.base_url and "@" in self.base_url:
+            raise ConfigError("llm.base_url holds a user or password: put the key into a variable named by llm.key_env")
+        if self.mode == "batch" and (self.cache == "off" or self.server is not None):
+            raise ConfigError("llm.mode=batch needs an endpoint with a Batch API, and llm.cache=read_write to resume")
+        if self.supports is not None:
+            Capabilities.declared(_plain(self.supports))
+        self.sampling, self.extra_body = _plain(self.sampling), _plain(self.extra_body)
+        self._store = Store(str(self.store))
+        self._prices = Prices.declared(_plain(self.prices or {}), batch=self.mode == "batch")
+        self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
+        self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
+        self._caller: Caller | None = None
+        self._lock = threading.Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copies and pickles hold the settings alone: no connection, no lock, no key."""
+        return _client, ({f.name: getattr(self, f.name) for f in fields(self)},)
+
+    def identity(self) -> str:
+        """The model's name in requests; for weights on this machine it holds their digest. Starts nothing."""
+        return self.model or (self.server.model if self.server is not None else "")
+
+    def request(self, **fields: Any) -> Request:
+        """A request to this model; ``sampling`` given here is laid over the client's."""
+        sampling = {**self.sampling, **fields.pop("sampling", {})}
+        return Request(model=self.identity(), sampling=sampling, **fields)
+
+    def complete(self, requests: Sequence[Request], on_response: OnResponse | None = None) -> list[Response]:
+        """The answers, in the order of ``requests``; each is stored the moment it arrives.
+
+        A request that fails after all retries, or that the endpoint refuses, gives a response without texts and
+        with ``finish=("error: <why>",)``; it is not stored, so that the next run asks again.
+
+        Parameters
+        ----------
+        on_response : called in this thread with every response as it arrives, stored ones first
+
+        Raises
+        ------
+        LLMError : no call can succeed (key, model, quota), none of the calls did, or ``llm.cache=replay`` lacks an
+            answer
+        BudgetError : the next call could break ``llm.budget``
+
+        Both hold in ``partial`` the responses that came before, in order.
+        """
+        answers = [self._stored(r) for r in requests]
+        for found in answers:
+            if found is not None and on_response:
+                on_response(found)
+        missing = [i for i, found in enumerate(answers) if found is None]
+        if not missing:
+            return [a for a in answers if a is not None]
+        try:
+            if self.cache == "replay":
+                raise LLMError(
+                    f"llm.cache=replay, but {len(missing)} of {len(requests)} answers of {self.identity()} are not in "
+                    f"{self._store.folder}: use llm.cache=read_write to ask for them, or name their folder in llm.store"
+                )
+            for i, response in self._fetch({i: requests[i] for i in missing}):
+                answers[i] = response
+                if on_response:
+                    on_response(response)
+            if not any(answers[i].texts for i in missing):  # type: ignore[union-attr]
+                raise LLMError(answers[missing[0]].finish[0].removeprefix("error: "))  # type: ignore[union-attr]
+        except LLMError as error:
+            error.partial = tuple(a for a in answers if a is not None and a.texts)
+            raise
+        return [a for a in answers if a is not None]
+
+    def estimate(self, requests: Sequence[Request], completion_tokens: int | None = None) -> Estimate:
+        """What :meth:`complete` would take, without calling or starting anything.
+
+        Parameters
+        ----------
+        completion_tokens : expected of each request, all its answers together; None for the most it allows
+        """
+        missing = [r for r in requests if self._stored(r) is None]
+        prompt = sum(map(prompt_tokens, missing))
+        answers = [answer_tokens(r) if completion_tokens is None else completion_tokens for r in missing]
+        completion = None if None in answers else sum(a or 0 for a in answers)
+        money = None if completion is None else self._prices.money(prompt, completion)
+        return Estimate(len(requests), len(requests) - len(missing), prompt, completion, money)
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        """What the endpoint can do, as declared, remembered or probed (which calls it)."""
+        if self.supports is not None:
+            return Capabilities.declared(_plain(self.supports))
+        caller, stop = self._connect(), threading.Event()
+        endpoint = caller.endpoint
+
+        def ask(fields: dict[str, Any]) -> dict[str, Any] | None:
+            body = {"model": endpoint.model, **fields, **self.extra_body}
+            most = {"requests": 1, "tokens": 200, "money": self._prices.money(100, 100)}
+            try:
+                return caller.send(body, most, "probe", stop)[0]
+            except Fault as fault:
+                if fault.kind == "refused":
+                    return None
+                raise LLMError(str(fault)) from None
+
+        folder = self._store.folder / "endpoints"
+        return remembered(folder, endpoint.name, endpoint.model, caller.chat, lambda: probe(ask, caller.chat))
+
+    @property
+    def capabilities_used(self) -> dict[str, Any] | None:
+        """The capabilities that calls went by, as plain data for the record; None if nothing was called."""
+        return asdict(self.capabilities) if "capabilities" in vars(self) else None
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        if self._caller is not None:
+            self._caller.endpoint.close()
+
+    def _fetch(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
+        """Responses by place, as they arrive."""
+        if self.mode == "batch":
+            return Batches(self._connect(), self.capabilities, self._store, self.poll).fetch(requests)
+        _ = self.capabilities  # once, before the threads need it
+        return at_once(requests, self._answer, self.concurrency)
+
+    def _answer(self, request: Request, stop: threading.Event) -> Response:
+        if self.cache == "off":
+            return self._ask(request, stop)
+        with self._store.lock(request.key, stop):
+            if (found := self._stored(request)) is not None:
+                return found
+            response = self._ask(request, stop)
+            return self._store.put(response) if response.texts else response
+
+    def _ask(self, request: Request, stop: threading.Event) -> Response:
+        caller = self._connect()
+        if self.server is None:
+            return caller.ask(request, self.capabilities, stop)
+        with self.server.turn(stop):  # it may have ended while others had theirs
+            return self._connect().ask(request, self.capabilities, stop)
+
+    def _stored(self, request: Request) -> Response | None:
+        found = None if self.cache == "off" else self._store.get(request)
+        if found is not None and found.usage.money is None:  # made before the prices were known
+            usage = found.usage
+            money = self._prices.money(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+            return replace(found, usage=replace(usage, money=money))
+        return found
+
+    def _connect(self) -> Caller:
+        with self._lock:
+            base_url: str | None
+            if self.server is not None:
+                base_url, key = self.server.start()
+            else:
+                base_url, key = self.base_url, key_of(self.key_env, self.identity())
+            known = self._caller and (self._caller.endpoint.base_url, self._caller.endpoint.api_key)
+            if self._caller is None or known != (base_url, key):
+                endpoint = Endpoint(
+                    base_url,
+                    self.identity(),
+                    key,
+                    timeout=self.timeout,
+                    retries=self.retries,
+                    backoff=self.backoff,
+                    pace=self._pace,
+                    direct=self.server is not None,
+                )
+                self._caller = Caller(endpoint, self._budget, self._prices, self.api == "chat", self.extra_body)
+            return self._caller
+
+
+def _client(settings: dict[str, Any]) -> Client:
+    return Client(**settings)
+
+
+def _plain(value: Any) -> Any:
+    """Configuration containers as dicts and lists."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(v) for v in value]
+    return value

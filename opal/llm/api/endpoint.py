@@ -1,0 +1,205 @@
+"""One call to an OpenAI-compatible endpoint: deadline, pace, retries.
+
+The ``openai`` package is the only client, and is imported at the first call.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from opal.errors import LLMError
+from opal.llm.api.budget import count_tokens
+from opal.llm.api.fault import Fault, fault_of
+from opal.llm.api.pace import Pace
+from opal.llm.api.wire import choices_of, recount
+
+MAX_BODY = 64 * 2**20  # bytes; no answer is that long, but a broken server's may be endless
+MAX_BACKOFF = 30.0  # seconds
+MAX_CONNECT = 10.0  # seconds
+T = TypeVar("T")
+
+
+@dataclass
+class Endpoint:
+    """An address, its key and how patiently to call it; see :class:`opal.llm.Client` for the fields."""
+
+    base_url: str | None
+    model: str
+    api_key: str = field(repr=False)
+    timeout: float
+    retries: int
+    backoff: float
+    pace: Pace
+    direct: bool = False  # on this machine: no proxy
+    _api: Any = field(default=None, init=False, repr=False)
+    answered: bool = field(default=False, init=False, repr=False)  # once, so that it is there
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        return self.base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+
+    @property
+    def api(self) -> Any:
+        """The ``openai`` client."""
+        with self._lock:
+            if self._api is None:
+                import openai
+
+                for name in ("openai", "httpx", "httpx2"):  # a line a call would drown the progress
+                    if logging.getLogger(name).level == logging.NOTSET:
+                        logging.getLogger(name).setLevel(logging.WARNING)
+                hooks: dict[str, list[Callable[..., Any]]] = {
+                    "request": [self._set_deadline],
+                    "response": [_limit_body],
+                }
+                # A custom client, for its hooks: httpx limits the time of one read, not of an answer.
+                http = openai.DefaultHttpxClient(event_hooks=hooks, trust_env=not self.direct)
+                self._api = openai.OpenAI(
+                    base_url=self.base_url,
+                    api_key=self.api_key or "none",
+                    timeout=openai.Timeout(self.timeout, connect=min(self.timeout, MAX_CONNECT)),
+                    max_retries=0,
+                    http_client=http,
+                )
+            return self._api
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        with self._lock:
+            if self._api is not None:
+                self._api.close()
+                self._api = None
+
+    def retry(self, attempt: Callable[[], T], tokens: int, stop: threading.Event) -> tuple[T, int]:
+        """``attempt()`` until it succeeds, and the number of retries that took.
+
+        Parameters
+        ----------
+        tokens : what an attempt may take, for the pace
+
+        Raises
+        ------
+        Fault : with ``retries`` set
+        """
+        _ = self.api  # imported before the pace is measured
+        for tried in range(self.retries + 1):
+            self.pace.wait(tokens, stop)
+            if stop.is_set():
+                raise Fault("passing", "not asked: the run was stopped")
+            try:
+                return attempt(), tried
+            except Fault as fault:
+                fault.retries = tried
+                if fault.kind != "passing" or tried == self.retries:
+                    raise
+                if fault.wait is not None:
+                    self.pace.hold(fault.wait)
+                else:
+                    stop.wait(min(MAX_BACKOFF, self.backoff * 2**tried) * random.uniform(0.75, 1.25))
+        raise AssertionError("unreachable")
+
+    def call(self, function: Callable[[Any], Any]) -> Any:
+        """``function(api)``; what it raises becomes a Fault that never holds the key."""
+        try:
+            result = function(self.api)
+            self.answered = True
+            return result
+        except Exception as error:
+            fault = fault_of(error, self)
+        raise fault  # outside of the handler: the original, which may quote the key, is not chained
+
+    def post(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a completion request, with at least one choice.
+
+        Raises
+        ------
+        Fault
+        """
+        rest = dict(body)
+        model = rest.pop("model")
+        if "messages" in rest:
+            messages = rest.pop("messages")
+            raw = self.call(
+                lambda api: api.chat.completions.with_raw_response.create(
+                    model=model, messages=messages, extra_body=rest
+                )
+            )
+        else:
+            prompt = rest.pop("prompt")
+            raw = self.call(
+                lambda api: api.completions.with_raw_response.create(model=model, prompt=prompt, extra_body=rest)
+            )
+        try:
+            answer = json.loads(self.scrub(raw.content.decode("utf-8", errors="replace")))
+        except ValueError:
+            raise Fault("passing", f"{self.name} answered with malformed JSON", billed=True) from None
+        if not choices_of(answer):
+            raise Fault("passing", f"{self.name} answered without choices", billed=True)
+        recount(answer, self._tokenize)
+        return answer
+
+    def _tokenize(self, texts: Sequence[str]) -> int:
+        """Tokens in ``texts``, by the /tokenize of a llama.cpp server; roughly, if that fails."""
+        try:
+            url = f"{self.name.rstrip('/').removesuffix('/v1')}/tokenize"
+            said = self.call(lambda api: api.post(url, body={"content": list(texts)}, cast_to=object))
+            return len(said["tokens"])
+        except (Fault, KeyError, TypeError):
+            return sum(map(count_tokens, texts))
+
+    def scrub(self, text: str) -> str:
+        """``text`` without the key, should a server echo it."""
+        return text.replace(self.api_key, "[key]") if len(self.api_key) >= 4 else text
+
+    def _set_deadline(self, request: Any) -> None:
+        request.extensions["opal_deadline"] = time.monotonic() + self.timeout
+
+
+def key_of(variable: str | None, model: str) -> str:
+    """The key in an environment variable; "" where none is needed.
+
+    Raises
+    ------
+    LLMError : it is not set, or is no key
+    """
+    if variable is None:
+        return ""
+    key = os.environ.get(variable, "").strip()
+    if not key:
+        raise LLMError(f"no key for {model}: set the environment variable {variable} (llm.key_env)")
+    if not key.isascii() or not key.isprintable():
+        raise LLMError(f"the environment variable {variable} (llm.key_env) holds characters that no key has")
+    return key
+
+
+def _limit_body(response: Any) -> None:
+    """Event hook: end a body at the deadline of its request, however it trickles in."""
+    http: Any = importlib.import_module(type(response).__module__.partition(".")[0])  # httpx; httpx2 in newer openai
+    deadline = response.request.extensions["opal_deadline"]
+    if response.request.url.path.endswith("/content"):  # a batch's answers are many
+        return
+    inner = response.stream
+
+    class Limited(http.SyncByteStream):  # type: ignore[name-defined]
+        def __iter__(self) -> Any:
+            size = 0
+            for chunk in inner:
+                size += len(chunk)
+                if time.monotonic() > deadline or size > MAX_BODY:
+                    raise http.ReadTimeout("the answer does not end", request=response.request)
+                yield chunk
+
+        def close(self) -> None:
+            inner.close()
+
+    response.stream = Limited()

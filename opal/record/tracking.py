@@ -1,0 +1,200 @@
+"""The MLflow store, written so that no run is lost, none is double, and none is half and called finished.
+
+A trial runs under the file lock of its hash (`claim`). Its result is first written to
+``mlruns/pending/<hash>``; then one MLflow run is created with the tag ``opal.status=running``, filled by one
+batch and one folder of artifacts, and named finished at the very end; then the pending folder goes. Whatever a
+crash leaves behind, the next `claim` of that hash mends: a run that stayed ``running`` is marked
+``interrupted``, and a complete pending result is logged.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from opal.errors import ConfigError, TrackingError
+from opal.record import pending, unfinished, writing
+from opal.record.connection import faults
+from opal.record.environment import masked
+from opal.record.run_record import RunRecord
+from opal.record.runs import Runs, is_finished, sqlite_path
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+Existing = Literal["skip", "rerun", "fail"]
+Write = Callable[[Path], None]  # puts a trial's artifacts into a folder
+
+
+@dataclass
+class Tracking(Runs):
+    """Where and how runs are recorded (`conf/tracking/*.yaml`).
+
+    Parameters
+    ----------
+    uri : MLflow address; None is ``sqlite:///mlflow.db`` in the working folder, with artifacts in ``mlruns/``
+    experiment : MLflow experiment
+    existing : what to do when a finished run has the same hash: ``skip`` it, ``rerun`` (the older run is then
+        marked ``superseded``) or ``fail``
+    tags : the user's own tags, set on every run
+    log_table : whether the table becomes an artifact (up to 5 MB), so that the run can be repeated elsewhere
+    """
+
+    existing: Existing = "skip"
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    log_table: bool = True
+
+    def __post_init__(self) -> None:
+        if self.existing not in get_args(Existing):
+            raise ConfigError(f"tracking.existing={self.existing!r} is none of {', '.join(get_args(Existing))}")
+        super().__post_init__()
+
+    @contextmanager
+    def claim(self, config_hash: str, waiting: Callable[[str], None] | None = None) -> Iterator[Run | None]:
+        """Hold this hash for the time of a trial; gives the run that makes the trial needless, or None.
+
+        Parameters
+        ----------
+        waiting : told one sentence when another process holds the hash
+
+        Raises
+        ------
+        TrackingError : the store cannot be used, or ``tracking.existing=fail`` and a finished run exists
+        """
+        with self._lock(config_hash, waiting):
+            run = next(filter(is_finished, self._mend(config_hash)), None)
+            if run is not None and self.existing == "fail":
+                raise TrackingError(f"tracking.existing=fail: {run.info.run_name} (run {run.info.run_id}) is finished")
+            yield run if self.existing == "skip" else None
+
+    def log(self, record: RunRecord, write: Write | None = None) -> str:
+        """Record a trial; call it inside `claim`. Gives the run's id.
+
+        Parameters
+        ----------
+        write : puts the artifacts into the folder it is given
+
+        Raises
+        ------
+        TrackingError : the store failed; the sentence names the folder that keeps the result and the command
+            that logs it later
+        """
+        folder = pending.keep(self.mlruns, record, write)
+        try:
+            run_id = self._send_patiently(record, folder)
+        except TrackingError as err:
+            raise TrackingError(
+                f"{err}. The result is kept in {folder}; log it later with: python -m opal.store log "
+                f"--uri {masked(str(self.uri))} --experiment {self.experiment} {folder}"
+            ) from err
+        shutil.rmtree(folder, ignore_errors=True)
+        return run_id
+
+    def log_pending(self, folder: Path) -> str:
+        """Record a result that an earlier `log` could not; gives the run's id."""
+        record = pending.load(folder)
+        with self._lock(record.config_hash):
+            if folder == pending.folder_of(self.mlruns, record.config_hash):
+                self._close_halves(record.config_hash)
+            else:
+                self._mend(record.config_hash)
+            return self._log_kept(record, folder)
+
+    def mark_interrupted(self) -> int:
+        """Mark runs that a dead process of this host left open; gives their number."""
+        stuck = [r for r in self.runs("attributes.status = 'RUNNING'") if not unfinished.alive(r)]
+        with faults(self.uri):
+            for run in stuck:
+                unfinished.close(self.client, run)
+        return len(stuck)
+
+    @contextmanager
+    def _lock(self, config_hash: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+        from filelock import FileLock, Timeout
+
+        path = self.mlruns / "locks" / f"{config_hash[:16]}.lock"
+        with faults(self.uri):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                if waiting:
+                    waiting(f"another process is at work on {config_hash[:12]}: waiting for it")
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _mend(self, config_hash: str) -> list[Run]:
+        """Under the lock of the hash: mark what a crash left half, log what it kept; gives the runs there are."""
+        runs = self._close_halves(config_hash)
+        folder = pending.folder_of(self.mlruns, config_hash)
+        if pending.complete(folder):
+            self._log_kept(pending.load(folder), folder)
+            return self.runs_of(config_hash)
+        if folder.exists():
+            shutil.rmtree(folder, ignore_errors=True)
+        return runs
+
+    def _close_halves(self, config_hash: str) -> list[Run]:
+        runs = self.runs_of(config_hash)
+        # ours is the lock: the writer of an open run is gone
+        left = [r for r in runs if r.info.status == "RUNNING" and not unfinished.foreign(r)]
+        with faults(self.uri):
+            for run in left:
+                unfinished.close(self.client, run)
+        return self.runs_of(config_hash) if left else runs
+
+    def _log_kept(self, record: RunRecord, folder: Path) -> str:
+        identity = pending.identity(folder)
+        logged = [r for r in self.runs_of(record.config_hash) if r.data.tags.get("opal.record") == identity]
+        done = next((r for r in logged if r.info.status == "FINISHED"), None)
+        run_id = done.info.run_id if done else self._send(record, folder)
+        shutil.rmtree(folder, ignore_errors=True)
+        return run_id
+
+    def _send_patiently(self, record: RunRecord, folder: Path) -> str:
+        """Send, again where other writers held SQLite's lock for longer than MLflow waits (20 s)."""
+        for _ in range(writing.ATTEMPTS - 1):
+            try:
+                return self._send(record, folder)
+            except TrackingError as err:
+                if "database is locked" not in str(err):
+                    raise
+        return self._send(record, folder)
+
+    def _send(self, record: RunRecord, folder: Path) -> str:
+        with faults(self.uri):
+            run_id = writing.begin(self.client, self.experiment_id, record, folder, self.tags)
+            try:
+                writing.fill(self.client, run_id, record, folder)
+                older = [r for r in self.runs_of(record.config_hash) if r.info.run_id != run_id]
+                writing.end(self.client, run_id, record.status)
+            except Exception:
+                unfinished.try_close(self.client, run_id)
+                raise
+            for run in older if record.status == "finished" else ():
+                if run.data.tags.get("opal.status") in ("finished", "partial", "failed"):
+                    self.client.set_tag(run.info.run_id, "opal.status", "superseded")
+        return run_id
+
+
+def existing_store(uri: str | None = None, experiment: str = "opal") -> Tracking:
+    """Tracking to read from: ``uri``, else MLFLOW_TRACKING_URI, else the SQLite file here.
+
+    Raises
+    ------
+    TrackingError : the SQLite file is missing; it is not made
+    """
+    tracking = Tracking(uri or os.environ.get("MLFLOW_TRACKING_URI"), experiment)
+    path = sqlite_path(str(tracking.uri))
+    if path is not None and not path.is_file():
+        raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it by its URI")
+    return tracking

@@ -1,0 +1,145 @@
+"""How real a run's synthetic rows look: where they lie, which columns are off, and what the measures say."""
+
+from __future__ import annotations
+
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from opal.evaluate.features import transformer
+from opal.evaluate.fidelity import at_most
+from opal.report.figures.run import COLORS
+from opal.table import Train
+
+MOST_COLUMNS = 12  # the worst ones
+MOST_POINTS = 400  # synthetic rows shown
+MOST_REAL = 5000  # train rows shown
+MEASURES = {  # metric: its name, what is good, and the metric that holds what chance or real rows give
+    "marginal": ("column distance", None, "marginal_chance"),
+    "pairwise": ("correlation distance", None, "pairwise_chance"),
+    "nearest": ("distance to nearest real row", None, "nearest_real"),
+    "coverage": ("coverage of real rows", 1.0, None),
+    "validity": ("valid rows", 1.0, None),
+    "duplicates": ("duplicates", 0.0, None),
+    "detector_auc": ("detector AUC, boosting", 0.5, None),
+    "detector_auc_logistic": ("detector AUC, logistic", 0.5, None),
+}
+MADE = COLORS[0]
+
+
+def fidelity_figure(
+    measured: pd.DataFrame, columns: pd.DataFrame, made: pd.DataFrame, train: Train, path: Path, title: str
+) -> None:
+    """Draw ``path``: one seed's rows in two principal components, columns against chance, every measure.
+
+    Parameters
+    ----------
+    measured, columns : the trial's tables ``fidelity`` [metric, and a column a seed] and ``fidelity_columns`` [seed,
+        column, distance, chance]; without any nothing is drawn
+    made, train : synthetic rows, one at least, and train of one seed
+    """
+    if columns.empty:
+        return
+    by_name = measured.set_index("metric")
+    by_name.index = by_name.index.str.removeprefix("fidelity/")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.8), dpi=110)  # no pyplot: no state shared between threads
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
+    # places by hand: finding them takes as long as drawing, and every run of a sweep pays for it
+    figure.subplots_adjust(left=0.05, right=0.99, top=0.87, bottom=0.19, wspace=0.46)
+    _places(axes[0], made, train)
+    _columns(axes[1], columns)
+    _measures(axes[2], by_name.reindex(_measured()))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path)
+
+
+def _measured() -> list[str]:
+    return [name for m, (_, _, level) in MEASURES.items() for name in (m, level) if name]
+
+
+def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
+    """Real and synthetic rows on the two directions in which real train rows differ most."""
+    from matplotlib.colors import to_rgba
+    from sklearn.decomposition import PCA
+
+    frame = at_most(train.frame, MOST_REAL, np.random.default_rng(train.seed))
+    shown = made.iloc[:MOST_POINTS]
+    transform = transformer(train.schema.learn(pd.concat([frame, shown])), "onehot", scale=True)
+    real = np.asarray(transform.fit_transform(frame), dtype=float)
+    pca = PCA(n_components=min(2, *real.shape), random_state=0).fit(real)
+    at = {"real": pca.transform(real), "synthetic": pca.transform(np.asarray(transform.transform(shown), dtype=float))}
+    large = [group for group in train.groups if not group.minority]
+    names = {group: _short(group.name, 24) for group in train.groups}
+    if len(large) > 2:  # greys do not tell more of them apart
+        names |= dict.fromkeys(large, "") | {large[0]: "all other groups"}
+    few, many = cycle(COLORS[1:6]), cycle(["0.75", "0.5"] if len(large) < 3 else ["0.75"])
+    for group in train.groups:
+        color = next(few if group.minority else many)
+        old, new = _plane(at["real"][group.mask(frame)]), _plane(at["synthetic"][group.mask(shown)])
+        if len(new):
+            axis.scatter(*new.T, color=color, marker="x", s=24, linewidths=1.1, alpha=0.9, zorder=4)
+        edge, size, order, alpha = ("black", 60, 3, 0.45) if group.minority else ("none", 18, 1, 1.0)
+        style = {"facecolors": to_rgba(color, alpha), "edgecolors": edge, "linewidths": 0.8, "s": size, "zorder": order}
+        axis.scatter(*old.T, label=names[group], **style)
+    axis.scatter([], [], color="black", marker="x", s=24, linewidths=1.1, label="synthetic, in its group's colour")
+    share = [f"{s:.0%}" for s in pca.explained_variance_ratio_]
+    axis.set_xlabel(f"first principal component ({share[0]} of the variance)")
+    axis.set_ylabel(f"second ({share[1]})" if len(share) > 1 else "")
+    some = f"{len(frame):,} of the " if len(frame) < len(train.frame) else ""
+    axis.set_title(f"{some}train and synthetic rows, seed {train.seed}", fontsize=10)
+    below = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.12), "ncols": 3, "columnspacing": 1.0}
+    axis.legend(fontsize=8, frameon=False, **below)  # among the points it would hide some
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"
+
+
+def _plane(points: np.ndarray) -> np.ndarray:
+    """Two coordinates, the second 0 where there is but one feature."""
+    return points if points.shape[1] == 2 else np.column_stack([points, np.zeros(len(points))])
+
+
+def _columns(axis: Any, columns: pd.DataFrame) -> None:
+    """Each column's distance between synthetic and real rows, and its chance level; mean over seeds."""
+    mean = columns.groupby("column", sort=False)[["distance", "chance"]].mean()
+    distance, chance = mean["distance"].to_numpy(), mean["chance"].to_numpy()
+    names = [_short(name, 22) for name in mean.index.astype(str)]
+    seeds = columns["seed"].nunique()
+    varied = np.flatnonzero(np.maximum(distance, chance) > 0)  # a group's own attribute never differs
+    worst = varied[np.argsort((distance - chance)[varied], kind="stable")[-MOST_COLUMNS:]]
+    places = np.arange(len(worst))
+    axis.barh(places, distance[worst], color=MADE, alpha=0.8, height=0.65, label="synthetic against real")
+    axis.plot(chance[worst], places, "|", color="black", markersize=13, markeredgewidth=2, label="by chance")
+    axis.set_yticks(places, [names[i] for i in worst], fontsize=8)
+    axis.set_xlim(0, max(0.5, 1.05 * float(np.max([distance, chance], initial=0))))
+    axis.set_xlabel("distance of the distributions (KS or total variation)", fontsize=9)
+    which = f"the {len(worst)} columns most above chance" if len(worst) < len(varied) else "columns"
+    axis.set_title(f"{which}, mean of {seeds} seed{'s' * (seeds > 1)}", fontsize=10)
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=2, frameon=False)
+    axis.grid(axis="x", alpha=0.3)
+
+
+def _measures(axis: Any, by_seed: pd.DataFrame) -> None:
+    """One line a measure: every seed, their mean, and where it would be if the rows were real."""
+    shown = [m for m in MEASURES if by_seed.loc[m].notna().any()][::-1]
+    places, values = np.arange(len(shown)), by_seed.loc[shown].to_numpy(dtype=float)
+    real = [by_seed.loc[level].mean() if level else good for _, good, level in (MEASURES[m] for m in shown)]
+    axis.plot(real, places, "|", color="black", markersize=13, markeredgewidth=2, zorder=2, label="real rows")
+    axis.scatter(np.nanmean(values, axis=1), places, s=50, color=MADE, zorder=4, label="synthetic, mean")
+    every = np.repeat(places, values.shape[1])
+    axis.scatter(values.ravel(), every, s=16, color=MADE, alpha=0.4, linewidths=0, zorder=3, label="a seed")
+    axis.set_yticks(range(len(shown)), [MEASURES[m][0] for m in shown], fontsize=8)
+    axis.set_ylim(-0.6, len(shown) - 0.4)
+    axis.set_xlim(-0.04, 1.04)
+    axis.set_title("measures", fontsize=10)
+    axis.grid(alpha=0.3)
+    axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.4, -0.12), ncols=3, frameon=False)

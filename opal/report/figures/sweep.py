@@ -1,0 +1,49 @@
+"""The figure of one sweep: a row of panels a table, a line a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from opal.report.figures.run import COLORS, MARKERS, PANELS, plain
+
+HASH = re.compile(r"-[0-9a-f]{12}$")
+
+
+def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> None:
+    """Mean over seeds of four metrics against synthetic rows.
+
+    Parameters
+    ----------
+    runs : tidy errors [seed, amount, metric, value] by run name, ``data/method/classifier-hash``
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    named = {tuple(HASH.sub("", name).split("/", 1)): errors for name, errors in runs.items()}
+    tables = list(dict.fromkeys(name[0] for name in named))
+    lines = list(dict.fromkeys(name[-1] for name in named))
+    figure = Figure(figsize=(13, 1.2 + 2.6 * len(tables)), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    axes = figure.subplots(len(tables), len(PANELS), squeeze=False)
+    for (table, *rest), errors in named.items():
+        i = lines.index(rest[-1] if rest else table)
+        for axis, metric in zip(axes[tables.index(table)], PANELS, strict=True):
+            mean = errors[errors["metric"] == metric].groupby("amount")["value"].mean()
+            style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[(i + i // len(COLORS)) % len(MARKERS)]}
+            axis.plot(mean.index, mean, **style, markersize=4, label=lines[i])
+    for table, row in zip(tables, axes, strict=True):
+        row[0].set_ylabel(plain(table))
+        for axis, label in zip(row, PANELS.values(), strict=True):
+            axis.set_title(label if table == tables[0] else "", fontsize=10)
+            axis.grid(alpha=0.3)
+            axis.set_xlabel("synthetic rows added" if table == tables[-1] else "")
+    known = {text: handle for axis in axes.flat for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    columns = max(1, min(len(known), int(150 / (max(map(len, known), default=0) + 8))))
+    figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)

@@ -1,0 +1,122 @@
+"""What a run leaves: its record for MLflow, and its files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from opal.config.build import Parts
+from opal.record.config_hash import IGNORED_ARGUMENTS, IGNORED_ARGUMENTS_OF, generation_hash
+from opal.record.environment import tags as environment_tags
+from opal.record.provenance import write_config, write_origin
+from opal.record.run_record import DatasetInput, RunRecord, description_of, points_of, run_name
+from opal.result import TrialResult
+
+# params that would tell equal runs apart in the UI's comparison: pace, price and storage of answers
+UNSHOWN = (IGNORED_ARGUMENTS | IGNORED_ARGUMENTS_OF["client"]) - {"base_url"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """What started the run: the option chosen in each group, the overrides as typed, and the sweep's id or ""."""
+
+    choices: Mapping[str, str]
+    overrides: list[str]
+    sweep_id: str
+
+    @property
+    def command(self) -> str:
+        """How to run this again, as typed, in Markdown."""
+        typed = " ".join(self.overrides)
+        mark = "``" if "`" in typed else "`"
+        return f"Run: {mark}python -m opal.run {' '.join(typed.splitlines())}{mark}"
+
+
+def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str, job: Job) -> RunRecord:
+    """The run's record: what the design's contract names, as plain values."""
+    names = job.choices
+    warnings = [f"**WARNING**: {_in_markdown(sentence)}" for sentence in result.warnings]
+    notes = [_in_markdown(sentence) for sentence in result.notes]
+    return RunRecord(
+        name=run_name(parts.table.name, names["method"], names["classifier"], digest),
+        config_hash=digest,
+        generation_hash=generation_hash(config, parts.table, parts.model),
+        params=params(config, names) | capabilities(parts),
+        metrics=points_of(result),
+        tags={"opal.kind": "trial", "opal.sweep_id": job.sweep_id}
+        | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
+        | environment_tags(),
+        dataset=DatasetInput.of(parts.table),
+        description="\n\n".join([*verdict_of(result), *warnings, description_of(result.errors), *notes, job.command]),
+        status="partial" if result.stopped else "finished",
+    )
+
+
+def verdict_of(result: TrialResult) -> list[str]:
+    """What the description begins with: the words, for each measure."""
+    words = [f"{metric.replace('_', ' ')} **{word}**" for metric, word in result.verdicts.items()]
+    return [f"Synthetic rows against every free control: {', '.join(words)}."] if words else []
+
+
+def capabilities(parts: Parts) -> dict[str, Any]:
+    """What the endpoint was found able to do, as ``supports.<name>``; nothing where every answer was stored."""
+    client = getattr(parts.method, "client", None)
+    return {f"supports.{k}": v for k, v in ((client and client.capabilities_used) or {}).items()}
+
+
+def params(config: DictConfig, names: Mapping[str, str]) -> dict[str, Any]:
+    """The chosen option of every group, and the scalars beneath them that fit a table's cell."""
+    shown = {k: v for k, v in names.items() if v and not k.startswith(("hydra/", "tracking"))}
+    shown["seeds"] = " ".join(map(str, config.seeds))
+    shown |= {f"data.{k}": config.data[k] for k in ("target", "minority", "group") if config.data.get(k) is not None}
+    for section in ("task", "method", "classifier", "amounts"):
+        shown |= scalars_of(OmegaConf.to_container(config[section], resolve=True), section)
+    return shown
+
+
+def scalars_of(node: Any, path: str) -> dict[str, Any]:
+    if isinstance(node, dict):
+        found: dict[str, Any] = {}
+        for key, value in node.items():
+            if not str(key).startswith("_") and key not in UNSHOWN:
+                found |= scalars_of(value, f"{path}.{key}")
+        return found
+    short = len(str(node)) <= 250 and "\n" not in str(node)
+    return {path: node} if node is not None and short and not isinstance(node, list) else {}
+
+
+def write(
+    folder: Path, config: DictConfig, parts: Parts, result: TrialResult, summary: str, title: str, job: Job
+) -> None:
+    """Every artifact of the run."""
+    result.save(folder)
+    write_config(folder, config)
+    (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
+    if config.figures:
+        draw(folder / "figures", parts, result, title)
+    write_origin(folder, config, parts.table, job.overrides, log_table=config.tracking.get("log_table", True))
+
+
+def draw(folder: Path, parts: Parts, result: TrialResult, title: str) -> None:
+    """The run's figures."""
+    from matplotlib import rc_context
+
+    from opal.report.figures.fidelity import fidelity_figure
+    from opal.report.figures.run import run_figures
+
+    run_figures(result.errors, folder, title)
+    if "fidelity_columns" in result.tables:  # else the split need not be drawn again
+        measured, columns = result.tables["fidelity"], result.tables["fidelity_columns"]
+        seed = int(columns["seed"].iloc[0])
+        train = parts.task.split(parts.table, seed).train
+        with rc_context({"text.parse_math": False}):  # dollars in names of columns and classes begin no formula
+            fidelity_figure(measured, columns, result.rows[seed].frame, train, folder / "fidelity.png", title)
+
+
+def _in_markdown(sentence: str) -> str:
+    """A sentence that may quote a user's table: neither a line nor a tag of its own."""
+    return " ".join(sentence.split()).replace("<", "&lt;")

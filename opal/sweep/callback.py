@@ -1,0 +1,57 @@
+"""What Hydra calls while a sweep runs, and the sweep's own run at its end."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hydra.core.utils import JobReturn
+from hydra.experimental.callback import Callback as HydraCallback
+from omegaconf import DictConfig
+
+from opal.errors import OpalError
+
+log = logging.getLogger("opal")
+
+
+class Callback(HydraCallback):
+    """Remembers the sweep that this process launches, so that it can be summed up at the end, lost jobs included."""
+
+    config: DictConfig | None = None
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        from opal.sweep.lost_jobs import outlive
+
+        Callback.config = config
+        outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Hydra keeps what every job returned: a thousand configurations, which nobody reads, would fill memory."""
+        job_return.cfg = job_return.hydra_cfg = None
+
+    @classmethod
+    def sum_up(cls) -> None:
+        """Record the sweep that this process launched, jobs that failed included."""
+        from opal.config.build import instantiate
+        from opal.record.environment import masked
+        from opal.report.figures.sweep import sweep_figure
+        from opal.sweep.summary import close_sweep, notes, raw_fits
+
+        config, Callback.config = Callback.config, None
+        if config is None:
+            return
+        try:
+            tracking = instantiate(config, "tracking")
+            folder = Path(config.hydra.sweep.dir)
+            shutil.rmtree(raw_fits(folder), ignore_errors=True)
+            swept = {"overrides": " ".join(config.hydra.overrides.task)}
+            if close_sweep(tracking, folder, folder.name, swept, sweep_figure):
+                log.info("opal: the sweep is summed up as sweep/%s", folder.name)
+                log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))
+            for job in notes(folder):  # said by the jobs too, but a cluster's output is elsewhere
+                if job["outcome"] == "failed" and config.hydra.runtime.choices["hydra/launcher"] != "basic":
+                    log.error("opal: job %s (%s) failed: %s", job["job"], job["name"], job["error"])
+        except OpalError as fault:
+            log.error("opal: the sweep could not be summed up: %s", fault)

@@ -1,0 +1,149 @@
+"""One MLflow run that sums a sweep up, also when jobs failed: each job leaves a note, `close_sweep` reads them.
+
+Notes are files in the sweep's folder, so that jobs may run in any process that shares it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import pandas as pd
+
+from opal.record.connection import faults
+from opal.record.environment import masked
+from opal.record.environment import tags as environment_tags
+from opal.record.read import fetch
+from opal.record.run_record import RunRecord
+from opal.record.tracking import Tracking
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+NOTES = "jobs"
+Outcome = Literal["finished", "partial", "skipped", "failed"]
+COLUMNS = ["data", "task", "method", "classifier", "llm"]  # params that tell the sweep's runs apart
+NO_CURVE = pd.DataFrame(columns=["run_id", "name", *COLUMNS, "amount", "error", "error_std"])
+Draw = Callable[[dict[str, pd.DataFrame], Path, str], object]  # tidy errors by run name, file, title
+
+
+def raw_fits(sweep_dir: str | Path) -> Path:
+    """Folder in which the sweep's jobs share their fits without synthetic rows, while it runs."""
+    return Path(sweep_dir) / "raw_fits"
+
+
+def note_job(sweep_dir: Path, job: int, outcome: Outcome, run_id: str = "", name: str = "", error: str = "") -> None:
+    """Leave word of how a job ended; later notes of the same job replace earlier ones."""
+    folder = sweep_dir / NOTES
+    folder.mkdir(parents=True, exist_ok=True)
+    note = {"job": job, "outcome": outcome, "run_id": run_id, "name": name, "error": error}
+    part = folder / f"{job}.part"
+    part.write_text(json.dumps(note))
+    part.replace(folder / f"{job}.json")
+
+
+def notes(sweep_dir: Path) -> list[dict[str, Any]]:
+    """The jobs' notes, in order."""
+    found = [json.loads(path.read_text()) for path in (sweep_dir / NOTES).glob("*.json")]
+    return sorted(found, key=lambda note: note["job"])
+
+
+def close_sweep(
+    tracking: Tracking,
+    sweep_dir: Path,
+    sweep_id: str,
+    params: Mapping[str, Any] | None = None,
+    draw: Draw | None = None,
+) -> str | None:
+    """Log the sweep's own run (tag ``opal.kind=sweep``) with table and figure; its id, or None without jobs.
+
+    Parameters
+    ----------
+    params : what was swept, e.g. ``{"overrides": "method=llm,smote data=gender"}``
+    draw : draws every run's tidy errors [seed, amount, metric, value] into a file, under a title
+
+    Raises
+    ------
+    TrackingError : the store failed
+    """
+    jobs = notes(sweep_dir)
+    if not jobs:
+        return None
+    with faults(tracking.uri):
+        runs = {n["run_id"]: tracking.client.get_run(n["run_id"]) for n in jobs if n["run_id"]}
+    errors = {run_id: _errors(tracking, run) for run_id, run in runs.items()}
+    curves = pd.concat([_curve(run, errors[run_id]) for run_id, run in runs.items()] or [NO_CURVE], ignore_index=True)
+    table = _table(jobs, curves)
+    counts = {outcome: sum(n["outcome"] == outcome for n in jobs) for outcome in get_args(Outcome)}
+
+    def write(folder: Path) -> None:
+        table.to_csv(folder / "sweep.csv", index=False)
+        curves.to_csv(folder / "curves.csv", index=False)
+        (folder / "jobs.json").write_text(json.dumps(jobs, indent=1))
+        if draw is not None and runs:
+            (folder / "figures").mkdir()
+            by_name = {runs[run_id].info.run_name: frame for run_id, frame in errors.items()}
+            draw(by_name, folder / "figures" / "comparison.png", f"sweep {sweep_id}")
+
+    identity = hashlib.sha256(f"sweep {sweep_id}".encode()).hexdigest()
+    record = RunRecord(
+        name=f"sweep/{sweep_id}",
+        config_hash=identity,
+        params={k: masked(str(v)) for k, v in (params or {}).items()} | {"jobs": len(jobs)},
+        metrics=[(f"jobs/{outcome}", float(n), 0) for outcome, n in counts.items()],
+        tags={"opal.kind": "sweep", "opal.sweep_id": sweep_id} | environment_tags(),
+        description=_markdown(table, jobs),
+        status="partial" if counts["failed"] or counts["partial"] else "finished",
+    )
+    with tracking.claim(identity):
+        return tracking.log(record, write)
+
+
+def _errors(tracking: Tracking, run: Run) -> pd.DataFrame:
+    with tempfile.TemporaryDirectory() as folder:
+        return pd.read_csv(fetch(tracking, run, Path(folder), "errors.csv"))
+
+
+def _curve(run: Run, errors: pd.DataFrame) -> pd.DataFrame:
+    """Mean and sample standard deviation of the error over seeds, by amount."""
+    by_amount = errors[errors["metric"] == "error"].groupby("amount")["value"]
+    curve = pd.DataFrame({"error": by_amount.mean(), "error_std": by_amount.std()}).reset_index()
+    shared = {"run_id": run.info.run_id, "name": run.info.run_name}
+    shared |= {c: run.data.params.get(c, "") for c in COLUMNS}
+    return curve.assign(**shared)[NO_CURVE.columns]
+
+
+def _table(jobs: list[dict[str, Any]], curves: pd.DataFrame) -> pd.DataFrame:
+    """One row a job: error without and with the most synthetic rows, the best mean and its amount."""
+    rows = []
+    for note in jobs:
+        curve = curves[curves["run_id"] == note["run_id"]] if note["run_id"] else curves.iloc[:0]
+        row = {"job": note["job"], "outcome": note["outcome"], "run": note["name"], "run_id": note["run_id"]}
+        if not curve.empty:
+            best = curve.loc[curve["error"].astype(float).idxmin()]
+            row |= {c: curve.iloc[0][c] for c in COLUMNS}
+            row |= {"error_without": curve.iloc[0]["error"], "error_with_most": curve.iloc[-1]["error"]}
+            row |= {"best_error": best["error"], "best_amount": best["amount"]}
+        rows.append(row | {"fault": note["error"]})
+    return pd.DataFrame(rows)
+
+
+def _markdown(table: pd.DataFrame, jobs: list[dict[str, Any]]) -> str:
+    shown = ["run", "outcome", "error_without", "error_with_most", "best_error", "best_amount"]
+    lines = [f"| {' | '.join(c.replace('_', ' ') for c in shown)} |", "| --- | --- | ---: | ---: | ---: | ---: |"]
+    for row in table.reindex(columns=shown).itertuples(index=False):
+        lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
+    lines += [f"\nJob {n['job']} failed: {n['error']}" for n in jobs if n["outcome"] == "failed"]
+    return "\n".join(lines)
+
+
+def _cell(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float):
+        return f"{value:g}" if value.is_integer() else f"{value:.4f}"
+    return str(value)

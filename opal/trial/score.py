@@ -1,0 +1,73 @@
+"""``score=METRIC``: what a trial returns to a search, and whether it will be measured at all."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+from opal.config.build import Parts
+from opal.config.options import nearest
+from opal.config.validation import shown
+from opal.errors import ConfigError
+from opal.evaluate.curve import CLEAN
+from opal.evaluate.judge import CHOSEN_BY
+from opal.evaluate.metrics import GROUPED, METRICS
+from opal.evaluate.validate import MEASURED, PREFIX
+from opal.methods.none import NoRows
+from opal.result import TrialResult
+
+log = logging.getLogger("opal")
+VALIDATION = "validation"  # whichever validation error the amount is chosen by
+
+
+def resolve_score(name: object, parts: Parts, contamination: str) -> str:
+    """The metric that ``score=name`` means for this trial, which has not begun.
+
+    ``validation`` is the error by which amounts are chosen: balanced over the groups where an attribute tells them
+    (task=spurious), else over the classes.
+
+    Raises
+    ------
+    ConfigError : the trial will not measure it; names the nearest that it will, or what to set
+    """
+    grouped = any(group.column is not None for group in parts.task.groups(parts.table))
+    metric = str(name)
+    if metric == VALIDATION:
+        metric = PREFIX + CHOSEN_BY[0 if grouped else 1]
+    known = [m for m in METRICS if grouped or m != GROUPED]
+    validated = [PREFIX + m for m in MEASURED if m in known]
+    if metric in validated:
+        if parts.validation is None or parts.validation.folds < 2:
+            raise ConfigError(f"score={name} is measured on validation folds: set validation.folds=2 or more")
+        if isinstance(parts.method, NoRows) or not max(parts.amounts(100) if parts.amounts else [1]):
+            raise ConfigError(f"score={name} needs synthetic rows: take another method or amounts.steps>=1")
+        return metric
+    known += [f"control/{control}/{m}" for control in parts.controls for m in known]
+    known += [CLEAN + m for m in METRICS if m in known and contamination == "refit"]
+    if metric not in known:
+        mend = _mend(metric, known + validated)
+        raise ConfigError(f"score={shown(name)} is not measured{_why(metric, grouped)}; {mend}")
+    return metric
+
+
+def _why(metric: str, grouped: bool) -> str:
+    if GROUPED in metric and not grouped:
+        return " where no attribute tells groups (task=spurious)"
+    return " without contamination=refit" if metric.startswith(CLEAN) else ""
+
+
+def _mend(metric: str, known: Collection[str]) -> str:
+    if best := nearest(metric, known):
+        return f"did you mean {best}?"
+    plain = [m for m in known if "/" not in m]
+    return f"metrics: {', '.join(plain)}, and control/NAME/METRIC of the controls chosen"
+
+
+def score(result: TrialResult, metric: str) -> float | None:
+    """Mean over seeds of a metric at the most synthetic rows; None, with a warning, if a seed has none."""
+    values = result.errors[result.errors["metric"] == metric]
+    most = values[values["amount"] == values["amount"].max()].set_index("seed")["value"]
+    if missing := [seed for seed in result.rows if seed not in most.index]:
+        log.warning("opal: no score: %s was not to be had for seed %s at the most synthetic rows", metric, missing[0])
+        return None
+    return float(most.mean())
