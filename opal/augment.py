@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +17,24 @@ import hydra
 import numpy as np
 import pandas as pd
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from opal.cli.launch import launch
+from opal.cli.launch import launch, limit_budget
 from opal.config.build import CONF, instantiate
-from opal.config.validation import check_number, check_value
+from opal.config.resolve import resolved
+from opal.config.validation import check_number, check_top_level
 from opal.data.write import PARQUET, TEXT, write_table
 from opal.errors import ConfigError, DataError
-from opal.evaluate.curate import Filter, curate
+from opal.evaluate.curate import Filter
 from opal.evaluate.distance import row_keys
 from opal.methods.base import Oversampler, share_out
-from opal.methods.llm import LLM
-from opal.methods.none import NoRows
 from opal.progress import Progress
-from opal.record.config_hash import generation_hash, resolved
+from opal.record.config_hash import generation_hash
 from opal.result import Funnel, Usage
 from opal.table import Group, Table, Train
+from opal.trial.sampling import sample
 
 log = logging.getLogger("opal")
-
-NOT_COUNTED = ("output", "provenance", "formulas", "overwrite", "amounts")  # keys that decide no row
-CURATION_ROUNDS = 3
 
 
 @dataclass
@@ -70,31 +66,23 @@ def wanted_rows(train: Train, rows: int | None) -> dict[Group, int]:
 def make(
     method: Oversampler, train: Train, wanted: Mapping[Group, int], curation: Filter, progress: Progress | None = None
 ) -> Made:
-    """The rows, group by group; curation that leaves some out is made up for in up to three rounds."""
+    """The rows, group by group, curated."""
     total = Made(train.frame.iloc[:0])
     for group, n in wanted.items():
         if not n:
             continue
-        alone = replace(train, groups=tuple(replace(g, minority=g == group) for g in train.groups), augment=False)
-        ask = n
-        for _ in range(CURATION_ROUNDS):
-            made = method.sample(alone, ask, progress)
-            kept, funnel = curate(made.frame, alone, curation, np.random.default_rng([train.seed, 2]), made.funnel)
-            if len(kept) >= n or len(kept) == len(made.frame) or kept.empty:
-                break
-            ask = ceil(1.1 * ask * n / len(kept))
-        keys = [p["key"] for p in made.prompts for _ in range(p["rows"].get("kept", 0))]
-        keys = keys if len(keys) == len(made.frame) else [""] * len(made.frame)
-        kept = kept.iloc[:n]
-        total.prompts += [keys[i] for i in kept.index]
-        total.frame = pd.concat([total.frame, kept], ignore_index=True)
-        total.funnel, total.usage = total.funnel + funnel, total.usage + made.usage
+        made = sample(method, short_of(train, group), n, curation, progress)
+        total.prompts += made.sources or [""] * len(made.frame)
+        total.frame = pd.concat([total.frame, made.frame], ignore_index=True)
+        total.funnel, total.usage = total.funnel + made.funnel, total.usage + made.usage
         total.notes += filter(None, [made.note])
-        if made.stopped:
-            total.stopped.append(made.stopped)
-        elif len(kept) < n:
-            total.stopped.append(f"curation kept {len(kept)} rows of {group.name} where {n} were wanted")
+        total.stopped += filter(None, [made.stopped])
     return total
+
+
+def short_of(train: Train, group: Group) -> Train:
+    """The same rows, with ``group`` as the only minority."""
+    return replace(train, groups=tuple(replace(g, minority=g == group) for g in train.groups), augment=False)
 
 
 def summary(table: Table, train: Train, made: Made, method: str) -> str:
@@ -149,47 +137,41 @@ def check_output(config: Any, source: str) -> Path:
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="augment")
-def job(config: DictConfig) -> None:
-    """Make the rows that are missing, write the table, say what is in it."""
-    check_number("rows", config.rows, 1, whole=True, null="to balance the groups")
-    check_number("seed", config.seed, whole=True)
-    for key in ("formulas", "overwrite", "dry_run"):
-        check_value(config[key], bool, key)
-    check_value(config.provenance, str | None, "provenance")
-    check_value(config.output, str | None, "output")
+def job(composed: DictConfig) -> None:
+    """Make the rows that are missing, write the table, and say what is in it."""
+    limit_budget(composed, Path(HydraConfig.get().runtime.output_dir).name)
+    config = resolved(composed)
+    check_number("rows", config["rows"], 1, whole=True, null="to balance the groups")
+    check_number("seed", config["seed"], whole=True)
+    check_top_level(config, "augment")
     table, task = instantiate(config, "data"), instantiate(config, "task")
-    if config.provenance and str(config.provenance) in table.schema.names:
-        raise ConfigError(f"provenance={config.provenance} is a column of the table already: choose another name")
-    train = Train(table.frame, table.schema, task.groups(table), config.seed)
-    wanted = wanted_rows(train, config.rows)
-    choices = HydraConfig.get().runtime.choices
+    if config["provenance"] and str(config["provenance"]) in table.schema.names:
+        raise ConfigError(f"provenance={config['provenance']} is a column of the table already: choose another name")
+    train = Train(table.frame, table.schema, task.groups(table), config["seed"])
+    wanted = wanted_rows(train, config["rows"])
     if not sum(wanted.values()):
         raise DataError(f"data={table.name} is balanced already: no group is short of rows; say how many with rows=N")
-    budget = OmegaConf.select(config, "llm.budget")
-    if budget is not None and budget.get("scope") is None:  # a budget without a scope of its own is for this run
-        budget.scope = Path(HydraConfig.get().runtime.output_dir).name
-    method = instantiate(config, "method")
-    if isinstance(method, NoRows):
-        raise ConfigError(f"method={choices['method']} makes no rows: choose another, such as method=smote")
-    if config.dry_run:
+    method, name = instantiate(config, "method"), HydraConfig.get().runtime.choices["method"]
+    if not method.makes_rows:
+        raise ConfigError(f"method={name} makes no rows: choose another, such as method=smote")
+    if config["dry_run"]:
         print(forecast(method, train, wanted))
         return
     path = check_output(config, table.source)
     with Progress() as progress:
         progress.stage("rows", rows=sum(wanted.values()))
         made = make(method, train, wanted, instantiate(config, "curate"), progress)
-    client = getattr(method, "client", None)
-    model = client.identity() if client is not None else ""
-    counted = {k: v for k, v in resolved(config).items() if k not in NOT_COUNTED} | {"seeds": [config.seed]}
-    digest = generation_hash(counted, table, model)[:12]
-    named = [f"method={choices['method']}", *([f"model={model}"] if model else []), f"hash={digest}"]
+    digest = generation_hash(config | {"seeds": [config["seed"]]}, table, method.model)[:12]
+    named = [f"method={name}", *([f"model={method.model}"] if method.model else []), f"hash={digest}"]
     origin = [" ".join([*named, *([f"prompt={key[:12]}"] if key else [])]) for key in made.prompts]
-    extra = (str(config.provenance), origin) if config.provenance else None
-    form = (config.data.get("separator"), config.data.get("encoding"))
-    count = write_table(path, table, made.frame, extra, config.formulas, *form)
+    extra = (str(config["provenance"]), origin) if config["provenance"] else None
+    form = (config["data"].get("separator"), config["data"].get("encoding"))
+    escaped = write_table(path, table, made.frame, extra, config["formulas"], *form)
     print(summary(table, train, made, " ".join(named)))
-    if count:
-        print(f"formulas: {count} cells that a spreadsheet would run stand behind an apostrophe (formulas=true: as is)")
+    if escaped:
+        print(
+            f"formulas: {escaped} cells that a spreadsheet would run got an apostrophe in front (formulas=true: none)"
+        )
     for sentence in made.stopped + made.notes:
         log.warning("opal: %s", sentence)
     print(f"wrote {path}: {len(table.frame) + len(made.frame)} rows")
@@ -198,14 +180,10 @@ def job(config: DictConfig) -> None:
 def forecast(method: Oversampler, train: Train, wanted: Mapping[Group, int]) -> str:
     """What ``dry_run=true`` says."""
     rows = f"{sum(wanted.values())} rows wanted ({', '.join(f'{g.name}: {n}' for g, n in wanted.items())})"
-    if not isinstance(method, LLM):
+    estimates = [method.forecast(short_of(train, group), n) for group, n in wanted.items() if n]
+    if estimates[0] is None:
         return f"{rows}; asks no model, costs nothing"
-    total = None
-    for group, n in wanted.items():
-        alone = replace(train, groups=tuple(replace(g, minority=g == group) for g in train.groups))
-        found = method.forecast(alone, n)
-        total = found if total is None else total + found
-    return f"{rows}; {total}"
+    return f"{rows}; {sum(estimates[1:], estimates[0])}"
 
 
 def main() -> None:

@@ -14,7 +14,12 @@ from typing import Any
 
 
 class OpalError(Exception):
-    """A mistake or fault that one sentence explains; the verbs print it without a traceback."""
+    """A mistake or fault that one sentence explains; the verbs print it without a traceback.
+
+    ``status`` is the verb's exit status: 2 where the command asks for something impossible, 1 where a fault came up.
+    """
+
+    status = 2
 
 
 class ConfigError(OpalError):
@@ -36,6 +41,7 @@ class MethodError(OpalError):
 class LLMError(OpalError):
     """The model's endpoint cannot answer; ``partial`` holds the responses that came before, in order."""
 
+    status = 1
     partial: tuple[Any, ...] = ()
 
 
@@ -49,3 +55,10 @@ class TrackingError(OpalError):
 
 class AlreadyReported(OpalError):
     """A fault whose sentence the user has read already."""
+
+    def __init__(self, sentence: str, status: int = 1) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+    def __reduce__(self) -> tuple[Any, ...]:  # comes from the processes of a launcher
+        return type(self), (str(self), self.status)

@@ -13,16 +13,20 @@ import time
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
+import opal
 from opal.cli.flags import Parser
-from opal.config.build import Parts, build, instantiate
-from opal.config.build import run as run_parts
+from opal.config.build import build, instantiate
 from opal.errors import DataError, OpalError, TrackingError
 from opal.progress import Progress
 from opal.record import inputs
-from opal.record.config_hash import config_hash
-from opal.record.differences import Difference, compare_artifacts, compare_environment, compare_metrics
+from opal.record.config_hash import SCHEMA_VERSION, config_hash
+from opal.record.differences import (
+    Difference,
+    compare_artifacts,
+    compare_environment,
+    compare_metrics,
+    compare_versions,
+)
 from opal.record.provenance import CONFIG, RESPONSES, keys_of, model_of, read_config, read_table, unpack_responses
 from opal.record.read import RUN_FILE, Recorded, load, load_export
 from opal.record.run_record import points_of
@@ -65,31 +69,45 @@ def repeat(recorded: Recorded, folder: Path, recorded_data: bool = False) -> boo
     config = read_config(recorded.artifacts)
     differences = [] if recorded_data else data_difference(config, recorded)
     _replay(config, recorded, folder / "responses")
-    result, parts = run_again(config, recorded)
+    result, table = run_again(config, recorded)
     written = folder / "again"
     written.mkdir()
     result.save(written)
-    summary = result.summary(parts.table.name, recorded.params["method"], recorded.params["classifier"])
+    summary = result.summary(table.name, recorded.params["method"], recorded.params["classifier"])
     (written / "summary.txt").write_text(summary + "\n", encoding="utf-8")
-    differences += compare_metrics(recorded.metrics, points_of(result))
-    differences += compare_artifacts(recorded.artifacts, written)
-    notes = compare_environment(recorded.artifacts)
-    original = read_config(recorded.artifacts)
-    inputs.redirect(original, recorded.artifacts / "inputs")
-    if (now := config_hash(original, parts.table, model_of(recorded.artifacts))) != recorded.config_hash:
-        notes.append(Difference("config hash", recorded.config_hash[:12], now[:12], False))
+    older = version_of(recorded) != (opal.__version__, str(SCHEMA_VERSION))
+    points = points_of(result)
+    differences += compare_metrics(recorded.metrics, points, older)
+    differences += compare_artifacts(recorded.artifacts, written, older)
+    notes = compare_versions(recorded.metrics, points) if older else []
+    notes += compare_environment(recorded.artifacts) + hash_difference(recorded, table)
     return _told(recorded, differences, notes)
 
 
-def run_again(config: dict[str, Any], recorded: Recorded) -> tuple[TrialResult, Parts]:
+def version_of(recorded: Recorded) -> tuple[str, str]:
+    """Versions of OPAL and of the hash that a run was made with."""
+    return recorded.tags.get("opal.version", ""), recorded.tags.get("opal.hash_version", "1")
+
+
+def hash_difference(recorded: Recorded, table: Table) -> list[Difference]:
+    """Whether the recorded configuration has another hash now, and where the rule has changed, that."""
+    _, version = version_of(recorded)
+    if version != str(SCHEMA_VERSION):
+        return [Difference("version of the config hash", version, str(SCHEMA_VERSION), False)]
+    original = read_config(recorded.artifacts)
+    inputs.redirect(original, recorded.artifacts / "inputs")
+    now = config_hash(original, table, model_of(recorded.artifacts))
+    same = now == recorded.config_hash
+    return [] if same else [Difference("config hash", recorded.config_hash[:12], now[:12], False)]
+
+
+def run_again(config: dict[str, Any], recorded: Recorded) -> tuple[TrialResult, Table]:
     """The trial of a recorded configuration, on the recorded table where the run kept it."""
     table = recorded_table(config, recorded)
     inputs.redirect(config, recorded.artifacts / "inputs")
-    config["data"] = None
-    parts = build(OmegaConf.create(config), table)
+    trial = build(config, table, recorded.params["method"])
     with Progress() as progress:
-        result = run_parts(config, parts, recorded.params["method"], progress)
-    return result, parts
+        return trial.run(progress), table
 
 
 def recorded_table(config: dict[str, Any], recorded: Recorded) -> Table:
@@ -101,7 +119,7 @@ def recorded_table(config: dict[str, Any], recorded: Recorded) -> Table:
     """
     table = read_table(recorded.artifacts / "data")
     if table is None:
-        table = instantiate(OmegaConf.create(config), "data")
+        table = instantiate(config, "data")
     expected = recorded.tags.get("opal.data_digest", table.digest)
     if table.digest != expected:
         raise DataError(f"data={table.name} has digest {table.digest} now; the run had {expected}")
@@ -114,7 +132,7 @@ def data_difference(config: dict[str, Any], recorded: Recorded) -> list[Differen
     if not path or not Path(path).is_file() or read_table(recorded.artifacts / "data") is None:
         return []
     try:
-        digest = instantiate(OmegaConf.create(config), "data").digest
+        digest = instantiate(config, "data").digest
     except OpalError as fault:
         digest = str(fault)
     expected = recorded.tags.get("opal.data_digest", "")

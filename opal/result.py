@@ -85,6 +85,7 @@ class Rows:
     stopped : why fewer rows than asked for are here, or "" when none is missing
     unused : further rows of the same source, which are checked against the test set and never trained on
     note : what a reader of the result must know of how they were made, or ""
+    sources : key of the request that each row came from, or empty
     """
 
     frame: pd.DataFrame
@@ -94,6 +95,7 @@ class Rows:
     stopped: str = ""
     unused: pd.DataFrame | None = None
     note: str = ""
+    sources: list[str] = field(default_factory=list)
 
     def after(self, earlier: Rows) -> Rows:
         """These rows, with the requests of an ``earlier`` round that asked for fewer of them."""
@@ -123,7 +125,7 @@ class TrialResult:
     notes : findings in words
     warnings : sentences a reader must see
     timings : seconds by stage
-    verdicts : helps, hurts or cannot be told, by metric
+    verdicts : helps, hurts or inconclusive, by metric
     prompts : requests beyond those for the rows, by what they were for (``validation``, ``memory``)
     """
 

@@ -1,4 +1,4 @@
-"""python -m opal.run: build the parts, run the trial, record it, return the score."""
+"""python -m opal.run: build the trial, run it, record it, return the score."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from typing import Any
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from opal.cli.launch import INTERRUPTED, launch
-from opal.config.build import CONF, Parts, build, instantiate
-from opal.config.build import run as run_parts
+from opal.cli.launch import FAILED, INTERRUPTED, launch, limit_budget
+from opal.config.build import CONF, build, instantiate
+from opal.config.resolve import resolved
 from opal.errors import AlreadyReported, OpalError
 from opal.evaluate.curve import share_raw_fits
-from opal.methods.llm import LLM
 from opal.progress import Progress
 from opal.record.config_hash import config_hash
 from opal.report.run_artifacts import Job, describe, write
@@ -29,7 +28,7 @@ FEWER = "ask for fewer rows (amounts.size, amounts.steps, task.train_rows), or r
 log = logging.getLogger("opal")
 
 
-@hydra.main(version_base="1.3", config_path=CONF, config_name="config")
+@hydra.main(version_base="1.3", config_path=CONF, config_name="run")
 def job(config: DictConfig) -> float | None:
     """One Hydra job: one trial, one MLflow run. Returns the score."""
     try:
@@ -38,23 +37,25 @@ def job(config: DictConfig) -> float | None:
         typed = " ".join(HydraConfig.get().overrides.task)
         note("failed", name=typed, error=" ".join(str(fault).split()) or type(fault).__name__)
         if isinstance(fault, MemoryError):
-            fault = OpalError(f"memory does not suffice ({fault}): {FEWER}")
+            log.error("opal: not enough memory (%s): %s", fault, FEWER)
+            raise AlreadyReported(f"not enough memory ({fault}): {FEWER}") from fault
         if not isinstance(fault, OpalError):
             log.error("opal: %s failed: %s: %s", typed, type(fault).__name__, fault)
             raise
         log.error("opal: %s", fault)
-        raise AlreadyReported(str(fault)) from fault
+        raise AlreadyReported(str(fault), FAILED if sweep_id() else fault.status) from fault
 
 
-def run(config: DictConfig) -> float | None:
-    """Run the trial of ``config`` unless a finished run has its hash; record and print it."""
-    own_budget(config)
-    parts = build(config)
-    metric = resolve_score(config.score, parts, config.contamination)
-    if config.dry_run:
-        print(forecast(config, parts))
+def run(composed: DictConfig) -> float | None:
+    """Run the trial unless a finished run has its hash; record and print it."""
+    limit_budget(composed, sweep_id() or Path(HydraConfig.get().runtime.output_dir).name)
+    config = resolved(composed)
+    trial = build(config, method_name=choices()["method"])
+    metric = resolve_score(config["score"], trial)
+    if config["dry_run"]:
+        print(f"{trial.table.name}, method={choices()['method']}: {trial.forecast()}")
         return None
-    digest = config_hash(config, parts.table, parts.model)
+    digest = config_hash(config, trial.table, trial.method.model)
     tracking = instantiate(config, "tracking")
     with tracking.claim(digest, log.info) as known:
         if known is not None:
@@ -65,13 +66,13 @@ def run(config: DictConfig) -> float | None:
         if sweep_id():
             share_raw_fits(raw_fits(HydraConfig.get().sweep.dir))
         with Progress() as progress:
-            result = run_parts(config, parts, choices()["method"], progress)
+            result = trial.run(progress)
         started = Job(choices(), list(HydraConfig.get().overrides.task), sweep_id())
-        record = describe(config, parts, result, digest, started)
+        record = describe(config, trial, result, digest, started)
         record.seconds = time.perf_counter() - start
-        summary = result.summary(parts.table.name, started.choices["method"], started.choices["classifier"])
+        summary = result.summary(trial.table.name, started.choices["method"], started.choices["classifier"])
         run_id = tracking.log(
-            record, lambda folder: write(folder, config, parts, result, summary, record.name, started)
+            record, lambda folder: write(folder, config, trial, result, summary, record.name, started)
         )
         note(record.status, run_id, record.name)
     print(summary)
@@ -79,27 +80,6 @@ def run(config: DictConfig) -> float | None:
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
     return score(result, metric)
-
-
-def own_budget(config: DictConfig) -> None:
-    """A budget without a scope of its own holds for this sweep, or for this run alone."""
-    budget = OmegaConf.select(config, "llm.budget")
-    if budget is not None and budget.get("scope") is None:
-        budget.scope = sweep_id() or Path(HydraConfig.get().runtime.output_dir).name
-
-
-def forecast(config: DictConfig, parts: Parts) -> str:
-    """What the first round of requests of every seed would take; calls nothing."""
-    name = f"{parts.table.name}, method={choices()['method']}"
-    if not isinstance(parts.method, LLM):
-        return f"{name}: asks no model, costs nothing"
-    rows, total = 0, None
-    for seed in config.seeds:
-        train = parts.task.split(parts.table, seed).train
-        n = max(parts.amounts(len(train.frame)))
-        found = parts.method.forecast(train, n)
-        rows, total = rows + n, found if total is None else total + found
-    return f"{name}: {rows} rows over {len(config.seeds)} seeds, {total}"
 
 
 def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,7 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
-from opal.config.build import CONF, instantiate
+from opal.config.build import compose, instantiate
 from opal.data.build import normalise
 from opal.data.free_text import free_text_columns
 from opal.data.restore import restore
@@ -27,8 +26,6 @@ from opal.methods.base import Oversampler
 from opal.methods.duplicate import Duplicate
 from opal.result import Funnel, Rows, Usage
 from opal.table import Group, Schema, Train
-
-_composing = threading.Lock()  # Hydra's state is global
 
 
 class OpalSampler(BaseOverSampler):
@@ -219,16 +216,12 @@ def _short_of(train: Train, label: Any) -> Train:
 
 @lru_cache(maxsize=32)
 def _built(method: str, options: tuple[str, ...]) -> Oversampler:
-    """The method of a composed configuration: built once a process, so that folds share client and budget."""
-    from hydra import compose, initialize_config_dir
+    """The method of a composed configuration: built once per process, so that folds share client and budget."""
     from hydra.errors import HydraException
 
     from opal.cli.launch import sentence
 
-    with _composing:
-        try:
-            with initialize_config_dir(CONF, version_base="1.3"):
-                config = compose("config", overrides=[f"method={method}", *options])
-        except HydraException as fault:
-            raise ConfigError(sentence(fault)) from fault
-    return instantiate(config, "method")
+    try:
+        return instantiate(compose(f"method={method}", *options), "method")
+    except HydraException as fault:
+        raise ConfigError(sentence(fault)) from fault

@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from opal.cli.launch import launch
 from opal.config.build import CONF, instantiate
-from opal.config.validation import check_jobs, check_number, check_seeds, check_text
+from opal.config.resolve import literal, resolved
+from opal.config.validation import check_number, check_text, check_top_level
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import out_of_fold
@@ -83,53 +84,63 @@ def search(
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="tune")
-def job(config: DictConfig) -> float:
-    """Draw candidates, the settings as they stand among them, keep the best and write it."""
-    if config.metric not in METRICS:
-        raise ConfigError(f"metric={config.metric} is not one of {', '.join(METRICS)}")
-    if "estimator" not in config.classifier:
-        raise ConfigError("opal.tune sets arguments of classifier.estimator, which this classifier does not have")
-    check_seeds(config.seeds)
-    check_jobs(config)
-    for key, least in (("trials", 0), ("folds", 2), ("seed", 0)):
-        check_number(key, config[key], least, whole=True)
-    check_text(config, "output")
+def job(composed: DictConfig) -> float:
+    """Draw candidates, keep the best of them and the settings as they are, and write it."""
+    config = resolved(composed)
+    check(config)
     name = name_of(config)
     table, task = instantiate(config, "data"), instantiate(config, "task")
-    trains = [task.split(table, seed).train for seed in config.seeds]
-    rng = np.random.default_rng(config.seed)
-    space: Any = OmegaConf.to_container(config.space, resolve=True)
-    candidates: list[dict[str, Any]] = [{}, *(draw(space, rng) for _ in range(config.trials))]
-    OmegaConf.set_struct(config, False)  # a candidate may set arguments that the YAML leaves at their defaults
-    configs: list[Any] = [OmegaConf.merge(config, {"classifier": {"estimator": c}}) for c in candidates]
-    classifiers = [instantiate(c, "classifier") for c in configs]
+    trains = [task.split(table, seed).train for seed in config["seeds"]]
+    rng = np.random.default_rng(config["seed"])
+    candidates: list[dict[str, Any]] = [{}, *(draw(config["space"], rng) for _ in range(config["trials"]))]
+    nodes = [merged(config["classifier"], {"estimator": candidate}) for candidate in candidates]
+    classifiers = [instantiate({"classifier": node}, "classifier") for node in nodes]
     with Progress() as progress:
         progress.stage("search", fits=len(classifiers) * len(trains))
-        scores = search(classifiers, trains, config.folds, config.metric, config.n_jobs, progress)
+        scores = search(classifiers, trains, config["folds"], config["metric"], config["n_jobs"], progress)
     means = scores.mean(axis=1)
-    best = int(means.idxmin())
-    path = write(config, name, configs[best].classifier, f"{config.metric} {means[best]:.4f}, before {means[0]:.4f}")
+    best, metric = int(means.idxmin()), config["metric"]
+    path = write(config["output"], name, nodes[best], f"{metric} {means[best]:.4f}, before {means[0]:.4f}")
     print(f"best of {len(candidates)}: {candidates[best] or 'the settings as they were'}")
-    print(f"cross-validated {config.metric} on train rows: {means[best]:.4f}, before {means[0]:.4f}")
-    print(f"written to {path}: python -m opal.run --config-dir {config.output} classifier={path.stem}")
+    print(f"cross-validated {metric} on train rows: {means[best]:.4f}, before {means[0]:.4f}")
+    print(f"written to {path}: python -m opal.run --config-dir {config['output']} classifier={path.stem}")
     return float(means[best])
 
 
-def name_of(config: DictConfig) -> str:
-    """What the YAML will be called."""
-    default = f"{config.data.name}_{HydraConfig.get().runtime.choices['classifier']}"
-    name = default if config.name is None else str(config.name)
+def check(config: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a setting that has no meaning."""
+    check_top_level(config, "tune")
+    if config["metric"] not in METRICS:
+        raise ConfigError(f"metric={config['metric']} is not one of {', '.join(METRICS)}")
+    if "estimator" not in config["classifier"]:
+        raise ConfigError("opal.tune sets arguments of classifier.estimator, which this classifier does not have")
+    for key, least in (("trials", 0), ("folds", 2), ("seed", 0)):
+        check_number(key, config[key], least, whole=True)
+    check_text(config, "output")
+
+
+def merged(node: Any, changes: Any) -> Any:
+    """A copy of ``node`` in which every key of ``changes`` is set."""
+    if not (isinstance(node, Mapping) and isinstance(changes, Mapping)):
+        return changes
+    return dict(node) | {key: merged(node.get(key), value) for key, value in changes.items()}
+
+
+def name_of(config: Mapping[str, Any]) -> str:
+    """The name of the YAML."""
+    default = f"{config['data']['name']}_{HydraConfig.get().runtime.choices['classifier']}"
+    name = default if config["name"] is None else str(config["name"])
     if not re.fullmatch(r"[\w.-]+", name):
-        raise ConfigError(f"name={name!r} is to be a file and an option: use letters, digits, '.', '_' and '-' only")
+        raise ConfigError(f"name={name!r} becomes a file and an option: use letters, digits, '.', '_' and '-' only")
     return name
 
 
-def write(config: DictConfig, name: str, classifier: Any, found: str) -> Path:
+def write(output: object, name: str, classifier: Mapping[str, Any], found: str) -> Path:
     """The classifier as ``<output>/classifier/<name>.yaml``, with the command that made it."""
-    path = Path(str(config.output)).expanduser() / "classifier" / f"{name}.yaml"
+    path = Path(str(output)).expanduser() / "classifier" / f"{name}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     head = f"# python -m opal.tune {' '.join(sys.argv[1:])}\n# cross-validated on train rows: {found}\n"
-    path.write_text(head + OmegaConf.to_yaml(classifier, resolve=True), encoding="utf-8")
+    path.write_text(head + OmegaConf.to_yaml(OmegaConf.create(literal(classifier))), encoding="utf-8")
     return path
 
 

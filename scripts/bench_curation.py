@@ -17,13 +17,12 @@ import time
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 
-from opal.config.build import CONF, instantiate
+from opal.config.build import compose, instantiate
 from opal.evaluate.curve import Amounts
 from opal.evaluate.verdict import confidence_interval
 from opal.tasks.imbalanced import Imbalanced
-from opal.trial.trial import run_trial
+from opal.trial import Trial
 
 TRAIN, SHARE = 60, 0.2  # 12 minority rows, 36 more balance them
 FILTERS = ("none", "dedup", "neighbour", "confidence", "schema", "agreement", "strict")
@@ -46,24 +45,23 @@ def main() -> None:
 def measured(data: str, method: str, curation: str, args: argparse.Namespace) -> list[dict]:
     """The errors of one trial at the amount that balances train, and the rows that curation left."""
     chosen = [f"data.name={data}", f"method={method}", f"curate={curation}", f"classifier={args.classifier}"]
-    with initialize_config_dir(CONF, version_base="1.3"):
-        config = compose("config", overrides=["data=sklearn", *chosen])
+    config = compose("data=sklearn", *chosen)
     table, oversampler, classifier, curate = (
         instantiate(config, section) for section in ("data", "method", "classifier", "curate")
     )
     wanted = round(TRAIN * (1 - 2 * SHARE))
     task = Imbalanced(train_rows=TRAIN, minority_share=SHARE)
-    result = run_trial(
+    result = Trial(
         table,
         task,
         oversampler,
         classifier,
         range(1, args.seeds + 1),
         Amounts(steps=1, size=wanted),
-        contamination_check="off",
+        contamination="off",
         curation=curate,
         fidelity=False,
-    )
+    ).run()
     out = []
     for seed, rows in result.rows.items():
         mine = result.errors[(result.errors["seed"] == seed) & (result.errors["amount"] == wanted)]

@@ -32,7 +32,7 @@ from typing import Any
 
 import psutil
 
-from opal.config.build import CONF, instantiate
+from opal.config.build import compose, instantiate
 from opal.errors import LLMError, OpalError
 from opal.llm.api.messages import Request, Response
 from opal.llm.api.wire import bodies
@@ -157,11 +157,8 @@ class Loaded:
 
 def load(table: str, given: argparse.Namespace, *overrides: str, store: str = "unused") -> Loaded:
     """The parts of ``data=table method=llm llm=local`` under the given overrides."""
-    from hydra import compose, initialize_config_dir
-
     fixed = [f"data={table}", "method=llm", "llm=local", f"llm.store={store}"]
-    with initialize_config_dir(CONF, version_base="1.3"):
-        config = compose("config", overrides=[*fixed, *overrides, *given.overrides])
+    config = compose(*fixed, *overrides, *given.overrides)
     data, task, method = (instantiate(config, section) for section in ("data", "task", "method"))
     recorder = Recorder(method.client)
     object.__setattr__(method._generator, "client", recorder)  # frozen

@@ -6,7 +6,7 @@ python scripts/bench_overhead.py --trial method=smote data=craft figures=false
 Start-up: each step in a process of its own, the best of some repeats, beside importing pandas and Hydra alone.
 
 Fixed cost: in a sweep, all that passes between the end of one trial and the start of the next: drawing and recording
-the one, composing and building the other. The trial itself is `opal.config.build.run`: splits, rows, fits, measures and
+the one, composing and building the other. The trial itself is `opal.trial.Trial.run`: splits, rows, fits, measures and
 verdict, without Hydra, figures or MLflow. Both in CPU seconds of one process, so that a machine whose speed changes
 changes both; the first jobs, which import and warm up, are left out.
 """
@@ -61,7 +61,7 @@ def timed(owner, name):
     setattr(owner, name, measured)
 
 for owner, name in (
-    (opal.run, "run_parts"), (opal.run, "build"), (ConfigLoaderImpl, "load_configuration"),
+    (opal.trial.Trial, "run"), (opal.run, "build"), (ConfigLoaderImpl, "load_configuration"),
     (opal.report.run_artifacts, "draw"), (opal.report.run_artifacts, "write_origin"), (opal.record.Tracking, "_send"),
 ):
     timed(owner, name)
@@ -109,7 +109,7 @@ def fixed_cost(trial: list[str], jobs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         child(["-c", SWEEP, "-m", *trial, f"seeds={seeds}"], Path(folder))
         spans = json.loads((Path(folder) / "spans.json").read_text())
-    trials = spans["run_parts"][WARM:]
+    trials = spans["run"][WARM:]
     bare = mean(end - start for start, end in trials)
     fixed = mean(later[0] - earlier[1] for earlier, later in pairwise(trials))
     print(f"\n{' '.join(trial)}, 5 seeds, a job")

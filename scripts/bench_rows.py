@@ -22,18 +22,20 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before NumPy
 
 import argparse
 import sys
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 
-from opal.config.build import CONF, Parts, build
+from opal.config.build import build, compose
 from opal.errors import OpalError
+from opal.evaluate import Folds
 from opal.evaluate.distance import Gower
 from opal.methods.base import Oversampler
 from opal.result import Rows, TrialResult
 from opal.table import Group, Split, Train
-from opal.trial.trial import run_trial
+from opal.trial import Trial
 
 METRICS = {"error": -1, "balanced_error": -1, "average_precision": 1}  # 1: more is better
 
@@ -60,28 +62,27 @@ def bench(table: str, given: argparse.Namespace) -> None:
     for classifier in given.classifier.split(","):
         results = {}
         for method in given.method.split(","):
-            parts = parts_of(f"data={table}", f"method={method}", f"classifier={classifier}", *given.overrides)
-            result = measured(parts, seeds, rows.get(method))
+            trial = trial_of(f"data={table}", f"method={method}", f"classifier={classifier}", *given.overrides)
+            result = measured(trial, seeds, rows.get(method))
             results[method] = result
             if method not in rows:
                 rows[method] = result.rows
-                print_rows(table, method, parts, result, first=len(rows) == 1)
+                print_rows(table, method, trial, result, first=len(rows) == 1)
         for metric in METRICS:
             print(f"\n{table}, {classifier}, {metric}")
             print(compared(results, metric).to_string(float_format="{:.4f}".format, na_rep=""), flush=True)
     print()
 
 
-def parts_of(*overrides: str) -> Parts:
-    with initialize_config_dir(CONF, version_base="1.3"):
-        return build(compose("config", list(overrides)))
+def trial_of(*overrides: str) -> Trial:
+    return build(compose(*overrides))
 
 
-def measured(parts: Parts, seeds: list[int], known: dict[int, Rows] | None) -> TrialResult:
+def measured(trial: Trial, seeds: list[int], known: dict[int, Rows] | None) -> TrialResult:
     """One trial, by the rows already made where there are any."""
-    method = Known(known) if known else parts.method
-    plain = {"contamination_check": "off", "fidelity": False}
-    return run_trial(parts.table, parts.task, method, parts.classifier, seeds, parts.amounts, **plain)  # type: ignore[arg-type]
+    method = Known(known) if known else trial.method
+    off: dict[str, Any] = {"contamination": "off", "fidelity": False, "validation": Folds(0)}
+    return replace(trial, method=method, seeds=seeds, **off).run()
 
 
 class Known(Oversampler):
@@ -112,8 +113,8 @@ def compared(results: dict[str, TrialResult], metric: str) -> pd.DataFrame:
     return table
 
 
-def print_rows(table: str, method: str, parts: Parts, result: TrialResult, first: bool) -> None:
-    splits = [parts.task.split(parts.table, seed) for seed in result.rows]
+def print_rows(table: str, method: str, trial: Trial, result: TrialResult, first: bool) -> None:
+    splits = [trial.task.split(trial.table, seed) for seed in result.rows]
     if first:
         own = [distance(s, pd.concat([s.train.rows(g) for g in s.train.minority_groups])) for s in splits]
         print(f"{table}: energy distance to minority test rows")

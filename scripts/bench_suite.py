@@ -30,10 +30,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from hydra import compose, initialize_config_dir
 
-from opal.config.build import CONF, Parts, build
+from opal.config.build import build, compose
 from opal.split import write_split
+from opal.trial import Trial
 
 METHODS = ("llm", "smote", "duplicate")
 CLASSIFIERS = ("paper_random_forest", "paper_catboost", "paper_logistic")  # the longest first: no worker waits for it
@@ -74,27 +74,26 @@ def main() -> None:
             print(f"{workers} workers: {walls[first] / walls[workers]:.2f} times as fast as {first}, errors equal")
 
 
-def parts_of(*overrides: str) -> Parts:
-    with initialize_config_dir(CONF, version_base="1.3"):
-        return build(compose("config", ["experiment=paper_imbalanced", *overrides]))
+def trial_of(*overrides: str) -> Trial:
+    return build(compose("experiment=paper_imbalanced", *overrides))
 
 
 def write_folders(root: Path, table: str, seeds: list[int], given: Path | None) -> int:
     """``root/<table>/<method>`` in the published layout; the number of files of rows that were given."""
     copied = 0
-    made = {m: parts_of(f"data={table}", f"method={'smote' if m == 'llm' else m}") for m in METHODS}
-    for method, parts in made.items():
+    made = {m: trial_of(f"data={table}", f"method={'smote' if m == 'llm' else m}") for m in METHODS}
+    for method, trial in made.items():
         for seed in seeds:
-            split = parts.task.split(parts.table, seed)
+            split = trial.task.split(trial.table, seed)
             folder = root / table / method
-            write_split(parts.table, split, folder)
+            write_split(trial.table, split, folder)
             name = f"train_generate_colsbase_rand{seed}.csv"
             if given and (file := given / table / method / name).is_file():
                 (folder / name).write_bytes(file.read_bytes())
                 copied += 1
             else:
-                other = parts.task.split(parts.table, 1000 + seed).train if method == "llm" else split.train
-                parts.method.sample(other, len(split.train.frame)).frame.to_csv(folder / name, index=False)
+                other = trial.task.split(trial.table, 1000 + seed).train if method == "llm" else split.train
+                trial.method.sample(other, len(split.train.frame)).frame.to_csv(folder / name, index=False)
     return copied
 
 
@@ -105,15 +104,15 @@ def fits_alone(root: Path, options: argparse.Namespace) -> tuple[int, float, flo
         for method in METHODS:
             for classifier in options.classifiers:
                 overrides = f"data={table}", f"paper.folder={root / table / method}", f"classifier={classifier}"
-                parts = parts_of(*overrides)
+                trial = trial_of(*overrides)
                 for seed in options.seeds:
-                    split = parts.task.split(parts.table, seed)
-                    steps = parts.amounts(len(split.train.frame))
-                    rows = parts.method.sample(split.train, max(steps)).frame
+                    split = trial.task.split(trial.table, seed)
+                    steps = trial.amounts(len(split.train.frame))
+                    rows = trial.method.sample(split.train, max(steps)).frame
                     for amount in steps:
                         train = pd.concat([split.train.frame, rows.iloc[:amount]])
-                        x, y = arrays(train, parts)
-                        jobs.append((parts.classifier.estimator(), x, y, arrays(split.test, parts)[0]))
+                        x, y = arrays(train, trial)
+                        jobs.append((trial.classifier.estimator(), x, y, arrays(split.test, trial)[0]))
     for estimator, x, y, test in jobs[:: max(len(jobs) // 12, 1)]:  # imports and first calls do not count
         estimator.fit(x, y).predict_proba(test)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -122,8 +121,8 @@ def fits_alone(root: Path, options: argparse.Namespace) -> tuple[int, float, flo
     return len(jobs), time.perf_counter() - wall, time.process_time() - cpu
 
 
-def arrays(frame: pd.DataFrame, parts: Parts) -> tuple[np.ndarray, np.ndarray]:
-    target = parts.table.schema.target
+def arrays(frame: pd.DataFrame, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
+    target = trial.table.schema.target
     return frame.drop(columns=target).iloc[:, :-1].to_numpy(dtype=float), frame[target].to_numpy()
 
 

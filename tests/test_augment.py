@@ -17,14 +17,19 @@ import pytest
 from fake_server import FakeLLM
 from hypothesis import HealthCheck, example, given, reject, settings
 from hypothesis import strategies as st
-from tables import mixed_frame
+from tables import mixed_frame, number_table
 from test_sampler import shaken
 
+from opal.augment import make
 from opal.data.append_csv import CsvFile, frame_as_csv, guard, number_writer
 from opal.data.file import load
 from opal.data.write import write_table
 from opal.errors import OpalError
-from opal.table import Schema
+from opal.evaluate import Filter
+from opal.methods import Duplicate
+from opal.result import Usage
+from opal.table import Schema, Train
+from opal.tasks import Imbalanced
 
 HOSTILE = """\
 id,"age, years",score,city,note,since,ok,label
@@ -78,13 +83,15 @@ def test_a_provenance_column_leaves_every_other_cell_as_it_was(augment):
     assert frame["origin"].iloc[6:].str.fullmatch("method=mixup hash=[0-9a-f]{12}").all()
     assert "9,33,3.00,سعيد,-,2020-01-03,True,many,\n" in Path("out.csv").read_text(encoding="utf-8")
     code, _, err = augment(*own("in.csv"), "method=mixup", "output=new.csv", "provenance=city")
-    assert code == 1 and "provenance=city is a column of the table already" in err
+    assert code == 2 and "provenance=city is a column of the table already" in err
 
 
 def test_no_new_cell_starts_a_formula_unless_asked(augment):
     Path("in.csv").write_text(HOSTILE, encoding="utf-8")
     arguments = [*own("in.csv"), "method=duplicate"]
-    assert "cells that a spreadsheet would run stand behind" in augment(*arguments, "output=safe.csv", "rows=20")[1]
+    assert (
+        "cells that a spreadsheet got an apostrophe" in augment(*arguments, "output=safe.csv", "rows=20")[1]
+    )
     new = pd.read_csv("safe.csv")["note"].iloc[6:]
     assert len(new) == 20 and not new.str.startswith("=").any() and new.str.startswith("'=").any()
     augment(*arguments, "output=asked.csv", "formulas=true", "rows=20")
@@ -142,16 +149,38 @@ def test_mistakes_are_told_before_any_row_is_made(augment, arguments, words):
     Path("there.csv").write_text("mine")
     Path("folder.csv").mkdir()
     code, _, err = augment(*own("in.csv"), "method=llm", "llm=openai", *arguments)
-    assert code == 1
+    assert code == 2
     assert re.search(words, err), err
     assert Path("in.csv").read_text(encoding="utf-8") == HOSTILE and Path("there.csv").read_text() == "mine"
     assert not Path("mlruns/responses").exists() and not Path("out.csv").exists()
 
 
+def test_every_round_of_curation_is_paid_for():
+    """A method that pays for each row it makes; curation removes half of them, so that a second round is needed."""
+
+    class Paid(Duplicate):
+        def sample(self, train, n, progress=None):
+            rows = super().sample(train, n, progress)
+            rows.usage = Usage(requests=1, completion_tokens=2 * n, paid_requests=1, paid_tokens=2 * n)
+            return rows
+
+    class Half(Filter):
+        reason = "half"
+
+        def _keep(self, rows, train, rng):
+            return np.arange(len(rows)) % 2 == 0
+
+    table = number_table(60)
+    train = Train(table.frame, table.schema, Imbalanced().groups(table), 1)
+    made = make(Paid(), train, {train.minority_groups[0]: 20}, Half())
+    assert len(made.frame) == 20
+    assert made.usage.paid_requests == 2 and made.usage.paid_tokens == 2 * 20 + 2 * 44  # 20, then 1.1 x 20 x 20 / 10
+
+
 def test_a_balanced_table_asks_for_a_number(augment):
     Path("in.csv").write_text("x,label\n1,a\n2,b\n3,a\n4,b\n")
     code, _, err = augment(*own("in.csv"), "method=duplicate", "output=out.csv")
-    assert code == 1 and "balanced already" in err and "rows=N" in err
+    assert code == 2 and "balanced already" in err and "rows=N" in err
     assert augment(*own("in.csv"), "method=duplicate", "output=out.csv", "rows=3")[0] == 0
 
 

@@ -18,7 +18,7 @@ from test_pages import in_process
 
 from opal.cli.completion import SHELLS, candidates
 from opal.cli.main import VERBS, main
-from opal.config.options import ROOTS, Options
+from opal.config.options import HYDRA_VERBS, Options
 
 
 def helps(verb: str) -> str:
@@ -30,7 +30,7 @@ def test_help_is_short_shows_the_example_and_names_keys_that_exist(verb):
     text = helps(verb)
     assert f"\n  {VERBS[verb][1]}" in text
     assert len(text.splitlines()) < 48 and "hydra" not in text.lower()
-    if verb in ROOTS:
+    if verb in HYDRA_VERBS:
         assert re.search(r"^method: .*smote", text, re.MULTILINE)
         shown = text.partition("KEY=VALUE")[2].partition("GROUP=OPTION")[0]
         keys = re.findall(r"(?<![\w.(])([a-z][\w.]*)=", re.sub(r"(?<=  )(with|or) .*|\(.*\)", "", shown))

@@ -53,7 +53,7 @@ def test_the_commands_of_the_pages_compose(page: str, root: Path):
             pytest.importorskip("submitit")
         one_job = [o.split(",")[0] if "range" not in o else "amounts.size=5" for o in overrides]
         with initialize_config_dir(CONF, version_base="1.3"):
-            config = compose("config", overrides=one_job, return_hydra_config=True)
+            config = compose("run", overrides=one_job, return_hydra_config=True)
         chosen = config.hydra.runtime.choices
         assert f"{overrides[0].split('=')[0]}={chosen[overrides[0].split('=')[0]]}" == overrides[0]
 

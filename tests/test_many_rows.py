@@ -29,8 +29,8 @@ from opal.report.figures import fidelity
 from opal.result import TrialResult
 from opal.table import Group, Schema, Split, Train
 from opal.tasks.imbalanced import Imbalanced
+from opal.trial import Trial
 from opal.trial.measures import note_splits
-from opal.trial.trial import run_trial
 
 MOST_PAIRS, FIDELITY_ROWS = 400_000, 150
 CONTROLS = {
@@ -52,7 +52,7 @@ def a_trial(n: int, method: object, missing: float, pairs: dict[str, int]) -> di
     with cProfile.Profile() as profile:
         table = build_table("t", frame, source="made up", target="outcome", minority="yes")
         _ = table.digest
-        result = run_trial(table, Imbalanced(), method, classifier, (1,), Amounts(2), CONTROLS, validation=Folds(2))
+        result = Trial(table, Imbalanced(), method, classifier, (1,), Amounts(2), CONTROLS, validation=Folds(2)).run()
     assert len(result.rows[1].frame) > n / 5
     return {"calls": calls(profile)} | pairs
 

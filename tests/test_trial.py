@@ -16,7 +16,6 @@ from opal.evaluate import controls
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.curate import Chain, Dedup, Filter
 from opal.evaluate.curve import Amounts
-from opal.evaluate.judge import judge
 from opal.evaluate.replicate import Replicates
 from opal.evaluate.validate import Folds
 from opal.llm.api.client import Client
@@ -30,15 +29,15 @@ from opal.result import Funnel, Rows, Usage
 from opal.table import Table
 from opal.tasks.imbalanced import Imbalanced
 from opal.tasks.spurious import Spurious
-from opal.trial.trial import run_trial
+from opal.trial import Trial
 
 LOGISTIC = Classifier(partial(LogisticRegression, max_iter=500), scale=True)
 TASK = Imbalanced(40, 0.2, test_rows=80)
 
 
 def trial(method, table: Table | None = None, task=TASK, seeds=(1, 2), **given):
-    given = {"amounts": Amounts(steps=2), "fidelity": False, "contamination_check": "off"} | given
-    return run_trial(table or number_table(400), task, method, LOGISTIC, seeds, **given)
+    given = {"amounts": Amounts(steps=2), "fidelity": False, "contamination": "off"} | given
+    return Trial(table or number_table(400), task, method, LOGISTIC, seeds, **given).run()
 
 
 class Odd(Filter):
@@ -116,19 +115,17 @@ def test_curated_prefixes_stay_balanced_over_the_groups():
 
 
 def test_no_copies_of_train_rows_leaves_duplicate_without_rows():
-    result = trial(Duplicate(), curation=Dedup(), validation=Folds(), contamination_check="refit", fidelity=True)
+    result = trial(Duplicate(), curation=Dedup(), validation=Folds(), contamination="refit", fidelity=True)
     assert all(rows.frame.empty for rows in result.rows.values())
     assert result.rows[1].funnel.rejects == {"duplicate": 16}
     assert result.stopped == "curation kept 0 of 16 rows where 16 were wanted"
     assert list(result.curve().columns) == [0]
-    judge(result, "duplicate")
     assert not result.verdicts
     assert "Mean: [" in result.summary("d", "m", "c")
 
 
 def test_no_rows_at_all_give_no_verdict():
     result = trial(NoRows(), controls={"class_weight": controls.class_weight}, validation=Folds())
-    judge(result, "none")
     assert not result.verdicts and not result.stopped
     assert not any("validation" in m for m in result.errors["metric"])
 
@@ -162,7 +159,7 @@ def test_seeds_without_validation_are_named():
 def test_controls_that_the_table_does_not_allow_are_named():
     named = {"smote": controls.Balanced(Smote()), "class_weight": controls.class_weight}
     result = trial(Duplicate(), mixed_table(400), seeds=(1,), controls=named)
-    (note,) = result.notes
+    note = result.notes[0]
     assert note.startswith("control smote is not possible on this table: ") and "missing" in note
 
 
@@ -183,7 +180,7 @@ class Thief(Oversampler):
 
 def test_test_rows_among_the_synthetic_ones_are_found_and_the_curve_drawn_without_them():
     table = number_table(400)
-    result = trial(Thief(table, TASK, honest=8), table, contamination_check="refit")
+    result = trial(Thief(table, TASK, honest=8), table, contamination="refit")
     assert result.metrics["seed_1/contamination/test_exact"] == 8
     assert result.metrics["seed_2/contamination/test_exact"] == result.metrics["seed_2/contamination/test_chance"] == 0
     (warning,) = result.warnings
@@ -198,7 +195,7 @@ def test_test_rows_among_the_synthetic_ones_are_found_and_the_curve_drawn_withou
 
 def test_the_contamination_check_can_count_alone_or_stay_away():
     table = number_table(400)
-    counted = trial(Thief(table, TASK, honest=8), table, contamination_check="count")
+    counted = trial(Thief(table, TASK, honest=8), table, contamination="count")
     assert counted.metrics["contamination/test_exact"] == 8
     assert not any(m.startswith("without_test_matches") for m in counted.errors["metric"])
     assert not any("contamination" in m for m in trial(Duplicate()).metrics)
@@ -211,7 +208,7 @@ def test_all_rows_of_a_replayed_file_are_checked_used_or_not(tmp_path):
     stolen = split.test[split.test["label"] == 1].iloc[:5]
     pd.concat([made, stolen]).to_csv(tmp_path / "rows.csv", index=False)
     replay = Replay(str(tmp_path / "rows.csv"))
-    result = trial(replay, table, seeds=(1,), contamination_check="refit")
+    result = trial(replay, table, seeds=(1,), contamination="refit")
     assert len(result.rows[1].frame) == 16
     assert result.metrics["seed_1/contamination/test_exact"] == 5
     assert len(result.tables["contamination"]) == 25
@@ -224,16 +221,14 @@ def test_all_rows_of_a_replayed_file_are_checked_used_or_not(tmp_path):
 @pytest.mark.parametrize("seeds", [(1, 2)])
 def test_a_judged_trial_is_equal_when_repeated(seeds):
     def once():
-        result = trial(
+        return trial(
             Smote(),
             seeds=seeds,
             controls={"class_weight": controls.class_weight, "smote": controls.Balanced(Smote())},
             validation=Folds(),
             fidelity=True,
-            contamination_check="refit",
+            contamination="refit",
         )
-        judge(result, "smote")
-        return result
 
     first, second = once(), once()
     pd.testing.assert_frame_equal(first.errors, second.errors)
@@ -280,12 +275,11 @@ def test_the_probe_warns_of_a_model_that_knows_the_table(tmp_path):
 
 def test_fresh_draws_and_training_seeds_are_told_apart():
     forest = Classifier(partial(RandomForestClassifier, n_estimators=5))
-    given = {"amounts": Amounts(steps=2), "fidelity": False, "contamination_check": "off"}
+    given = {"amounts": Amounts(steps=2), "fidelity": False, "contamination": "off"}
     twice = Replicates(draws=3, trainings=2)
-    found = run_trial(number_table(400), TASK, Smote(), forest, (1, 2), replicates=twice, **given)
+    found = Trial(number_table(400), TASK, Smote(), forest, (1, 2), replicates=twice, **given).run()
     table = found.tables["replicates"]
     assert len(table) == 2 * 3 * 2 and table.groupby(["seed", "draw"])["value"].nunique().max() == 2
-    judge(found, "smote")
     assert {f"variance/{k}" for k in ("generator", "training", "generator_share")} <= set(found.metrics)
     assert any("from fresh draws of the generator" in note for note in found.notes)
 

@@ -9,10 +9,8 @@ from pathlib import Path
 
 CODE = """
 import opal.config.build, pathlib, sys
-from hydra import compose, initialize_config_dir
 assert pathlib.Path(opal.config.build.__file__).is_relative_to(sys.prefix), opal.config.build.__file__
-with initialize_config_dir(opal.config.build.CONF, version_base="1.3"):
-    config = compose("config", overrides=["method=smote", "data=craft", "seeds=[1]"])
+config = opal.config.build.compose("method=smote", "data=craft", "seeds=[1]")
 print(sorted(str(p.relative_to(opal.config.build.CONF)) for p in pathlib.Path(opal.config.build.CONF).rglob("*.yaml")))
 print(len(opal.config.build.build(config).table.frame))
 """

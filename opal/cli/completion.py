@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from opal.config.options import ROOTS, Options
+from opal.config.options import HYDRA_VERBS, Options
 
 # Bash cuts words at = and :, so the line is cut anew, and only what follows the last of them is put in.
 BASH = r"""_opal() {
@@ -57,18 +57,18 @@ def candidates(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
     if verb not in verbs:
         return []
     if word.startswith("-"):
-        return _beginning(word, HYDRA_FLAGS if verb in ROOTS else _flags(verb))
+        return _beginning(word, HYDRA_FLAGS if verb in HYDRA_VERBS else _flags(verb))
     if typed[-1].startswith("--") and not word.count("="):
         return _files(word)
     if verb == "store":
         return _beginning(word, ["size", "prune", "log"])
-    if verb not in ROOTS and verb not in FREE:
+    if verb not in HYDRA_VERBS and verb not in FREE:
         return _files(word)
-    options = Options(verb if verb in ROOTS else "run", typed[1:])
+    options = Options(verb if verb in HYDRA_VERBS else "run", typed[1:])
     groups = FREE.get(verb, options.groups)
     key, is_, value = word.partition("=")
     if not is_:
-        return _names(word, options, groups, verb in ROOTS)
+        return _names(word, options, groups, verb in HYDRA_VERBS)
     if key in groups:
         done, _, last = value.rpartition(",")
         return [f"{key}={done}{',' * bool(done)}{name}" for name in _beginning(last, options.options(key))]

@@ -13,16 +13,17 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.plugins.sweeper import Sweeper
+from omegaconf import DictConfig, OmegaConf
 
 from opal.cli import flags
 from opal.cli.overrides import free_names, quoted
 from opal.config.build import explained
-from opal.config.options import ROOTS, Options, nearest, unknown_key
+from opal.config.keys import KEYS, ignored
+from opal.config.options import HYDRA_VERBS, Options, nearest, unknown_key
 from opal.errors import AlreadyReported, ConfigError, OpalError
 
 NO_NAME = r"|null|true|false|[-+]?\.?\d[\d_.e+-]*"
-SPARE = ("debug", "experiment", "llm", "prompt")  # groups that a command can do without
-INTERRUPTED = 130  # the shell's exit status after Ctrl-C
+FAILED, USED_WRONGLY, INTERRUPTED = 1, 2, 130  # exit status; 130 is the shell's after Ctrl-C
 
 
 def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
@@ -34,7 +35,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
 
     Raises
     ------
-    SystemExit : 1 after a fault, 130 after Ctrl-C
+    SystemExit : 2 where the command is wrong, 1 after a fault, 130 after Ctrl-C
     """
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
@@ -52,15 +53,22 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
             raise
         if not isinstance(fault, AlreadyReported):
             print(f"opal: {sentence(fault)}", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(getattr(explained(fault), "status", USED_WRONGLY))
     except MemoryError as fault:
         if full:
             raise
-        print(f"opal: memory does not suffice ({fault}): ask for fewer rows or a smaller model", file=sys.stderr)
-        sys.exit(1)
+        print(f"opal: not enough memory ({fault}): ask for fewer rows or a smaller model", file=sys.stderr)
+        sys.exit(FAILED)
     finally:
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
+
+
+def limit_budget(config: DictConfig, scope: str) -> None:
+    """Make a budget without a scope of its own hold for ``scope``: this sweep, or this run alone."""
+    budget = OmegaConf.select(config, "llm.budget")
+    if budget is not None and budget.get("scope") is None:
+        budget.scope = scope
 
 
 _compose_all = Sweeper.validate_batch_is_legal
@@ -109,12 +117,15 @@ def check_flags(arguments: Sequence[str]) -> None:
     parser.error = refuse  # type: ignore[method-assign]
     settings = cache(lambda: Options(verb(), arguments))  # reads YAMLs: only where a word is in doubt
     for word in parser.parse_args(arguments).overrides:
+        if ignored(verb(), word):
+            used = ", ".join(name for name, key in KEYS.items() if verb() in key.verbs)
+            raise ConfigError(f"opal {verb()} does not use {word}: remove it (it uses {used})")
         key, _, value = word.partition("=")
         if "." in key or not (word.startswith("~") or re.fullmatch(NO_NAME, value)):
             continue
         known = settings()
         options = known.options(key.lstrip("~"))
-        if word.startswith("~") and key[1:] in known.names() and key[1:] not in SPARE:
+        if word.startswith("~") and key[1:] in known.names() and not (key[1:] in KEYS and KEYS[key[1:]].spare):
             instead = f"{key[1:]}=none" if "none" in options else "leave it out"
             raise ConfigError(f"{word} takes away what opal {verb()} needs: {instead}")
         if options and not word.startswith("~"):  # Hydra: a bare ValueError
@@ -124,7 +135,7 @@ def check_flags(arguments: Sequence[str]) -> None:
 def verb() -> str:
     """The verb that was started, by either of its two names."""
     found = re.search(r"(\w+?)(\.py)?$", sys.argv[0])
-    return found[1] if found and found[1] in ROOTS else "run"
+    return found[1] if found and found[1] in HYDRA_VERBS else "run"
 
 
 def sentence(fault: Exception) -> str:

@@ -1,114 +1,90 @@
-"""From a composed configuration to the parts of a trial: what every verb builds first."""
+"""From a composed configuration to the objects it describes."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from opal.config.keys import KEYS
 from opal.config.options import CONF as CONF  # where every verb's configuration lies
-from opal.config.validation import check_section, check_trial, check_value, shown
+from opal.config.resolve import literal, resolved
+from opal.config.validation import check_section, check_top_level, check_value, shown
 from opal.errors import ConfigError, OpalError
-from opal.evaluate.classifiers import Classifier
-from opal.evaluate.controls import Control
-from opal.evaluate.curate import Filter
-from opal.evaluate.curve import Amounts
-from opal.evaluate.replicate import Replicates
-from opal.evaluate.validate import Folds
-from opal.methods.base import Oversampler
-from opal.progress import Progress
-from opal.result import TrialResult
 from opal.table import Table
-from opal.tasks.base import Task
-from opal.trial.trial import run_trial
+from opal.trial.trial import Trial
 
-MAY_BE_NULL = ("amounts", "controls", "validation", "replicates")  # none, or as the trial has it by default
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What ``run_trial`` takes."""
-
-    table: Table
-    task: Task
-    method: Oversampler
-    classifier: Classifier
-    amounts: Amounts
-    controls: Mapping[str, Control]
-    curation: Filter
-    validation: Folds
-    replicates: Replicates
-
-    @property
-    def model(self) -> str:
-        """Identity of the language model that the method asks, "" if it asks none; starts nothing."""
-        client = getattr(self.method, "client", None)
-        return client.identity() if client is not None else ""
+_composing = threading.Lock()  # Hydra's state is global
 
 
-def build(config: Any, table: Table | None = None) -> Parts:
-    """Instantiate the parts that ``config`` names; ``table`` stands for its data where given.
+def compose(*overrides: str, verb: str = "run") -> dict[str, Any]:
+    """The resolved configuration of a verb, as its command line would give it.
 
     Raises
     ------
-    OpalError : an option does not fit, or the table cannot be had.
+    hydra.errors.HydraException : an override does not fit
     """
-    check_trial(config)
-    return Parts(
-        table=instantiate(config, "data") if table is None else table,
-        task=instantiate(config, "task"),
-        method=instantiate(config, "method"),
-        classifier=instantiate(config, "classifier"),
-        amounts=instantiate(config, "amounts"),
-        controls=instantiate(config, "controls") or {},
-        curation=instantiate(config, "curate"),
-        validation=instantiate(config, "validation"),
-        replicates=instantiate(config, "replicates"),
-    )
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+
+    with _composing, initialize_config_dir(CONF, version_base="1.3"):
+        return resolved(hydra_compose(verb, overrides=list(overrides)))
 
 
-def run(config: Any, parts: Parts, method: str, progress: Progress | None = None) -> TrialResult:
-    """The trial of ``config`` with its parts, and the verdict on it, which calls the method ``method``."""
-    from opal.evaluate.judge import judge
+def build(config: Mapping[str, Any], table: Table | None = None, method_name: str = "") -> Trial:
+    """The trial that a resolved configuration describes.
 
-    result = run_trial(
-        parts.table,
-        parts.task,
-        parts.method,
-        parts.classifier,
-        config["seeds"],
-        parts.amounts,
-        parts.controls,
-        config["n_jobs"],
-        progress,
-        config["contamination"],
-        parts.curation,
-        parts.validation,
-        config["fidelity"],
-        config["contamination_probe"],
-        parts.replicates,
-    )
-    judge(result, method)
-    return result
+    Parameters
+    ----------
+    table : used in place of the configuration's data
+    method_name : what sentences call the method
+
+    Raises
+    ------
+    OpalError : an option does not fit, or the table cannot be loaded
+    """
+    check_top_level(config, "run")
+    sections = {
+        "amounts": "amounts",
+        "controls": "controls",
+        "curation": "curate",
+        "validation": "validation",
+        "replicates": "replicates",
+    }
+    built = {
+        "table": instantiate(config, "data") if table is None else table,
+        "task": instantiate(config, "task"),
+        "method": instantiate(config, "method"),
+        "classifier": instantiate(config, "classifier"),
+    }
+    built |= {argument: instantiate(config, section) for argument, section in sections.items()}
+    keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
+    values = {key: config[key] for key in keys if key in config}
+    given = {name: part for name, part in built.items() if part is not None}  # None: the trial's own default
+    return Trial(**given, **values, method_name=method_name)
 
 
-def instantiate(config: Any, section: str) -> Any:
-    """The object that a section describes; an OpalError raised within comes out as itself."""
+def instantiate(config: Mapping[str, Any], section: str) -> Any:
+    """The object that a section of a resolved configuration describes, or None where it is null and may be.
+
+    Raises
+    ------
+    OpalError : raised while building comes out as it is
+    ConfigError : anything else that prevents it
+    """
     from hydra.errors import HydraException
     from hydra.utils import instantiate as hydra_instantiate
-    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    if config.get(section) is None and KEYS[section].nullable:
+        return None
     if section not in config:
-        raise ConfigError(f"{section} is missing: give it a value, or leave out ~{section}")
+        raise ConfigError(f"{section} is missing: set it, or remove ~{section}")
+    node = config[section]
+    check_whole(node, section)
+    check_section(node, section)
     try:
-        node = config[section]
-        node = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-        if node is None and section in MAY_BE_NULL:
-            return None
-        check_whole(node, section)
-        check_section(node, section)
-        return hydra_instantiate(config[section], _convert_="all")
+        return hydra_instantiate(literal(node), _convert_="all")
     except (HydraException, OmegaConfBaseException) as fault:
         known = explained(fault)
         if known is not None:
@@ -121,7 +97,7 @@ def check_whole(node: Any, section: str) -> None:
     """Raise ConfigError for a value where a whole section is wanted."""
     if not isinstance(node, Mapping):
         raise ConfigError(
-            f"{section}={shown(node)} leaves nothing of the section {section}: set one of its keys, {section}.KEY=VALUE"
+            f"{section}={shown(node)} replaces the whole section {section}: set one of its keys, {section}.KEY=VALUE"
         )
     if section != "controls":
         check_value(node, Callable[..., Any], section)
@@ -138,7 +114,7 @@ def explained(fault: BaseException | None) -> OpalError | None:
 
 
 def deepest(fault: BaseException) -> BaseException:
-    """What first went wrong."""
+    """The first cause of ``fault``."""
     while fault.__cause__ is not None:
         fault = fault.__cause__
     return fault

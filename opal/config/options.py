@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from opal.config.keys import ignored
+
 # absolute, so that a checkout, an editable install and a wheel find the same files
 _BESIDE, _INSIDE = Path(__file__).parents[2] / "conf", Path(__file__).parents[1] / "conf"
 CONF = str(_INSIDE if _INSIDE.is_dir() else _BESIDE)
 
-ROOTS = {"run": "config", "augment": "augment", "split": "split", "tune": "tune"}  # the YAML a verb starts from
+HYDRA_VERBS = ("run", "augment", "split", "tune")  # each starts from the YAML of its name
 GLOBAL = "# @package _global_"
 
 
@@ -24,15 +26,16 @@ class Options:
 
     Parameters
     ----------
-    verb : one of ROOTS
+    verb : one of HYDRA_VERBS
     typed : the words so far; they choose options (``data=csv``) and add folders (``--config-dir DIR``)
     """
 
     def __init__(self, verb: str, typed: Sequence[str] = ()) -> None:
+        self.verb = verb
         self.folders = [Path(CONF), *_folders(typed)]
         self.keys: dict[str, Any] = {}  # every key with its value; sections with a mapping
         self.chosen: dict[str, list[str]] = {}
-        self._read(ROOTS[verb], "")
+        self._read(verb, "")
         given = (word.lstrip("+").partition("=") for word in typed)
         self.chosen |= {name: value.split(",") for name, _, value in given if name in self.groups}
         for name in list(self.chosen):
@@ -44,7 +47,7 @@ class Options:
     @property
     def groups(self) -> list[str]:
         """The groups that the verb knows."""
-        return sorted(self.chosen)
+        return sorted(group for group in self.chosen if not ignored(self.verb, group))
 
     def options(self, group: str) -> list[str]:
         """The options of ``group``, those of further folders included."""
@@ -52,7 +55,8 @@ class Options:
 
     def names(self) -> list[str]:
         """All that may stand before ``=``."""
-        return sorted({*self.groups, *self.keys, "hydra/launcher"})
+        names = {*self.groups, *self.keys, "hydra/launcher"}
+        return sorted(name for name in names if not ignored(self.verb, name))
 
     def _read(self, name: str, package: str) -> None:
         """Take the keys of a YAML and of those that its defaults name; a missing or broken one has none."""

@@ -10,13 +10,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
 
+from opal.config.keys import KEYS
 from opal.config.options import nearest
 from opal.errors import ConfigError
 
 WORDS = {int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
 LINKED = {"method.client": "llm", "method.prompt": "prompt"}  # as typed: these sections stand in the method's
-SWITCHES = ("fidelity", "figures", "contamination_probe", "dry_run")
-CONTAMINATION = ("count", "refit", "off")
 MOST_JOBS = 10_000
 NO_VALUE = "???"  # OmegaConf's
 
@@ -94,22 +93,20 @@ def check_text(config: Any, key: str) -> None:
     check_value(config[key], str, key)
 
 
-def check_trial(config: Any) -> None:
-    """The settings of a trial that stand outside every section.
+def check_top_level(config: Mapping[str, Any], verb: str) -> None:
+    """Check the plain values at the top of ``verb``'s configuration by `opal.config.keys.KEYS`.
 
     Raises
     ------
-    ConfigError : one of them has no meaning
+    ConfigError : one of them has the wrong type or no meaning
     """
-    check_seeds(config["seeds"])
-    check_jobs(config)
-    for name in SWITCHES:
-        if name in config:
-            check_value(config[name], bool, name)
-    if config["contamination"] not in CONTAMINATION:
-        raise ConfigError(f"contamination={shown(config['contamination'])} is none of {', '.join(CONTAMINATION)}")
-    if "data_dir" in config:
-        check_value(config["data_dir"], str | None, "data_dir")
+    for name, key in KEYS.items():
+        if key.type is not None and verb in key.verbs and name in config:
+            check_value(config[name], key.type, name)
+    if verb in KEYS["seeds"].verbs:
+        check_seeds(config["seeds"])
+    if verb in KEYS["n_jobs"].verbs:
+        check_jobs(config)
 
 
 def check_jobs(config: Any) -> None:

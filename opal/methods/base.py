@@ -20,10 +20,26 @@ class Oversampler:
 
     A subclass writes ``_sample(train, wanted, rng, progress)``, which returns rows of the wanted groups in any
     order, as a DataFrame with the columns of ``train.frame`` or as ``Rows`` where it has more to tell.
-    ``remake`` says what asking again for other train rows costs: nothing, money or time, or it cannot be done.
+
+    Attributes
+    ----------
+    makes_rows : False for a method that stands for adding nothing
+    remake : what asking again for other train rows costs: nothing, money or time, or it cannot be done
+    client : the language model that it asks, or None
     """
 
+    makes_rows: bool = True
     remake: Literal["free", "paid", "never"] = "free"
+    client: Any = None
+
+    @property
+    def model(self) -> str:
+        """Identity of the language model, "" without one; starts nothing."""
+        return self.client.identity() if self.client is not None else ""
+
+    def forecast(self, train: Train, n: int) -> Any:
+        """What the requests for ``n`` rows would cost (`opal.llm.api.budget.Estimate`), or None without a model."""
+        return None
 
     def sample(self, train: Train, n: int, progress: Any = None) -> Rows:
         """``n`` synthetic rows, minority groups taking turns so that every prefix is balanced over them.

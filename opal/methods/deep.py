@@ -42,7 +42,7 @@ class Deep(ByGroup):
     def __init__(self, model: str, **options: Any) -> None:
         if model not in MODELS:
             raise ConfigError(f"method.model={model!r} must be one of {', '.join(MODELS)}")
-        self.model, self.options = model, options
+        self.network, self.options = model, options
         try:
             self._new()
         except ImportError as error:
@@ -53,12 +53,12 @@ class Deep(ByGroup):
 
     @property
     def _name(self) -> str:
-        return self.model
+        return self.network
 
     def _new(self) -> Any:
         import ctgan
 
-        return getattr(ctgan, self.model)(enable_gpu=False, **self.options)
+        return getattr(ctgan, self.network)(enable_gpu=False, **self.options)
 
     def _rows(self, own: np.ndarray, nominal: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
         missing = np.isnan(own)

@@ -1,4 +1,4 @@
-"""method=none: no synthetic rows; the raw error and the free controls alone."""
+"""method=none: no synthetic rows, only the raw error and the free controls."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from opal.table import Train
 
 class NoRows(Oversampler):
     """Adds nothing, whatever is asked for."""
+
+    makes_rows = False
 
     def sample(self, train: Train, n: int, progress: Any = None) -> Rows:
         """No rows."""

@@ -1,8 +1,8 @@
 """Two hashes over what can change a number, and nothing else.
 
 ``generation_hash`` covers what decides the synthetic rows, ``config_hash`` that and what decides the metrics.
-Both are SHA-256 over canonical JSON of the table's facts and of the resolved configuration without the keys
-below. Every key counts unless it is listed here, so that a new option can never be forgotten. Numbers keep
+Both are SHA-256 over canonical JSON of the table's facts and of the resolved configuration. Every key counts unless
+`opal.config.keys` says that it decides nothing, so that a new option can never be forgotten. Numbers keep
 their type: 1 and 1.0 are different (``max_features=1`` is one feature, ``1.0`` all of them), since a needless
 second run costs less than a wrong answer. Package versions are logged, not hashed.
 """
@@ -17,22 +17,15 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from opal.config.keys import KEYS
+from opal.config.resolve import resolved
 from opal.errors import ConfigError
 from opal.record.inputs import PATH_ARGUMENTS, content_of
 from opal.table import Table
 
-SCHEMA_VERSION = 1  # raise it when the meaning of a key changes; tests/record/golden_hashes.json guards it
+# Raise it when the meaning of a key changes (tests/record/golden_hashes.json notices). 2: classes by public names.
+SCHEMA_VERSION = 2
 
-# Top-level sections that decide no number. `data` is replaced by the table's own facts; `llm`, `prompt` and `paper`
-# count through the sections that refer to them; `experiment` and `debug` set other keys.
-IGNORED_SECTIONS = frozenset(
-    ["data", "data_dir", "llm", "prompt", "paper", "tracking", "experiment", "debug", "hydra"]  # noqa: RUF005
-    + ["dry_run", "figures", "n_jobs", "progress", "score", "verbose"]
-)
-# Sections that decide metrics but no synthetic row.
-EVALUATION_SECTIONS = frozenset(
-    ["classifier", "controls", "contamination", "contamination_probe", "validation", "replicates", "fidelity"]
-)
 # Keyword arguments (beside a `_target_`) that change speed, not figures.
 IGNORED_ARGUMENTS = frozenset(["n_jobs", "thread_count", "verbose", "progress", "allow_writing_files"])
 # The same, under the name that it has in its parent: address, key, pace, price and storage of a language model.
@@ -66,24 +59,12 @@ def config_hash(config: Mapping[str, Any], table: Table, model: str = "") -> str
 
 def science(config: Mapping[str, Any], table: Table, model: str = "", evaluation: bool = True) -> dict[str, Any]:
     """The part of the configuration that counts, as plain JSON types: what the hashes are taken over."""
-    skipped = IGNORED_SECTIONS if evaluation else IGNORED_SECTIONS | EVALUATION_SECTIONS
     plain = resolved(config)
     seeds = plain.get("seeds") or ()
-    counted = {name: _plain(value, seeds) for name, value in plain.items() if name not in skipped}
+    skipped = {"nothing"} if evaluation else {"nothing", "figures"}
+    kept = {name: value for name, value in plain.items() if name not in KEYS or KEYS[name].decides not in skipped}
+    counted = {name: _plain(value, seeds) for name, value in kept.items() if name != "hydra"}
     return {"table": _facts(table), "model": model} | counted
-
-
-def resolved(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration as plain dicts and lists, every interpolation replaced by its value."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    if not OmegaConf.is_config(config):
-        return dict(config)
-    try:
-        return OmegaConf.to_container(config, resolve=True)  # type: ignore[return-value]
-    except OmegaConfBaseException as err:
-        raise ConfigError(f"the configuration cannot be resolved: {str(err).splitlines()[0]}") from err
 
 
 def _facts(table: Table) -> dict[str, Any]:

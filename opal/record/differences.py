@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,13 @@ from typing import Any
 from opal.record.environment import environment
 from opal.record.run_record import Point, volatile
 
-# What describes the run rather than its result, or follows from another artifact (figures: from errors.csv).
+# What describes the run and not its result, or is drawn from other artifacts.
 NOT_COMPARED = ("config.yaml", "environment.json", "responses.jsonl.gz", "data/", "inputs/", "figures/")
-# Of a prompt's line, what a replay cannot have equal: when and how its answer came.
+# Metrics of earlier versions that are no longer measured.
+RETIRED = re.compile(r"seed_\d+/fidelity/")
+# Lines of summary.txt that hold the published figures; the sentences after them may be worded anew.
+FIGURES = re.compile(rb"(data|method|classifier|Row \d+|Mean|Std|min): ")
+# Fields of a prompt's line that tell when and how its answer came; they differ in every repetition.
 VOLATILE_FIELDS = ("cached", "created")
 VOLATILE_USAGE = ("retries", "cache_hits", "seconds", "paid_requests", "paid_tokens", "paid_money")
 
@@ -29,27 +34,64 @@ class Difference:
     equal: bool
 
 
-def compare_metrics(recorded: Sequence[Point], now: Sequence[Point]) -> list[Difference]:
-    """Every metric point but the volatile ones, which must be equal to the last digit."""
-    before = {(key, step): value for key, value, step in recorded if not volatile(key)}
-    after = {(key, step): value for key, value, step in now if not volatile(key)}
+def compare_metrics(recorded: Sequence[Point], now: Sequence[Point], older: bool = False) -> list[Difference]:
+    """Every metric point but the volatile ones; values must be equal to the last digit.
+
+    Parameters
+    ----------
+    older : the record comes from another version of OPAL: metrics that are new or retired since are left out
+    """
+    before, after = stable_points(recorded), stable_points(now)
+    points = sorted(before | after)
+    if older:
+        points = [p for p in points if p in before and (p in after or not RETIRED.match(p[0]))]
     return [
         Difference(f"metric {key} at {step}", _shown(before, point), _shown(after, point), _same(before, after, point))
-        for point in sorted(before | after)
+        for point in points
         for key, step in [point]
     ]
 
 
-def compare_artifacts(recorded: Path, now: Path) -> list[Difference]:
-    """SHA-256 of every result file on either side."""
-    names = {
-        str(path.relative_to(folder)) for folder in (recorded, now) for path in folder.rglob("*") if path.is_file()
-    }
+def compare_versions(recorded: Sequence[Point], now: Sequence[Point]) -> list[Difference]:
+    """Metrics of an older record that are no longer measured, and those that are new, as notes without effect."""
+    before, after = ({key for key, _ in stable_points(points)} for points in (recorded, now))
+    retired, new = sorted(k for k in before - after if RETIRED.match(k)), sorted(after - before)
+    notes = []
+    if retired:
+        notes.append(Difference(_listed(retired), f"{len(retired)} metrics", "no longer measured", False))
+    if new:
+        notes.append(Difference(_listed(new), "not measured", f"{len(new)} new metrics", False))
+    return notes
+
+
+def stable_points(points: Sequence[Point]) -> dict[tuple[str, int], float]:
+    """Value by metric and step, the volatile metrics left out."""
+    return {(key, step): value for key, value, step in points if not volatile(key)}
+
+
+def compare_artifacts(recorded: Path, now: Path, older: bool = False) -> list[Difference]:
+    """SHA-256 of every result file on either side.
+
+    Parameters
+    ----------
+    older : the record comes from another version of OPAL: files and metrics that are new since are left out
+    """
+    folders = (recorded,) if older else (recorded, now)
+    names = {str(path.relative_to(folder)) for folder in folders for path in folder.rglob("*") if path.is_file()}
     differences = []
     for name in sorted(n for n in names if not n.startswith(NOT_COMPARED)):
         before, after = content_digest(recorded / name), content_digest(now / name)
+        if older and name == "errors.csv" and before != after:
+            after = digest_of_metrics_in(recorded / name, now / name)
         differences.append(Difference(f"artifact {name}", before[:12], after[:12], before == after))
     return differences
+
+
+def digest_of_metrics_in(recorded: Path, now: Path) -> str:
+    """SHA-256 (hex) of the lines of ``now`` (an errors.csv) whose metric ``recorded`` has, in its order."""
+    known = {line.split(b",")[2] for line in recorded.read_bytes().splitlines()}
+    kept = [line + b"\n" for line in now.read_bytes().splitlines() if line.split(b",")[2] in known]
+    return hashlib.sha256(b"".join(kept)).hexdigest()
 
 
 def compare_environment(recorded: Path) -> list[Difference]:
@@ -71,10 +113,15 @@ def compare_environment(recorded: Path) -> list[Difference]:
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 (hex) of a file, of a prompts file without what differs by nature; "missing" if there is none."""
+    """SHA-256 (hex) of what counts in a file: of summary.txt the figures, of prompts what a repetition can have equal.
+
+    "missing" if there is none.
+    """
     if not path.is_file():
         return "missing"
     content = path.read_bytes()
+    if path.name == "summary.txt":
+        content = b"\n".join(line for line in content.splitlines() if FIGURES.match(line))
     if path.parent.name == "prompts":
         content = b"\n".join(_stable(line) for line in content.splitlines())
     return hashlib.sha256(content).hexdigest()
@@ -95,3 +142,8 @@ def _shown(values: dict[tuple[str, int], float], point: tuple[str, int]) -> str:
 
 def _same(before: dict[tuple[str, int], float], after: dict[tuple[str, int], float], point: tuple[str, int]) -> bool:
     return point in before and point in after and before[point] == after[point]
+
+
+def _listed(names: Sequence[str]) -> str:
+    patterns = list(dict.fromkeys(re.sub(r"^seed_\d+/", "seed_<s>/", name) for name in names))
+    return ", ".join(patterns[:3]) + (", ..." if len(patterns) > 3 else "")

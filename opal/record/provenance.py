@@ -11,9 +11,10 @@ from typing import Any
 
 import pandas as pd
 
+from opal.config.addresses import with_public_names
+from opal.config.resolve import literal, resolved
 from opal.errors import TrackingError
 from opal.record import inputs
-from opal.record.config_hash import resolved
 from opal.record.environment import environment, masked
 from opal.table import Column, Schema, Table, frame_digest
 
@@ -24,17 +25,19 @@ TABLE, FACTS = "table.parquet", "table.json"
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
-    """Write ``config.yaml``: the resolved configuration, passwords in addresses masked."""
+    """Write ``config.yaml``: the resolved configuration with passwords in addresses masked."""
     from omegaconf import OmegaConf
 
-    (folder / CONFIG).write_text(masked(OmegaConf.to_yaml(config, resolve=True)), encoding="utf-8")
+    (folder / CONFIG).write_text(
+        masked(OmegaConf.to_yaml(OmegaConf.create(literal(config)), resolve=True)), encoding="utf-8"
+    )
 
 
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration that `write_config` wrote."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_container(OmegaConf.load(folder / CONFIG))  # type: ignore[return-value]
+    return with_public_names(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)))
 
 
 def write_origin(

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
-
-from opal.config.build import Parts
-from opal.record.config_hash import IGNORED_ARGUMENTS, IGNORED_ARGUMENTS_OF, generation_hash
+from opal.record.config_hash import IGNORED_ARGUMENTS, IGNORED_ARGUMENTS_OF, SCHEMA_VERSION, generation_hash
 from opal.record.environment import tags as environment_tags
 from opal.record.provenance import write_config, write_origin
 from opal.record.run_record import DatasetInput, RunRecord, description_of, points_of, run_name
 from opal.result import TrialResult
+from opal.trial.trial import Trial
 
 # params that would tell equal runs apart in the UI's comparison: pace, price and storage of answers
 UNSHOWN = (IGNORED_ARGUMENTS | IGNORED_ARGUMENTS_OF["client"]) - {"base_url"}
@@ -36,21 +34,22 @@ class Job:
         return f"Run: {mark}python -m opal.run {' '.join(typed.splitlines())}{mark}"
 
 
-def describe(config: DictConfig, parts: Parts, result: TrialResult, digest: str, job: Job) -> RunRecord:
+def describe(config: Mapping[str, Any], trial: Trial, result: TrialResult, digest: str, job: Job) -> RunRecord:
     """The run's record: what the design's contract names, as plain values."""
     names = job.choices
     warnings = [f"**WARNING**: {_in_markdown(sentence)}" for sentence in result.warnings]
     notes = [_in_markdown(sentence) for sentence in result.notes]
     return RunRecord(
-        name=run_name(parts.table.name, names["method"], names["classifier"], digest),
+        name=run_name(trial.table.name, names["method"], names["classifier"], digest),
         config_hash=digest,
-        generation_hash=generation_hash(config, parts.table, parts.model),
-        params=params(config, names) | capabilities(parts),
+        generation_hash=generation_hash(config, trial.table, trial.method.model),
+        params=params(config, names) | capabilities(trial),
         metrics=points_of(result),
         tags={"opal.kind": "trial", "opal.sweep_id": job.sweep_id}
+        | {"opal.hash_version": str(SCHEMA_VERSION)}
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
         | environment_tags(),
-        dataset=DatasetInput.of(parts.table),
+        dataset=DatasetInput.of(trial.table),
         description="\n\n".join([*verdict_of(result), *warnings, description_of(result.errors), *notes, job.command]),
         status="partial" if result.stopped else "finished",
     )
@@ -62,19 +61,21 @@ def verdict_of(result: TrialResult) -> list[str]:
     return [f"Synthetic rows against every free control: {', '.join(words)}."] if words else []
 
 
-def capabilities(parts: Parts) -> dict[str, Any]:
+def capabilities(trial: Trial) -> dict[str, Any]:
     """What the endpoint was found able to do, as ``supports.<name>``; nothing where every answer was stored."""
-    client = getattr(parts.method, "client", None)
-    return {f"supports.{k}": v for k, v in ((client and client.capabilities_used) or {}).items()}
+    client = trial.method.client
+    found = client.capabilities_used if client is not None else None
+    return {f"supports.{name}": value for name, value in (found or {}).items()}
 
 
-def params(config: DictConfig, names: Mapping[str, str]) -> dict[str, Any]:
+def params(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """The chosen option of every group, and the scalars beneath them that fit a table's cell."""
     shown = {k: v for k, v in names.items() if v and not k.startswith(("hydra/", "tracking"))}
-    shown["seeds"] = " ".join(map(str, config.seeds))
-    shown |= {f"data.{k}": config.data[k] for k in ("target", "minority", "group") if config.data.get(k) is not None}
+    shown["seeds"] = " ".join(map(str, config["seeds"]))
+    data = config["data"]
+    shown |= {f"data.{k}": data[k] for k in ("target", "minority", "group") if data.get(k) is not None}
     for section in ("task", "method", "classifier", "amounts"):
-        shown |= scalars_of(OmegaConf.to_container(config[section], resolve=True), section)
+        shown |= scalars_of(config[section], section)
     return shown
 
 
@@ -90,18 +91,18 @@ def scalars_of(node: Any, path: str) -> dict[str, Any]:
 
 
 def write(
-    folder: Path, config: DictConfig, parts: Parts, result: TrialResult, summary: str, title: str, job: Job
+    folder: Path, config: Mapping[str, Any], trial: Trial, result: TrialResult, summary: str, title: str, job: Job
 ) -> None:
     """Every artifact of the run."""
     result.save(folder)
     write_config(folder, config)
     (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
-    if config.figures:
-        draw(folder / "figures", parts, result, title)
-    write_origin(folder, config, parts.table, job.overrides, log_table=config.tracking.get("log_table", True))
+    if config["figures"]:
+        draw(folder / "figures", trial, result, title)
+    write_origin(folder, config, trial.table, job.overrides, log_table=config["tracking"].get("log_table", True))
 
 
-def draw(folder: Path, parts: Parts, result: TrialResult, title: str) -> None:
+def draw(folder: Path, trial: Trial, result: TrialResult, title: str) -> None:
     """The run's figures."""
     from matplotlib import rc_context
 
@@ -112,7 +113,7 @@ def draw(folder: Path, parts: Parts, result: TrialResult, title: str) -> None:
     if "fidelity_columns" in result.tables:  # else the split need not be drawn again
         measured, columns = result.tables["fidelity"], result.tables["fidelity_columns"]
         seed = int(columns["seed"].iloc[0])
-        train = parts.task.split(parts.table, seed).train
+        train = trial.task.split(trial.table, seed).train
         with rc_context({"text.parse_math": False}):  # dollars in names of columns and classes begin no formula
             fidelity_figure(measured, columns, result.rows[seed].frame, train, folder / "fidelity.png", title)
 

@@ -35,6 +35,7 @@ class Callback(HydraCallback):
     def sum_up(cls) -> None:
         """Record the sweep that this process launched, jobs that failed included."""
         from opal.config.build import instantiate
+        from opal.config.resolve import resolved
         from opal.record.environment import masked
         from opal.report.figures.sweep import sweep_figure
         from opal.sweep.summary import close_sweep, notes, raw_fits
@@ -43,7 +44,7 @@ class Callback(HydraCallback):
         if config is None:
             return
         try:
-            tracking = instantiate(config, "tracking")
+            tracking = instantiate({"tracking": resolved(config.tracking)}, "tracking")
             folder = Path(config.hydra.sweep.dir)
             shutil.rmtree(raw_fits(folder), ignore_errors=True)
             swept = {"overrides": " ".join(config.hydra.overrides.task)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from opal.config.build import Parts
 from opal.config.options import nearest
 from opal.config.validation import shown
 from opal.errors import ConfigError
@@ -13,37 +12,37 @@ from opal.evaluate.curve import CLEAN
 from opal.evaluate.judge import CHOSEN_BY
 from opal.evaluate.metrics import GROUPED, METRICS
 from opal.evaluate.validate import MEASURED, PREFIX
-from opal.methods.none import NoRows
 from opal.result import TrialResult
+from opal.trial.trial import Trial
 
 log = logging.getLogger("opal")
 VALIDATION = "validation"  # whichever validation error the amount is chosen by
 
 
-def resolve_score(name: object, parts: Parts, contamination: str) -> str:
-    """The metric that ``score=name`` means for this trial, which has not begun.
+def resolve_score(name: object, trial: Trial) -> str:
+    """The metric that ``score=name`` means for a trial that has not begun.
 
-    ``validation`` is the error by which amounts are chosen: balanced over the groups where an attribute tells them
+    ``validation`` is the error by which amounts are chosen: balanced over the groups where an attribute defines them
     (task=spurious), else over the classes.
 
     Raises
     ------
-    ConfigError : the trial will not measure it; names the nearest that it will, or what to set
+    ConfigError : the trial will not measure it; names the nearest metric that it will, or what to set
     """
-    grouped = any(group.column is not None for group in parts.task.groups(parts.table))
+    grouped = any(group.column is not None for group in trial.task.groups(trial.table))
     metric = str(name)
     if metric == VALIDATION:
         metric = PREFIX + CHOSEN_BY[0 if grouped else 1]
     known = [m for m in METRICS if grouped or m != GROUPED]
     validated = [PREFIX + m for m in MEASURED if m in known]
     if metric in validated:
-        if parts.validation is None or parts.validation.folds < 2:
+        if trial.validation.folds < 2:
             raise ConfigError(f"score={name} is measured on validation folds: set validation.folds=2 or more")
-        if isinstance(parts.method, NoRows) or not max(parts.amounts(100) if parts.amounts else [1]):
-            raise ConfigError(f"score={name} needs synthetic rows: take another method or amounts.steps>=1")
+        if not trial.method.makes_rows or not max(trial.amounts(100)):
+            raise ConfigError(f"score={name} needs synthetic rows: choose another method, or amounts.steps>=1")
         return metric
-    known += [f"control/{control}/{m}" for control in parts.controls for m in known]
-    known += [CLEAN + m for m in METRICS if m in known and contamination == "refit"]
+    known += [f"control/{control}/{m}" for control in trial.controls for m in known]
+    known += [CLEAN + m for m in METRICS if m in known and trial.contamination == "refit"]
     if metric not in known:
         mend = _mend(metric, known + validated)
         raise ConfigError(f"score={shown(name)} is not measured{_why(metric, grouped)}; {mend}")
@@ -52,7 +51,7 @@ def resolve_score(name: object, parts: Parts, contamination: str) -> str:
 
 def _why(metric: str, grouped: bool) -> str:
     if GROUPED in metric and not grouped:
-        return " where no attribute tells groups (task=spurious)"
+        return " where no attribute defines groups (task=spurious)"
     return " without contamination=refit" if metric.startswith(CLEAN) else ""
 
 
@@ -68,6 +67,6 @@ def score(result: TrialResult, metric: str) -> float | None:
     values = result.errors[result.errors["metric"] == metric]
     most = values[values["amount"] == values["amount"].max()].set_index("seed")["value"]
     if missing := [seed for seed in result.rows if seed not in most.index]:
-        log.warning("opal: no score: %s was not to be had for seed %s at the most synthetic rows", metric, missing[0])
+        log.warning("opal: no score: seed %s has no %s at the most synthetic rows", missing[0], metric)
         return None
     return float(most.mean())

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_server import FakeLLM
-from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from tables import mixed_table, number_table
 
-from opal.config.build import CONF, build, instantiate
+from opal.config.build import CONF, build, compose, instantiate
 from opal.errors import OpalError
 from opal.evaluate.curve import curve
 from opal.table import Table
@@ -33,19 +32,18 @@ def options(group: str) -> list[str]:
 
 def composed(*overrides: str):
     extra = [e for o in overrides for e in EXTRA.get(o, [])]
-    with initialize_config_dir(CONF, version_base="1.3"):
-        return compose("config", overrides=[*overrides, *extra])
+    return compose(*overrides, *extra)
 
 
 GROUPS = sorted(p.name for p in Path(CONF).iterdir() if p.is_dir())
-DEFAULTS = {g for d in OmegaConf.load(Path(CONF, "config.yaml")).defaults if isinstance(d, DictConfig) for g in d}
+DEFAULTS = {g for d in OmegaConf.load(Path(CONF, "base.yaml")).defaults if isinstance(d, DictConfig) for g in d}
 ALL = [f"{group}={option}" for group in GROUPS for option in options(group)]
 
 
 @pytest.mark.parametrize("option", ALL)
 def test_every_option_composes(option):
     config = composed(option if option.split("=")[0] in DEFAULTS else f"+{option}")
-    assert config.seeds
+    assert config["seeds"]
 
 
 @pytest.mark.parametrize("table", [number_table(400), mixed_table(400)], ids=lambda t: t.name)
@@ -90,10 +88,10 @@ def test_every_prompt_shows_minority_rows_and_takes_rows_back(name: str, table: 
     minority = split.train.rows(split.train.minority_groups[0])
     fresh = split.test[split.test[table.schema.target] == table.minority]
     assert len(fresh) >= 6
-    config = composed("method=llm", "llm=openai", f"prompt={name}", f"llm.store={tmp_path}")
-    style = config.prompt.serialization
+    style = composed(f"prompt={name}")["prompt"]["serialization"]
     with FakeLLM(answer=lambda body: to_text(fresh, split.train.schema, style)) as server:
-        config.llm.base_url = server.url
+        given = ("method=llm", "llm=openai", f"prompt={name}", f"llm.store={tmp_path}", f"llm.base_url={server.url}")
+        config = composed(*given)
         rows = instantiate(config, "method").sample(split.train, 4)
     assert len(rows.frame) == 4 and rows.funnel.kept == 4
     asked = str(server.requests[-1])
@@ -104,7 +102,7 @@ def test_every_prompt_shows_minority_rows_and_takes_rows_back(name: str, table: 
 @pytest.mark.parametrize(("name", "table"), [("free", number_table(400)), ("ensembles", mixed_table(400))])
 def test_the_controls_are_functions_of_a_split(name: str, table: Table):
     controls = instantiate(composed(f"controls={name}"), "controls")
-    controls = {k: c for k, c in controls.items() if name == "free" or k not in composed("controls=free").controls}
+    controls = {k: c for k, c in controls.items() if name == "free" or k not in composed("controls=free")["controls"]}
     split = Imbalanced(40, 0.2, test_rows=60).split(table, 1)
     classifier = instantiate(composed("classifier=logistic"), "classifier")
     raw = classifier.fit(split.train.frame, split.train.schema).predict_proba(split.test)
@@ -116,8 +114,7 @@ def test_the_controls_are_functions_of_a_split(name: str, table: Table):
 def test_a_plugin_needs_no_core_file(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tests" / "plugin"))
     search = f"hydra.searchpath=[file://{ROOT}/tests/plugin/conf]"
-    with initialize_config_dir(CONF, version_base="1.3"):
-        config = compose("config", overrides=["method=jitter", search])
+    config = compose("method=jitter", search)
     table = number_table(400)
     rows = build(config, table).method.sample(Imbalanced(40, 0.2, test_rows=60).split(table, 1).train, 10)
     assert len(rows.frame) == 10

@@ -203,7 +203,7 @@ def test_workers_of_a_sweep_share_one_server_one_budget_and_every_answer(server,
     while process.poll() is None:
         for p in psutil.process_iter(["cmdline"]):
             with contextlib.suppress(psutil.Error):
-                mine = any("local_server" in w for w in p.info["cmdline"] or ())
+                mine = any("process.py" in w for w in p.info["cmdline"] or ())
                 if mine and p.environ().get("TMPDIR") == os.environ["TMPDIR"]:
                     started.add(p.pid)
         time.sleep(0.2)
@@ -278,7 +278,7 @@ def parent(rest: str, **options) -> subprocess.Popen[str]:
 def children(pid: int):
     import psutil
 
-    return [p for p in psutil.Process(pid).children() if any("local_server" in word for word in p.cmdline())]
+    return [p for p in psutil.Process(pid).children() if any("process.py" in word for word in p.cmdline())]
 
 
 def gone(pids: list[int], seconds: float = 10.0) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 
-from opal.config.build import CONF, Parts, build
+from opal.config.build import build, compose
 from opal.errors import ConfigError, DataError
+from opal.evaluate import Folds
 from opal.result import TrialResult
-from opal.trial.trial import run_trial
+from opal.trial import Trial
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 PAPER = SHARED / "paper" / "gender_imbalanced"
@@ -20,14 +21,12 @@ needs_files = pytest.mark.skipif(not PAPER.is_dir(), reason="the published files
 SEEDS = (1, 2, 6, 8, 42)
 
 
-def parts_of(*overrides: str) -> Parts:
-    with initialize_config_dir(CONF, version_base="1.3"):
-        return build(compose("config", [f"data_dir={SHARED}/data", *overrides]))
+def trial_of(*overrides: str) -> Trial:
+    return build(compose(f"data_dir={SHARED}/data", *overrides))
 
 
-def run(parts: Parts, seeds: tuple[int, ...] = SEEDS) -> TrialResult:
-    p, off = parts, {"contamination_check": "off", "fidelity": False}
-    return run_trial(p.table, p.task, p.method, p.classifier, seeds, p.amounts, p.controls, **off)
+def run(trial: Trial, seeds: tuple[int, ...] = SEEDS) -> TrialResult:
+    return replace(trial, seeds=seeds, contamination="off", fidelity=False, validation=Folds(0)).run()
 
 
 @pytest.fixture(scope="module")
@@ -64,40 +63,40 @@ SLOW = CURVES[7:]
     [pytest.param(*pair, marks=[pytest.mark.slow] if pair in SLOW else []) for pair in CURVES],
 )
 def test_replayed_files_give_the_published_curve(layout, expected, method, classifier):
-    parts = parts_of(
+    trial = trial_of(
         "experiment=paper_imbalanced",
         "data=gender",
         f"classifier=paper_{classifier}",
         f"paper.folder={layout / method}",
     )
-    curve = run(parts).curve()
+    curve = run(trial).curve()
     np.testing.assert_allclose(curve.mean(), expected.loc[(method, classifier, "mean")], rtol=0, atol=1e-9)
     np.testing.assert_allclose(curve.std(), expected.loc[(method, classifier, "std")], rtol=0, atol=1e-9)
 
 
 @needs_files
 def test_splits_drawn_here_and_the_studys_duplication_give_the_published_curve(expected):
-    curve = run(parts_of("experiment=paper_imbalanced", "data=gender", "method=duplicate")).curve()
+    curve = run(trial_of("experiment=paper_imbalanced", "data=gender", "method=duplicate")).curve()
     np.testing.assert_allclose(curve.mean(), expected.loc[("duplicate", "logistic", "mean")], rtol=0, atol=1e-9)
     np.testing.assert_allclose(curve.std(), expected.loc[("duplicate", "logistic", "std")], rtol=0, atol=1e-9)
 
 
 @needs_files
 def test_splits_and_duplicates_drawn_here_are_the_published_rows():
-    parts = parts_of("experiment=paper_imbalanced", "data=gender", "method=duplicate")
+    trial = trial_of("experiment=paper_imbalanced", "data=gender", "method=duplicate")
     for seed in SEEDS:
-        split = parts.task.split(parts.table, seed)
-        made = {"train": split.train.frame, "test": split.test, "duplicate": parts.method.sample(split.train, 50).frame}
+        split = trial.task.split(trial.table, seed)
+        made = {"train": split.train.frame, "test": split.test, "duplicate": trial.method.sample(split.train, 50).frame}
         for kind, frame in made.items():
             assert frame.to_numpy().tolist() == pd.read_csv(PAPER / f"{kind}_rand{seed}.csv").to_numpy().tolist()
-        assert parts.table.frame.loc[split.train.frame.index].equals(split.train.frame)
+        assert trial.table.frame.loc[split.train.frame.index].equals(split.train.frame)
         assert not set(split.train.frame.index) & set(split.test.index)
 
 
 @needs_files
 def test_summary_has_the_published_form(layout):
-    parts = parts_of("experiment=paper_imbalanced", "data=gender", f"paper.folder={layout / 'llm'}")
-    text = run(parts).summary("gender", "replay", "paper_logistic").splitlines()
+    trial = trial_of("experiment=paper_imbalanced", "data=gender", f"paper.folder={layout / 'llm'}")
+    text = run(trial).summary("gender", "replay", "paper_logistic").splitlines()
     rows = [line for line in text if line.startswith("Row ")]
     assert len(rows) == 5 and all(len(r.split(": ")[1].strip("[]").split(", ")) == 6 for r in rows)
     assert [line.split(":")[0] for line in text[8:11]] == ["Mean", "Std", "min"]
@@ -116,10 +115,10 @@ def test_summary_has_the_published_form(layout):
     ],
 )
 def test_raw_errors_of_the_other_tables(data, classifier, metric, mean):
-    parts = parts_of(
+    trial = trial_of(
         "experiment=paper_imbalanced", f"data={data}", f"classifier={classifier}", "method=none", "amounts.steps=0"
     )
-    assert run(parts).curve(metric)[0].mean() == pytest.approx(mean, abs=1e-9)
+    assert run(trial).curve(metric)[0].mean() == pytest.approx(mean, abs=1e-9)
 
 
 @pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the base tables are not here")
@@ -132,8 +131,8 @@ def test_raw_errors_of_the_other_tables(data, classifier, metric, mean):
     ],
 )
 def test_raw_errors_of_the_spurious_study(data, errors):
-    parts = parts_of("experiment=paper_spurious", f"data={data}", "method=none", "amounts.steps=0")
-    result = run(parts)
+    trial = trial_of("experiment=paper_spurious", f"data={data}", "method=none", "amounts.steps=0")
+    result = run(trial)
     for metric, value in zip(("error", "minority_error", "majority_error", "worst_group_error"), errors, strict=True):
         assert result.curve(metric)[0].mean() == pytest.approx(value, abs=1e-9)
 
@@ -141,7 +140,7 @@ def test_raw_errors_of_the_spurious_study(data, errors):
 def test_forest_settings_follow_the_table_and_the_task():
     def settings(*overrides: str) -> dict:
         return (
-            parts_of("classifier=paper_random_forest", "method=duplicate", *overrides).classifier.estimator().settings
+            trial_of("classifier=paper_random_forest", "method=duplicate", *overrides).classifier.estimator().settings
         )
 
     assert settings("data=gender", "experiment=paper_imbalanced") == {
@@ -155,17 +154,17 @@ def test_forest_settings_follow_the_table_and_the_task():
 
 
 def test_quirks_are_repeated_in_the_imbalanced_study_only():
-    imbalanced = parts_of("experiment=paper_imbalanced", "data=craft", "method=duplicate")
+    imbalanced = trial_of("experiment=paper_imbalanced", "data=craft", "method=duplicate")
     assert imbalanced.classifier.drop_last_feature
     made = imbalanced.method.sample(imbalanced.task.split(imbalanced.table, 1).train, 40).frame
     assert set(made["Target"]) == {0, 1}
-    plain = parts_of("data=craft", "method=duplicate", "classifier=paper_logistic")
+    plain = trial_of("data=craft", "method=duplicate", "classifier=paper_logistic")
     assert not plain.classifier.drop_last_feature
     assert set(plain.method.sample(plain.task.split(plain.table, 1).train, 40).frame["Target"]) == {0}
 
 
 def test_replay_without_a_file_says_what_to_name():
     with pytest.raises(ConfigError, match="needs method"):
-        parts_of("experiment=paper_imbalanced", "data=craft")
+        trial_of("experiment=paper_imbalanced", "data=craft")
     with pytest.raises(DataError, match="is no file"):
-        run(parts_of("data=craft", "method=replay", "method.path=nowhere.csv"), (1,))
+        run(trial_of("data=craft", "method=replay", "method.path=nowhere.csv"), (1,))

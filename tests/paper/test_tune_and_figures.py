@@ -28,9 +28,12 @@ def test_a_tuned_classifier_can_be_run_from_its_folder(tmp_path):
     assert done.returncode == 0, done.stderr
     text = (tmp_path / "found" / "classifier" / "mine.yaml").read_text()
     assert text.startswith("# python -m opal.tune data=craft") and "LogisticRegression" in text
-    run = opal(
-        "split", "--config-dir", "found", "classifier=mine", "data=craft", "seeds=[1]", "output=sides", cwd=tmp_path
-    )
+    run = opal("run", "--config-dir", "found", "classifier=mine", "method=none", "seeds=[1]", cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+
+
+def test_splits_are_written_in_the_published_layout(tmp_path):
+    run = opal("split", "data=craft", "seeds=[1]", "output=sides", cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     train = pd.read_csv(tmp_path / "sides" / "train_colsbase_size100_total600_rand1.csv")
     assert len(train) == 100 and (train["Target"] == 0).sum() == 10
@@ -39,7 +42,7 @@ def test_a_tuned_classifier_can_be_run_from_its_folder(tmp_path):
 
 def test_a_classifier_without_a_space_is_told_in_a_sentence(tmp_path):
     done = opal("tune", "data=craft", "classifier=paper_logistic", cwd=tmp_path)
-    assert done.returncode == 1
+    assert done.returncode == 2
     told = "space=paper_logistic is no option; did you mean logistic? options: catboost, logistic, random_forest"
     assert told in done.stderr
 

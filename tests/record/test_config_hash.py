@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import trials
-from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from opal.config.build import CONF
+from opal.config.build import compose
 from opal.errors import ConfigError
 from opal.record.config_hash import config_hash, generation_hash, science
 
@@ -164,8 +163,7 @@ def test_what_cannot_be_hashed_is_said():
 
 
 def composed(*overrides: str) -> Any:
-    with initialize_config_dir(CONF, version_base="1.3"):
-        return OmegaConf.to_container(compose("config", overrides=list(overrides)), resolve=True)
+    return compose(*overrides)
 
 
 def test_override_order_and_unused_groups_do_not_count():

@@ -1,0 +1,86 @@
+"""What stands at the top of a configuration: one row per key and section.
+
+A new option is a row here and a line in the verb's YAML. Hashing, type checks and the verbs read this table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Decides = Literal["rows", "figures", "nothing"]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key at the top of the configuration.
+
+    Parameters
+    ----------
+    decides : the synthetic rows (and so the figures), the figures alone, or nothing that is measured
+    verbs : those that read it; the others refuse it on the command line
+    type : of a plain value; None for a section
+    nullable : whether a section may be null, for none or the default
+    spare : whether ``~key`` may remove the section from a command
+    """
+
+    decides: Decides
+    verbs: tuple[str, ...]
+    type: Any = None
+    nullable: bool = False
+    spare: bool = False
+
+
+RUN, AUGMENT, SPLIT, TUNE = "run", "augment", "split", "tune"
+ALL = (RUN, AUGMENT, SPLIT, TUNE)
+
+KEYS = {
+    # The hash replaces `data` by facts about the table itself; `llm`, `prompt` and `paper` count where other sections
+    # refer to them; `experiment` and `debug` set other keys.
+    "data": Key("nothing", ALL),
+    "data_dir": Key("nothing", ALL, str | None),
+    "task": Key("rows", ALL),
+    "method": Key("rows", (RUN, AUGMENT)),
+    "llm": Key("nothing", (RUN, AUGMENT), spare=True),
+    "prompt": Key("nothing", (RUN, AUGMENT), spare=True),
+    "curate": Key("rows", (RUN, AUGMENT)),
+    "classifier": Key("figures", (RUN, TUNE)),
+    "controls": Key("figures", (RUN,), nullable=True),
+    "tracking": Key("nothing", (RUN,)),
+    "paper": Key("nothing", ALL),
+    "experiment": Key("nothing", ALL, spare=True),
+    "debug": Key("nothing", ALL, spare=True),
+    "seeds": Key("rows", (RUN, SPLIT, TUNE)),
+    "amounts": Key("rows", (RUN,), nullable=True),
+    "validation": Key("figures", (RUN,), nullable=True),
+    "replicates": Key("figures", (RUN,), nullable=True),
+    "fidelity": Key("figures", (RUN,), bool),
+    "contamination": Key("figures", (RUN,), Literal["count", "refit", "off"]),
+    "contamination_probe": Key("figures", (RUN,), bool),
+    "score": Key("nothing", (RUN,)),
+    "figures": Key("nothing", (RUN,), bool),
+    "n_jobs": Key("nothing", (RUN, TUNE)),
+    "dry_run": Key("nothing", (RUN, AUGMENT), bool),
+    "verbose": Key("nothing", ()),
+    "progress": Key("nothing", ()),
+    # augment
+    "rows": Key("rows", (AUGMENT,)),
+    "provenance": Key("nothing", (AUGMENT,), str | None),
+    "formulas": Key("nothing", (AUGMENT,), bool),
+    "overwrite": Key("nothing", (AUGMENT,), bool),
+    "output": Key("nothing", (AUGMENT, SPLIT, TUNE), str | None),
+    # augment and tune: of the draws
+    "seed": Key("rows", (AUGMENT, TUNE)),
+    # tune
+    "space": Key("figures", (TUNE,)),
+    "trials": Key("figures", (TUNE,)),
+    "folds": Key("figures", (TUNE,)),
+    "metric": Key("figures", (TUNE,)),
+    "name": Key("nothing", (TUNE,)),
+}
+
+
+def ignored(verb: str, typed: str) -> bool:
+    """Whether ``verb`` would ignore the override ``typed``, as in ``opal split score=error``."""
+    key = typed.lstrip("+~").partition("=")[0].partition(".")[0].partition("@")[0]
+    return key in KEYS and verb not in KEYS[key].verbs

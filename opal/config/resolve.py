@@ -1,0 +1,38 @@
+"""A composed configuration as plain values: what everything below the verbs receives."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from opal.config.addresses import with_public_names
+from opal.errors import ConfigError
+
+
+def resolved(config: Any) -> dict[str, Any]:
+    """Plain dicts and lists: interpolations replaced by their values, addresses by public names.
+
+    Raises
+    ------
+    ConfigError : an interpolation names nothing
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+    except OmegaConfBaseException as fault:
+        raise ConfigError(f"the configuration cannot be resolved: {str(fault).splitlines()[0]}") from fault
+    return with_public_names(plain)
+
+
+def literal(node: Any) -> Any:
+    """A copy of a resolved configuration in which OmegaConf sees no interpolation: ``${`` is text there."""
+    if isinstance(node, Mapping):
+        return {key: literal(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [literal(value) for value in node]
+    if isinstance(node, str) and "${" in node:
+        return re.sub(r"(\\*)\$\{", r"\1\1\\${", node)
+    return node
