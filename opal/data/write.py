@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 
 import pandas as pd
 
+from opal.atomic import whole_file
 from opal.data.append_csv import CsvFile, frame_as_csv
 from opal.data.append_parquet import Extra, extended_parquet, with_rows
 from opal.data.parse import parse_file
@@ -50,10 +49,7 @@ def write_table(
     content = source.read_bytes() if source else b""
     kind, text, count = file_kind(content), path.suffix.casefold() in TEXT, 0
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with whole_file(path) as temporary:
         if text and kind == "text":
             file = CsvFile(content, separator, encoding)
             written, count = file.extended(rows, table.frame, table.schema, extra, formulas)
@@ -70,10 +66,6 @@ def write_table(
                 temporary.write_bytes(written)
             else:
                 both.to_parquet(temporary, index=False)
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return count
 
 

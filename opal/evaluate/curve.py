@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal.atomic import write_whole
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
@@ -151,10 +151,7 @@ def _keep(key: str, records: list[Record]) -> None:
         del _raw[old]
     if _folder:
         with suppress(OSError, TypeError):  # sharing saves time and nothing else
-            _folder.mkdir(parents=True, exist_ok=True)
-            part = _folder / f"{key}.{os.getpid()}.part"
-            part.write_text(json.dumps(records))
-            part.replace(_folder / f"{key}.json")
+            write_whole(_folder / f"{key}.json", json.dumps(records))
 
 
 def _key(*made_of: Any) -> str | None:

@@ -17,6 +17,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any
 
+from opal.config.effect import without_effect
 from opal.config.keys import KEYS
 from opal.config.resolve import resolved
 from opal.errors import ConfigError
@@ -26,18 +27,8 @@ from opal.table import Table
 # Raise it when the meaning of a key changes (tests/record/golden_hashes.json notices). 2: classes by public names.
 SCHEMA_VERSION = 2
 
-# Keyword arguments (beside a `_target_`) that change speed, not figures.
+# Arguments of other packages that change speed, not figures; those of OPAL are marked by `opal.config.effect.NoEffect`.
 IGNORED_ARGUMENTS = frozenset(["n_jobs", "thread_count", "verbose", "progress", "allow_writing_files"])
-# The same, under the name that it has in its parent: address, key, pace, price and storage of a language model.
-# `server.weights` counts as the model's identity. Other arguments that name files (opal.record.inputs) count by
-# what the files hold.
-IGNORED_ARGUMENTS_OF = {
-    "client": frozenset(
-        ["base_url", "key_env", "headers", "timeout", "retries", "backoff", "concurrency", "mode", "poll"]  # noqa: RUF005
-        + ["requests_per_minute", "tokens_per_minute", "prices", "budget", "store", "cache"]
-    ),
-    "server": frozenset(["weights", "startup_timeout"]),
-}
 
 
 def generation_hash(config: Mapping[str, Any], table: Table, model: str = "") -> str:
@@ -76,12 +67,12 @@ def _facts(table: Table) -> dict[str, Any]:
     return _plain({"digest": table.digest, "target": table.schema.target, "columns": columns} | named, ())
 
 
-def _plain(value: Any, seeds: Sequence[int], name: str = "") -> Any:
+def _plain(value: Any, seeds: Sequence[int]) -> Any:
     """``value`` in JSON types; arguments that do not count are left out, files stand for their content."""
     if isinstance(value, Mapping):
         if "_target_" not in value:
             return {str(k): _plain(v, seeds) for k, v in value.items()}
-        ignored = IGNORED_ARGUMENTS | IGNORED_ARGUMENTS_OF.get(name, frozenset())
+        ignored = IGNORED_ARGUMENTS | without_effect(str(value["_target_"]))
         counted = {str(k): v for k, v in value.items() if k not in ignored}
         return {k: _argument(k, v, seeds) for k, v in counted.items()}
     if isinstance(value, Enum):
@@ -99,7 +90,7 @@ def _plain(value: Any, seeds: Sequence[int], name: str = "") -> Any:
 
 def _argument(name: str, value: Any, seeds: Sequence[int]) -> Any:
     files = name in PATH_ARGUMENTS and isinstance(value, str)
-    return content_of(value, seeds) if files else _plain(value, seeds, name)
+    return content_of(value, seeds) if files else _plain(value, seeds)
 
 
 def _digest(kind: str, content: dict[str, Any]) -> str:

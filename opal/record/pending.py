@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -12,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from opal.atomic import write_whole
 from opal.errors import TrackingError
 from opal.record.run_record import DatasetInput, RunRecord
 
@@ -51,12 +51,7 @@ def _keep(folder: Path, record: RunRecord, write: Callable[[Path], None] | None)
     if write:
         write(artifacts)
     content = vars(record) | {"identity": uuid.uuid4().hex}
-    part = folder / f"{RECORD}.part"
-    with part.open("w") as file:
-        file.write(json.dumps(content, default=_as_dict))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / RECORD)
+    write_whole(folder / RECORD, json.dumps(content, default=_as_dict))
     return folder
 
 

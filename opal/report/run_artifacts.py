@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from opal.record.config_hash import IGNORED_ARGUMENTS, IGNORED_ARGUMENTS_OF, SCHEMA_VERSION, generation_hash
+from opal.config.effect import without_effect
+from opal.record.config_hash import IGNORED_ARGUMENTS, SCHEMA_VERSION, generation_hash
 from opal.record.environment import tags as environment_tags
 from opal.record.provenance import write_config, write_origin
 from opal.record.run_record import DatasetInput, RunRecord, description_of, points_of, run_name
 from opal.result import TrialResult
 from opal.trial.trial import Trial
 
-# params that would tell equal runs apart in the UI's comparison: pace, price and storage of answers
-UNSHOWN = (IGNORED_ARGUMENTS | IGNORED_ARGUMENTS_OF["client"]) - {"base_url"}
+SHOWN = {"base_url", "weights"}  # without effect on figures, yet worth a column
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,10 @@ def params(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
 def scalars_of(node: Any, path: str) -> dict[str, Any]:
     if isinstance(node, dict):
         found: dict[str, Any] = {}
+        # pace, price and storage of answers would tell equal runs apart in the UI's comparison
+        hidden = (IGNORED_ARGUMENTS | without_effect(str(node.get("_target_", "")))) - SHOWN
         for key, value in node.items():
-            if not str(key).startswith("_") and key not in UNSHOWN:
+            if not str(key).startswith("_") and key not in hidden:
                 found |= scalars_of(value, f"{path}.{key}")
         return found
     short = len(str(node)) <= 250 and "\n" not in str(node)

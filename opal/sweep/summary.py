@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import pandas as pd
 
+from opal.atomic import write_whole
 from opal.record.connection import faults
 from opal.record.environment import masked
 from opal.record.environment import tags as environment_tags
@@ -38,12 +39,8 @@ def raw_fits(sweep_dir: str | Path) -> Path:
 
 def note_job(sweep_dir: Path, job: int, outcome: Outcome, run_id: str = "", name: str = "", error: str = "") -> None:
     """Leave word of how a job ended; later notes of the same job replace earlier ones."""
-    folder = sweep_dir / NOTES
-    folder.mkdir(parents=True, exist_ok=True)
     note = {"job": job, "outcome": outcome, "run_id": run_id, "name": name, "error": error}
-    part = folder / f"{job}.part"
-    part.write_text(json.dumps(note))
-    part.replace(folder / f"{job}.json")
+    write_whole(sweep_dir / NOTES / f"{job}.json", json.dumps(note))
 
 
 def notes(sweep_dir: Path) -> list[dict[str, Any]]:

@@ -36,7 +36,13 @@ def composed(*overrides: str):
 
 
 GROUPS = sorted(p.name for p in Path(CONF).iterdir() if p.is_dir())
-DEFAULTS = {g for d in OmegaConf.load(Path(CONF, "base.yaml")).defaults if isinstance(d, DictConfig) for g in d}
+DEFAULTS = {
+    group
+    for name in ("base.yaml", "run.yaml")
+    for default in OmegaConf.load(Path(CONF, name)).defaults
+    if isinstance(default, DictConfig)
+    for group in default
+}
 ALL = [f"{group}={option}" for group in GROUPS for option in options(group)]
 
 

@@ -14,7 +14,7 @@ import pytest
 from fake_server import FakeLLM
 
 from opal.errors import LLMError
-from opal.llm.api.cache import Store
+from opal.llm.api.cache import ResponseCache
 from opal.llm.api.messages import Constraint, Request, Response
 from opal.result import Usage
 
@@ -31,9 +31,9 @@ def answer(text="1,2\n", **fields):
 
 def test_an_answer_comes_back_as_it_was_and_unpaid(tmp_path):
     response = answer()
-    assert Store(tmp_path).get(response.request) is None
-    assert Store(tmp_path).put(response) is response
-    found = Store(tmp_path).get(response.request)
+    assert ResponseCache(tmp_path).get(response.request) is None
+    assert ResponseCache(tmp_path).put(response) is response
+    found = ResponseCache(tmp_path).get(response.request)
     assert (found.texts, found.finish, found.mode, found.created) == (
         response.texts, response.finish, "grammar", response.created
     )  # fmt: skip
@@ -42,7 +42,7 @@ def test_an_answer_comes_back_as_it_was_and_unpaid(tmp_path):
 
 def test_records_are_readable_and_say_what_was_asked(tmp_path):
     response = answer()
-    Store(tmp_path).put(response)
+    ResponseCache(tmp_path).put(response)
     key = response.request.key
     [path] = tmp_path.rglob("*.json")
     assert path == tmp_path / key[:2] / f"{key}.json"
@@ -52,7 +52,7 @@ def test_records_are_readable_and_say_what_was_asked(tmp_path):
 
 
 def test_the_first_writer_wins_and_the_second_still_says_what_it_paid(tmp_path):
-    store = Store(tmp_path)
+    store = ResponseCache(tmp_path)
     store.put(answer("first"))
     kept = store.put(answer("second"))
     assert kept.texts[0] == "first" and kept.usage.paid_tokens == 15 and kept.usage.cache_hits == 0
@@ -61,7 +61,7 @@ def test_the_first_writer_wins_and_the_second_still_says_what_it_paid(tmp_path):
 
 @pytest.mark.parametrize("text", ["", '{"texts": ["x"', "[]", "null", '{"texts": 3, "request": {}}'])
 def test_a_damaged_record_is_named_not_swallowed(tmp_path, text):
-    response, store = answer(), Store(tmp_path)
+    response, store = answer(), ResponseCache(tmp_path)
     store.put(response)
     path = store.path(response.request.key)
     path.write_text(text)
@@ -70,7 +70,7 @@ def test_a_damaged_record_is_named_not_swallowed(tmp_path, text):
 
 
 def test_a_record_of_another_request_is_not_believed(tmp_path):
-    response, store = answer(), Store(tmp_path)
+    response, store = answer(), ResponseCache(tmp_path)
     store.put(response)
     path = store.path(response.request.key)
     record = json.loads(path.read_text())
@@ -82,7 +82,7 @@ def test_a_record_of_another_request_is_not_believed(tmp_path):
 
 def _write(folder, barrier, results):
     barrier.wait()
-    kept = [Store(folder).put(answer(f"from {os.getpid()}")).texts[0] for _ in range(20)]
+    kept = [ResponseCache(folder).put(answer(f"from {os.getpid()}")).texts[0] for _ in range(20)]
     results.put(set(kept))
 
 
@@ -100,7 +100,7 @@ def test_many_processes_writing_at_once_agree_on_one_answer(tmp_path):
 
 
 def test_a_lock_is_held_by_one_at_a_time_and_leaves_nothing_once_answered(tmp_path):
-    store, key, stop = Store(tmp_path), answer().request.key, threading.Event()
+    store, key, stop = ResponseCache(tmp_path), answer().request.key, threading.Event()
     inside, most = [], []
 
     def work():

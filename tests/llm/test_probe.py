@@ -39,7 +39,7 @@ FULL = {"json_schema": True, "json_object": True, "seed": True, "n": True, "prom
     ("server", "found"),
     [
         ({"answer": openai_like, "rejects": {"grammar", "structured_outputs", "guided_regex"}}, Capabilities(**FULL)),
-        ({"answer": llama_like}, Capabilities(**FULL, grammar="llguidance")),
+        ({"answer": llama_like}, Capabilities(**FULL)),
         ({"answer": vllm_like}, Capabilities(**FULL, grammar="structured_outputs")),
         ({"answer": forgetful}, Capabilities(prompt_cache=True)),
         ({"answer": forgetful, "rejects": {"response_format", "seed", "n", "grammar"}}, Capabilities()),

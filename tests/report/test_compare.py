@@ -19,7 +19,7 @@ from opal.report import Where
 from opal.report.comparison import CHOSEN, RAW, compare, interval
 from opal.report.protocol import labels, protocols
 from opal.report.read.load import load, open_store, split_key
-from opal.report.read.server import ServerStore
+from opal.report.read.server import ServerRuns
 
 PAIRS = [(data, method) for data in ("bank", "farm") for method in ("llm", "smote")]
 
@@ -141,7 +141,7 @@ def test_interval_of_many_is_that_of_one():
 def test_filters_mean_the_same_by_sql_and_by_mlflow(store, where, expected, monkeypatch):
     direct = load(where, uri=store.uri)
     assert {(r.data, r.method) for r in direct.runs.itertuples()} == expected
-    monkeypatch.setattr("opal.report.read.load.open_store", lambda uri: (ServerStore(uri), uri))
+    monkeypatch.setattr("opal.report.read.load.open_store", lambda uri: (ServerRuns(uri), uri))
     by_client = load(where, uri=store.uri)
     pd.testing.assert_frame_equal(direct.runs, by_client.runs)
     columns = ["run", "seed", "control", "metric", "amount", "value"]

@@ -20,7 +20,7 @@ from typing import Any
 from filelock import FileLock
 
 from opal.errors import BudgetError, ConfigError, LLMError
-from opal.llm.api.cache import Store, write_json
+from opal.llm.api.cache import ResponseCache, write_json
 from opal.llm.api.call import Caller, failed, now
 from opal.llm.api.capabilities import Capabilities
 from opal.llm.api.fault import Fault
@@ -61,7 +61,7 @@ class Batches:
 
     caller: Caller
     can: Capabilities
-    store: Store
+    store: ResponseCache
     poll: float
 
     def fetch(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:

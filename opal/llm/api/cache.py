@@ -12,14 +12,14 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from opal.atomic import write_whole
 from opal.errors import LLMError
 from opal.llm.api.lock import held
 from opal.llm.api.messages import Request, Response
@@ -29,7 +29,7 @@ from opal.result import Usage
 KEPT = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
 
 
-class Store:
+class ResponseCache:
     """Answers by request, in a folder that is made on first write.
 
     Parameters
@@ -104,29 +104,5 @@ class Store:
 
 
 def write_json(path: Path, record: Any, overwrite: bool = True) -> bool:
-    """Write ``record`` in one step; False if ``path`` is there already and may not be overwritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-", suffix=".json")
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1, ensure_ascii=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        if overwrite:
-            temporary.replace(path)
-            return True
-        try:
-            os.link(temporary, path)
-        except FileExistsError:
-            return False
-        except OSError:  # a file system without hard links
-            if path.exists():
-                return False
-            temporary.replace(path)
-        return True
-    finally:
-        with suppress(FileNotFoundError):
-            temporary.unlink()
+    """Write ``record`` in one step; False if ``path`` exists and may not be overwritten."""
+    return write_whole(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n", overwrite=overwrite)

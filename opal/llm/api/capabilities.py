@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +16,8 @@ from filelock import FileLock
 
 from opal.errors import ConfigError
 from opal.llm.api.cache import write_json
-from opal.llm.api.wire import regex_fields, text_of
+from opal.llm.api.dialects import GRAMMARS, HARMLESS_GRAMMARS, regex_fields, text_of
 
-GRAMMARS = ("llguidance", "structured_outputs", "guided_regex")  # llama.cpp; vLLM; vLLM before 0.11
 _SCHEMA = {
     "type": "object",
     "properties": {"zq7": {"type": "integer"}},
@@ -64,12 +63,15 @@ class Capabilities:
         return cls(**given)
 
 
-def probe(ask: Callable[[dict[str, Any]], dict[str, Any] | None], chat: bool) -> Capabilities:
+def probe(
+    ask: Callable[[dict[str, Any]], dict[str, Any] | None], chat: bool, grammars: Sequence[str] = HARMLESS_GRAMMARS
+) -> Capabilities:
     """Find out by asking, in about six calls of a few tokens each.
 
     Parameters
     ----------
     ask : sends body fields and returns the answer, or None if the endpoint refuses them
+    grammars : those to try, of GRAMMARS; by default only those that cannot harm a server
     """
     text = "Say hello as JSON."
     base: dict[str, Any] = {"messages": [{"role": "user", "content": text}]} if chat else {"prompt": text}
@@ -83,9 +85,11 @@ def probe(ask: Callable[[dict[str, Any]], dict[str, Any] | None], chat: bool) ->
         _is_json(t, "zq7") for t in texts(response_format={"type": "json_schema", "json_schema": form})
     )
     as_object = chat and any(_is_json(t) for t in texts(response_format={"type": "json_object"}))
-    grammar = next(
-        (g for g in GRAMMARS if any(re.fullmatch(_REGEX, t.strip()) for t in texts(**regex_fields(_REGEX, g)))), None
-    )
+
+    def follows(grammar: str) -> bool:
+        return any(re.fullmatch(_REGEX, text.strip()) for text in texts(**regex_fields(_REGEX, grammar)))
+
+    grammar = next(filter(follows, grammars), None)
     seeded = [texts(seed=7, temperature=1.0, max_tokens=8) for _ in range(2)]
     answer = ask(base | {"max_tokens": 1, "n": 2}) or {"choices": []}
     return Capabilities(

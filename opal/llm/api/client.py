@@ -10,13 +10,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol, get_args
 
+from opal.config.effect import NoEffect
 from opal.config.validation import check_number
 from opal.errors import ConfigError, LLMError
 from opal.llm.api.batch import Batches
 from opal.llm.api.budget import Budget, Estimate, Prices, answer_tokens, prompt_tokens
-from opal.llm.api.cache import Store
+from opal.llm.api.cache import ResponseCache
 from opal.llm.api.call import Caller
 from opal.llm.api.capabilities import Capabilities, probe, remembered
+from opal.llm.api.dialects import DECIDES_NOTHING, GRAMMARS, HARMLESS_GRAMMARS
 from opal.llm.api.endpoint import Endpoint, key_of
 from opal.llm.api.fault import Fault
 from opal.llm.api.messages import Request, Response
@@ -64,28 +66,28 @@ class Client:
     prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None is unknown;
         ``batch``: share of them that the Batch API charges
     sampling : defaults for :meth:`request`: temperature, top_p, max_tokens, ...; any field the endpoint knows
-    extra_body : fields sent with every request that do not decide the answer, such as ``cache_prompt``
+    extra_body : further fields sent with every request, such as ``cache_prompt`` or ``reasoning_effort``
     n_per_request : answers worth asking for at once
     supports : what the endpoint can do (see :class:`Capabilities`), or None to find out by a few short calls
     """
 
     model: str | None
-    base_url: str | None = None
-    key_env: str | None = "OPENAI_API_KEY"
+    base_url: NoEffect[str | None] = None
+    key_env: NoEffect[str | None] = "OPENAI_API_KEY"
     server: Server | None = None
     api: Api = "chat"
-    concurrency: int = 4
-    requests_per_minute: float | None = None
-    tokens_per_minute: float | None = None
-    timeout: float = 120.0
-    retries: int = 5
-    backoff: float = 0.5
-    mode: How = "direct"
-    poll: float = 30.0
-    cache: Cache = "read_write"
-    store: str | Path = "mlruns/responses"
-    budget: Mapping[str, Any] | None = None
-    prices: Mapping[str, Any] | None = None
+    concurrency: NoEffect[int] = 4
+    requests_per_minute: NoEffect[float | None] = None
+    tokens_per_minute: NoEffect[float | None] = None
+    timeout: NoEffect[float] = 120.0
+    retries: NoEffect[int] = 5
+    backoff: NoEffect[float] = 0.5
+    mode: NoEffect[How] = "direct"
+    poll: NoEffect[float] = 30.0
+    cache: NoEffect[Cache] = "read_write"
+    store: NoEffect[str | Path] = "mlruns/responses"
+    budget: NoEffect[Mapping[str, Any] | None] = None
+    prices: NoEffect[Mapping[str, Any] | None] = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     n_per_request: int = 1
@@ -121,7 +123,7 @@ class Client:
         if self.supports is not None:
             Capabilities.declared(_plain(self.supports))
         self.sampling, self.extra_body = _plain(self.sampling), _plain(self.extra_body)
-        self._store = Store(str(self.store))
+        self._store = ResponseCache(str(self.store))
         self._prices = Prices.declared(_plain(self.prices or {}), batch=self.mode == "batch")
         self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
@@ -137,8 +139,12 @@ class Client:
         return self.model or (self.server.model if self.server is not None else "")
 
     def request(self, **fields: Any) -> Request:
-        """A request to this model; ``sampling`` given here is laid over the client's."""
-        sampling = {**self.sampling, **fields.pop("sampling", {})}
+        """A request to this model; ``sampling`` given here is laid over the client's.
+
+        Fields of ``extra_body`` count in the request's key, unless they are known to decide nothing.
+        """
+        extra = {name: value for name, value in self.extra_body.items() if name not in DECIDES_NOTHING}
+        sampling = {**self.sampling, **fields.pop("sampling", {}), **extra}
         return Request(model=self.identity(), sampling=sampling, **fields)
 
     def complete(self, requests: Sequence[Request], on_response: OnResponse | None = None) -> list[Response]:
@@ -215,8 +221,9 @@ class Client:
                     return None
                 raise LLMError(str(fault)) from None
 
+        grammars = HARMLESS_GRAMMARS if self.server is None else GRAMMARS
         folder = self._store.folder / "endpoints"
-        return remembered(folder, endpoint.name, endpoint.model, caller.chat, lambda: probe(ask, caller.chat))
+        return remembered(folder, endpoint.name, endpoint.model, caller.chat, lambda: probe(ask, caller.chat, grammars))
 
     @property
     def capabilities_used(self) -> dict[str, Any] | None:

@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 
 from opal.errors import LLMError
 from opal.llm.api.budget import count_tokens
+from opal.llm.api.dialects import recount, tokenize_url
 from opal.llm.api.fault import Fault, fault_of
 from opal.llm.api.pace import Pace
-from opal.llm.api.wire import choices_of, recount
+from opal.llm.api.wire import choices_of, read_answer
 
 MAX_BODY = 64 * 2**20  # bytes; no answer is that long, but a broken server's may be endless
 MAX_BACKOFF = 30.0  # seconds
@@ -145,14 +146,15 @@ class Endpoint:
             raise Fault("passing", f"{self.name} answered with malformed JSON", billed=True) from None
         if not choices_of(answer):
             raise Fault("passing", f"{self.name} answered without choices", billed=True)
-        recount(answer, self._tokenize)
+        recount(answer, *read_answer(answer), self._tokenize)
         return answer
 
     def _tokenize(self, texts: Sequence[str]) -> int:
         """Tokens in ``texts``, by the /tokenize of a llama.cpp server; roughly, if that fails."""
         try:
-            url = f"{self.name.rstrip('/').removesuffix('/v1')}/tokenize"
-            said = self.call(lambda api: api.post(url, body={"content": list(texts)}, cast_to=object))
+            said = self.call(
+                lambda api: api.post(tokenize_url(self.name), body={"content": list(texts)}, cast_to=object)
+            )
             return len(said["tokens"])
         except (Fault, KeyError, TypeError):
             return sum(map(count_tokens, texts))

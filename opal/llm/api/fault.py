@@ -5,18 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from opal.errors import LLMError
-
-if TYPE_CHECKING:
-    from opal.llm.api.endpoint import Endpoint
+from opal.llm.api.dialects import NO_CREDIT
 
 MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
 TOO_LONG = (
     "shorten requests (data.drop, prompt.max_characters, prompt.rows_per_request), or use a model with a longer "
     "context (the embedded one: llm.server.context)"
 )
+
+
+class Called(Protocol):
+    """What a sentence about a failed call needs to know of the endpoint."""
+
+    model: str
+    timeout: float
+    direct: bool
+    answered: bool
+
+    @property
+    def name(self) -> str: ...
+
+    def scrub(self, text: str) -> str: ...
 
 
 class Fault(Exception):
@@ -39,7 +51,7 @@ class Fault(Exception):
         self.retries = 0
 
 
-def fault_of(error: Exception, endpoint: Endpoint) -> Fault:
+def fault_of(error: Exception, endpoint: Called) -> Fault:
     """What an exception of the openai client means."""
     import openai
 
@@ -65,7 +77,7 @@ def fault_of(error: Exception, endpoint: Endpoint) -> Fault:
     return Fault("fatal", f"the call to {endpoint.name} failed: {type(error).__name__}: {detail}")
 
 
-def _of_status(error: Any, detail: str, endpoint: Endpoint) -> Fault:
+def _of_status(error: Any, detail: str, endpoint: Called) -> Fault:
     status, code = error.status_code, str(error.code or "")
     if status in (401, 403):
         mend = "check the variable named by llm.key_env, and its rights"
@@ -76,7 +88,7 @@ def _of_status(error: Any, detail: str, endpoint: Endpoint) -> Fault:
     if status == 404:
         mend = "check llm.model and llm.base_url"
         return Fault("fatal", f"{endpoint.name} does not know model {endpoint.model!r}: {mend} ({detail})", status=404)
-    if status == 402 or "insufficient_quota" in code + detail or "billing" in code:
+    if status == 402 or any(word in code + detail for word in NO_CREDIT):
         mend = "top it up, then run again"
         return Fault("fatal", f"the account at {endpoint.name} has no credit left for {endpoint.model!r}: {mend}")
     if status in (408, 409, 425, 429) or status >= 500:

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from filelock import FileLock
 
+from opal.config.effect import NoEffect
 from opal.config.validation import check_number
 from opal.errors import LLMError
 from opal.llm.local import weights as gguf
@@ -46,11 +47,11 @@ class LocalServer:
     patience : seconds until a server that has not come up counts as failed
     """
 
-    weights: str | None = None
+    weights: NoEffect[str | None] = None  # counts as the identity of the model
     threads: int = 1
     slots: int = 50
     context: int = 16384
-    patience: float = field(default=300.0, compare=False)
+    patience: NoEffect[float] = field(default=300.0, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("threads", "slots", "context"):

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from opal.atomic import write_whole
 from opal.errors import LLMError
 
 DEFAULT_NAME = "gemma-3-270m-q4_k_m"  # a base model, 245 MB, Gemma terms of use
@@ -53,7 +54,7 @@ def file_sha256(path: Path) -> str:
     digest = _sha256(path)
     try:
         note.parent.mkdir(parents=True, exist_ok=True)
-        _replace(note, json.dumps({**stamp, "sha256": digest}).encode())
+        write_whole(note, json.dumps({**stamp, "sha256": digest}).encode())
     except OSError:
         pass  # a read-only home only costs the time to read the file again
     return digest
@@ -114,9 +115,3 @@ def _cache() -> Path:
     import pooch
 
     return Path(pooch.os_cache("opal"))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(content)
-    Path(file.name).replace(path)

@@ -22,7 +22,7 @@ _RUN_NAME = re.compile(r"^(?P<data>.+)/[^/]+/[^/]+-[0-9a-f]{12}$")
 _KEY = re.compile(r"^(?:seed_(?P<seed>-?\d+)/)?(?:control/(?P<control>[^/]+)/)?(?P<metric>.+)$")
 
 
-class Store(Protocol):
+class RunSource(Protocol):
     """Where runs are read from."""
 
     def runs(self, where: Where, experiments: Sequence[str]) -> list[dict]: ...
@@ -68,20 +68,20 @@ class Loaded:
         return wide.reindex(range(len(self.runs)))
 
 
-def open_store(uri: str | None = None) -> tuple[Store, str]:
+def open_store(uri: str | None = None) -> tuple[RunSource, str]:
     """The store at ``uri``, else at MLFLOW_TRACKING_URI, else ``mlflow.db`` here; and its address."""
-    from opal.report.read.server import ServerStore
-    from opal.report.read.sqlite import SqliteStore
+    from opal.report.read.server import ServerRuns
+    from opal.report.read.sqlite import SqliteRuns
 
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     if uri.startswith("sqlite:///"):
         path = Path(uri.removeprefix("sqlite:///")).absolute()
-        return SqliteStore(path), f"sqlite:///{path}"
+        return SqliteRuns(path), f"sqlite:///{path}"
     if uri.startswith("file:") or "://" not in uri:
         raise TrackingError(
             f"--uri {uri} is no store that OPAL writes to: use sqlite:///FILE.db or http(s)://HOST:PORT"
         )
-    return ServerStore(uri), uri
+    return ServerRuns(uri), uri
 
 
 def load(
@@ -207,7 +207,7 @@ def _newest(done: list[dict], left_out: dict[str, int]) -> list[dict]:
     return list(newest.values())
 
 
-def _values(store: Store, run_ids: list[str], metrics: Sequence[str], singles: Sequence[str]) -> pd.DataFrame:
+def _values(store: RunSource, run_ids: list[str], metrics: Sequence[str], singles: Sequence[str]) -> pd.DataFrame:
     wanted, parsed = set(metrics), []
     if run_ids:
         for key in store.metric_names():

@@ -15,7 +15,7 @@ RUNS_A_CALL = 100  # MLflow's limit
 PAGE = 1000
 
 
-class ServerStore:
+class ServerRuns:
     """The runs behind an MLflow address."""
 
     def __init__(self, uri: str) -> None:

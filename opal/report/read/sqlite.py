@@ -24,7 +24,7 @@ COMPARATORS = ("=", "!=", ">", ">=", "<", "<=", "LIKE", "ILIKE", "IN", "NOT IN",
 MANY = 0.1  # share of the store's runs from which on whole keys are read rather than single runs
 
 
-class SqliteStore:
+class SqliteRuns:
     """The runs of one SQLite file.
 
     Raises

@@ -1,0 +1,25 @@
+"""Which arguments have no effect on figures: marked beside the argument, read by the hashes."""
+
+from __future__ import annotations
+
+import inspect
+from functools import cache
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+
+T = TypeVar("T")
+_NO_EFFECT = "no effect on figures"
+NoEffect = Annotated[T, _NO_EFFECT]  # NoEffect[float]: address, pace, price, storage, ...
+
+
+@cache
+def without_effect(target: str) -> frozenset[str]:
+    """Names of the arguments of ``target`` that are annotated with `NoEffect`; empty where it cannot be imported."""
+    from hydra.utils import get_object
+
+    try:
+        built = get_object(target)
+        maker: Any = built.__init__ if inspect.isclass(built) else built
+        hints = get_type_hints(maker, include_extras=True)
+    except Exception:  # building it says what is wrong
+        return frozenset()
+    return frozenset(n for n, h in hints.items() if get_origin(h) is Annotated and _NO_EFFECT in get_args(h))

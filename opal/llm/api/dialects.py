@@ -1,0 +1,72 @@
+"""What providers do differently: how a constraint is written, what they count, which fields decide nothing.
+
+A new provider's peculiarity belongs here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+# Ways to hold an answer to a regular expression: llama.cpp built with LLGuidance; vLLM; vLLM before 0.11.
+GRAMMARS = ("llguidance", "structured_outputs", "guided_regex")
+# Those that are safe to try. A llama.cpp server without LLGuidance, the default of its build, ends itself when it is
+# sent a grammar that begins with %llguidance (llama.cpp issue 25960).
+HARMLESS_GRAMMARS = ("structured_outputs", "guided_regex")
+
+# Fields of a request's body that decide no answer; every other field of `llm.extra_body` counts in its key.
+DECIDES_NOTHING = frozenset(["cache_prompt", "id_slot"])  # llama.cpp's
+
+NO_CREDIT = ("insufficient_quota", "billing")  # in the code or the words of an error: waiting does not help
+
+
+def regex_fields(regex: str, grammar: str) -> dict[str, Any]:
+    """Body fields that hold an answer to a regular expression, in one of `GRAMMARS`."""
+    if grammar == "llguidance":
+        escaped = regex.replace("/", r"\/")
+        return {"grammar": f"%llguidance {{}}\nstart: /{escaped}/\n"}
+    return {"structured_outputs": {"regex": regex}} if grammar == "structured_outputs" else {"guided_regex": regex}
+
+
+def schema_fields(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Body fields that hold a chat answer to a JSON schema."""
+    form = {"name": "rows", "strict": True, "schema": dict(schema)}
+    return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def text_of(choice: Mapping[str, Any]) -> str:
+    """The text of one choice of a chat or completion answer."""
+    message = choice.get("message")
+    text = message.get("content") if isinstance(message, Mapping) else choice.get("text")
+    return text if isinstance(text, str) else ""
+
+
+def cached_tokens(usage: Any) -> int:
+    """Prompt tokens that came from the provider's cache."""
+    details = usage.get("prompt_tokens_details") if isinstance(usage, Mapping) else None
+    return count(details, "cached_tokens") or count(usage, "prompt_cache_hit_tokens") or 0  # the latter: DeepSeek
+
+
+def count(said: Any, name: str) -> int | None:
+    """A number of tokens in an answer, or None where it holds none."""
+    value = said.get(name) if isinstance(said, Mapping) else None
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def tokenize_url(base_url: str) -> str:
+    """Where a llama.cpp server counts tokens."""
+    return f"{base_url.rstrip('/').removesuffix('/v1')}/tokenize"
+
+
+def recount(
+    answer: dict[str, Any], texts: Sequence[str], finish: Sequence[str], tokenize: Callable[[Sequence[str]], int]
+) -> None:
+    """Correct the usage of a llama.cpp server, which counts the tokens of one answer among several.
+
+    Parameters
+    ----------
+    texts, finish : of the answer's choices
+    tokenize : texts -> tokens in them, without the token that ends an answer
+    """
+    if "timings" in answer and len(texts) > 1 and isinstance(answer.get("usage"), dict):
+        answer["usage"]["completion_tokens"] = tokenize(texts) + list(finish).count("stop")
