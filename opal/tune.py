@@ -28,13 +28,12 @@ from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import out_of_fold
 from opal.evaluate.curve import each
 from opal.evaluate.features import label_codes
-from opal.evaluate.metrics import errors
+from opal.evaluate.metrics import errors, names
 from opal.progress import Progress
 from opal.table import Train
 
 log = logging.getLogger("opal")
 RANGE = {"low", "high", "log"}
-METRICS = ("error", "balanced_error", "worst_group_error")
 
 
 def draw(space: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
@@ -110,8 +109,8 @@ def job(composed: DictConfig) -> float:
 def check(config: Mapping[str, Any]) -> None:
     """Raise ConfigError for a setting that has no meaning."""
     check_top_level(config, "tune")
-    if config["metric"] not in METRICS:
-        raise ConfigError(f"metric={config['metric']} is not one of {', '.join(METRICS)}")
+    if config["metric"] not in names("tuned"):
+        raise ConfigError(f"metric={config['metric']} is not one of {', '.join(names('tuned'))}")
     if "estimator" not in config["classifier"]:
         raise ConfigError("opal.tune sets arguments of classifier.estimator, which this classifier does not have")
     for key, least in (("trials", 0), ("folds", 2), ("seed", 0)):

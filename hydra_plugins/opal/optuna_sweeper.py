@@ -70,7 +70,7 @@ class OptunaSweeper(Sweeper):
         """
         from filelock import FileLock, Timeout
 
-        from opal.evaluate.verdict import HIGHER_IS_BETTER  # here: Hydra imports every plugin at each start
+        from opal.evaluate.metrics import higher_is_better  # here: Hydra imports every plugin at each start
 
         assert self.hydra_context is not None
         parsed = OverridesParser.create(self.hydra_context.config_loader).parse_overrides(arguments)
@@ -83,7 +83,7 @@ class OptunaSweeper(Sweeper):
                 "hydra/sweeper=optuna has nothing to search: type a choice such as method=smote,duplicate"
             )
         score = next(str(o.value()) for o in parsed if o.get_key_element() == "score")
-        if score.rpartition("/")[2] in HIGHER_IS_BETTER:
+        if higher_is_better(score.rpartition("/")[2]):
             raise ConfigError(f"score={score} is better when larger, but the least is searched: name an error")
         self._say(score)
         told = json.dumps(sorted(str(o.input_line) for o in parsed))

@@ -9,7 +9,7 @@ from typing import Any
 from opal.config.keys import KEYS
 from opal.config.options import CONF as CONF  # where every verb's configuration lies
 from opal.config.resolve import literal, resolved
-from opal.config.validation import check_section, check_top_level, check_value, shown
+from opal.config.validation import check_number, check_section, check_top_level, check_value, shown
 from opal.errors import ConfigError, OpalError
 from opal.table import Table
 from opal.trial.trial import Trial
@@ -60,6 +60,9 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     built |= {argument: instantiate(config, section) for argument, section in sections.items()}
     keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
     values = {key: config[key] for key in keys if key in config}
+    if answer := config.get("answer"):
+        check_number("answer.margin", answer["margin"])
+        values["margin"] = answer["margin"]
     given = {name: part for name, part in built.items() if part is not None}  # None: the trial's own default
     return Trial(**given, **values, method_name=method_name)
 

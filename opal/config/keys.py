@@ -57,6 +57,7 @@ KEYS = {
     "fidelity": Key("figures", (RUN,), bool),
     "contamination": Key("figures", (RUN,), Literal["count", "refit", "off"]),
     "contamination_probe": Key("figures", (RUN,), bool),
+    "answer": Key("figures", (RUN,)),
     "score": Key("nothing", (RUN,)),
     "figures": Key("nothing", (RUN,), bool),
     "n_jobs": Key("nothing", (RUN, TUNE)),

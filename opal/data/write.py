@@ -43,7 +43,7 @@ def write_table(
 
     Raises
     ------
-    DataError : the table has a column of the extra column's name, or its records cannot be told apart
+    DataError : the table has a column of the extra column's name, or its records cannot be separated
     """
     source = Path(table.source) if table.source and Path(table.source).is_file() else None
     content = source.read_bytes() if source else b""

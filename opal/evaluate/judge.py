@@ -5,20 +5,19 @@ from __future__ import annotations
 import pandas as pd
 
 from opal.evaluate.curve import CLEAN
+from opal.evaluate.metrics import BY_NAME, judged
 from opal.evaluate.scaling import fit_scaling, variance_sources
 from opal.evaluate.validate import PREFIX
-from opal.evaluate.verdict import at_amounts, choose_amount, verdict
+from opal.evaluate.verdict import MARGIN, at_amounts, choose_amount, verdict
 from opal.result import TrialResult
 
-MEASURES = ("error", "balanced_error")
-GROUP_MEASURES = (*MEASURES, "worst_group_error")
 # Train rows are short of the minority by design, so that their plain error would always choose no rows; where an
 # attribute tells the groups (task=spurious), the classes are level and the balanced error is a plain one. The worst
 # group's own error would be the largest of several figures, each of a handful of rows: a noisier guide.
 CHOSEN_BY = ("group_balanced_error", "balanced_error")
 
 
-def judge(result: TrialResult, method: str) -> None:
+def judge(result: TrialResult, method: str, margin: float = MARGIN) -> None:
     """Add to the result, for error, balanced error and, where an attribute tells the groups, the worst group's:
     the verdict at the amount that validation chose.
 
@@ -33,12 +32,12 @@ def judge(result: TrialResult, method: str) -> None:
     chosen_by = next((name for name in CHOSEN_BY if PREFIX + name in measured), None)
     if chosen_by and controls:
         amounts = choose_amount(result.errors, PREFIX + chosen_by)
-        for measure in GROUP_MEASURES if chosen_by == "group_balanced_error" else MEASURES:
-            add_verdict(result, method, measure, amounts, controls)
+        for measure in judged(groups=BY_NAME[chosen_by].of_groups):
+            add_verdict(result, method, measure, amounts, controls, margin)
             if CLEAN + measure in measured:
-                add_verdict(result, method, measure, amounts, controls, CLEAN)
+                add_verdict(result, method, measure, amounts, controls, margin, CLEAN)
         listed = ", ".join(f"{amount} (seed {seed})" for seed, amount in amounts.items())
-        by = chosen_by.replace("group_balanced", "group-balanced").replace("_", " ")
+        by = BY_NAME[chosen_by].words
         result.notes.append(f"Amounts chosen by {by} on validation folds of train: {listed}.")
         result.metrics |= {f"seed_{seed}/amount_chosen": amount for seed, amount in amounts.items()}
     add_scaling(result)
@@ -47,14 +46,20 @@ def judge(result: TrialResult, method: str) -> None:
 
 
 def add_verdict(
-    result: TrialResult, method: str, measure: str, amounts: dict[int, int], controls: list[str], curve: str = ""
+    result: TrialResult,
+    method: str,
+    measure: str,
+    amounts: dict[int, int],
+    controls: list[str],
+    margin: float,
+    curve: str = "",
 ) -> None:
     """The verdict on one measure of one curve (``curve`` is the prefix of its metrics)."""
     raw = at_amounts(result.errors, measure, dict.fromkeys(amounts, 0))
     free = {c: at_amounts(result.errors, f"control/{c}/{measure}", dict.fromkeys(amounts, 0)) for c in controls}
     chosen = at_amounts(result.errors, curve + measure, amounts)
     name = f"{method} at its chosen amount{', without the rows that equal a test row,' if curve else ''}"
-    found = verdict(chosen, {"no synthetic rows": raw} | free, measure, method=name)
+    found = verdict(chosen, {"no synthetic rows": raw} | free, measure, method=name, margin=margin)
     result.notes.append(found.sentence)
     result.verdicts[curve + measure] = found.word
     figures = {"difference": found.difference, "low": found.low, "high": found.high}

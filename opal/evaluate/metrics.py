@@ -1,8 +1,12 @@
-"""Test metrics of one fit: errors by class and group, and what no threshold moves."""
+"""Metrics of one fit: one table that says what is measured and where it is used, and the functions that measure it.
+
+A new metric is a row of `METRICS` and a value in `errors` or `ranking`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -12,11 +16,72 @@ from opal.table import Group, Split
 
 Record = dict[str, Any]
 
-GROUPED = "group_balanced_error"  # where an attribute tells more groups than classes
-METRICS = (  # all that a fit may be measured by
-    *("error", "balanced_error", GROUPED, "minority_error", "majority_error", "worst_group_error", "group_gap"),
-    *("average_precision", "roc_auc", "brier", "calibration_error"),
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric and its uses.
+
+    Parameters
+    ----------
+    name : in results, records and on the command line
+    label : in figures and sentences; the name in words by default
+    higher_is_better : False for errors
+    of_groups : measured only where an attribute defines groups (task=spurious)
+    validated : also measured on validation folds
+    judged : gets a verdict ("always", "groups": where an attribute defines groups, or "never")
+    drawn : has a panel in a run's figure and a chart in the UI
+    leads : logged before the others, so that the UI lists it first
+    column : has a column in the UI's table of runs
+    tuned : may be minimised by ``opal tune``
+    """
+
+    name: str
+    label: str = ""
+    higher_is_better: bool = False
+    of_groups: bool = False
+    validated: bool = False
+    judged: Literal["always", "groups", "never"] = "never"
+    drawn: bool = False
+    leads: bool = False
+    column: bool = False
+    tuned: bool = False
+
+    @property
+    def words(self) -> str:
+        """What a reader calls it."""
+        return self.label or self.name.replace("_", " ")
+
+
+METRICS = (
+    Metric("error", validated=True, judged="always", drawn=True, leads=True, column=True, tuned=True),
+    Metric("balanced_error", validated=True, judged="always", drawn=True, leads=True, column=True, tuned=True),
+    Metric("worst_group_error", "worst-group error", judged="groups", drawn=True, leads=True, column=True, tuned=True),
+    Metric("group_balanced_error", "group-balanced error", of_groups=True, validated=True),
+    Metric("minority_error", leads=True),
+    Metric("majority_error", leads=True),
+    Metric("average_precision", higher_is_better=True, drawn=True, leads=True),
+    Metric("group_gap"),
+    Metric("roc_auc", "ROC AUC", higher_is_better=True),
+    Metric("brier", "Brier score"),
+    Metric("calibration_error"),
 )
+BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+def names(use: str = "name") -> tuple[str, ...]:
+    """Names of the metrics of one use, such as ``validated`` or ``drawn``; of all by default."""
+    return tuple(metric.name for metric in METRICS if getattr(metric, use))
+
+
+def higher_is_better(name: str) -> bool:
+    """Whether more of a metric is better; prefixes such as ``validation_`` are not part of the name."""
+    return name in BY_NAME and BY_NAME[name].higher_is_better
+
+
+def judged(groups: bool) -> tuple[str, ...]:
+    """The metrics that get a verdict."""
+    uses = ("always", "groups") if groups else ("always",)
+    return tuple(metric.name for metric in METRICS if metric.judged in uses)
 
 
 def score(split: Split, proba: np.ndarray, predicted: np.ndarray, minority: Any, amount: int) -> list[Record]:

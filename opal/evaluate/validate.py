@@ -12,6 +12,7 @@ import pandas as pd
 from opal.errors import ConfigError, LLMError, MethodError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.curve import each, measure
+from opal.evaluate.metrics import names
 from opal.result import Rows
 from opal.table import Split, Train
 
@@ -21,7 +22,6 @@ Job = tuple[tuple, int]  # arguments of ``measure``, and the rows held out
 
 MOST_WAITING = 1_000_000  # rows to predict in fits that wait: the folds of five large splits would fill the memory
 PREFIX = "validation_"  # of the metrics measured on folds
-MEASURED = ("error", "balanced_error", "group_balanced_error")
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _measured(jobs: Sequence[Job], n_jobs: int) -> list[dict[str, Any]]:
     """Records of every fit with the rows that it held out."""
     found = each(measure, [job for job, _ in jobs], n_jobs)
     records = [r | {"weight": weight} for (_, weight), part in zip(jobs, found, strict=True) for r in part]
-    return [r for r in records if r["metric"] in MEASURED]
+    return [r for r in records if r["metric"] in names("validated")]
 
 
 def weighted(records: list[dict[str, Any]]) -> pd.DataFrame:

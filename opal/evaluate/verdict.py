@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import ConfigError
+from opal.evaluate.metrics import BY_NAME, higher_is_better
 
-Word = Literal["helps", "hurts", "cannot be told"]
-HIGHER_IS_BETTER = frozenset({"average_precision", "roc_auc"})
+Word = Literal["helps", "hurts", "no difference that matters", "inconclusive"]
 VALIDATION = "validation_error"
+MARGIN = 0.01  # differences below it do not matter
 MOST_SEEDS = 100_000
 
 
@@ -28,10 +29,11 @@ class Verdict:
     Parameters
     ----------
     difference : mean over seeds of (method - control), in the metric's unit
-    low, high : bounds of its interval; NaN when fewer than two seeds are shared
-    seeds_needed : seeds that would tell a true difference of this size, or None when no number would
+    low, high : bounds of its interval, which alone decides the word; NaN when fewer than two seeds are shared
+    seeds_needed : seeds that would show a true difference of this size, or None when no number would
     control : the control compared with, and ``how`` it was chosen
     seeds : how many seeds the difference rests on
+    margin : a difference within -margin to +margin does not matter
     """
 
     difference: float
@@ -46,24 +48,27 @@ class Verdict:
     how: str = "the only control"
     interval: str = "t"
     level: float = 0.95
+    margin: float = MARGIN
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence, with its numbers."""
         versus = f"{self.method} against {self.control} ({self.how})"
-        measure = self.metric.replace("_", " ")
+        measure = BY_NAME[self.metric].words if self.metric in BY_NAME else self.metric
         if self.seeds < 2:
             plural = "" if self.seeds == 1 else "s"
-            return f"{versus}: {measure} cannot be told from {self.seeds} shared seed{plural}; run at least two."
+            return f"{versus}: {measure} is inconclusive with {self.seeds} shared seed{plural}; run at least two."
         text = (
             f"{versus}: {measure} {self.difference:+.4f} ({self.level:.0%} {self.interval} "
             f"interval over {self.seeds} seeds {self.low:+.4f} to {self.high:+.4f}): {self.word}"
         )
-        if self.word != "cannot be told":
+        if self.word == "no difference that matters":
+            return f"{text} (within {self.margin:g})."
+        if self.word != "inconclusive":
             return f"{text}."
         if self.seeds_needed is None:
-            return f"{text}; no number of seeds would tell so small a difference."
-        return f"{text}; about {self.seeds_needed} seeds would tell a difference of this size."
+            return f"{text}; no number of seeds would show so small a difference."
+        return f"{text}; about {self.seeds_needed} seeds would show a difference of this size."
 
 
 def choose_amount(errors: pd.DataFrame, metric: str = VALIDATION) -> dict[int, int]:
@@ -102,13 +107,18 @@ def verdict(
     method: str = "the synthetic rows",
     interval: Literal["t", "bootstrap"] = "t",
     level: float = 0.95,
+    margin: float = MARGIN,
 ) -> Verdict:
     """Compare with the best control.
 
     With ``control_validation`` the control of least mean validation error is the one compared with. Without it
-    every control is compared with, and the verdict is conservative: *helps* needs an interval clear of every
-    control (an intersection-union test, which needs no correction: Berger, Technometrics 24, 1982), *hurts* an
-    interval clear of the worst one at a level corrected for their number (Bonferroni).
+    the method is compared with every control, and the interval is that of the difference to the best of them: its
+    unfavourable end is the least favourable of all intervals (an intersection-union test, which needs no correction:
+    Berger, Technometrics 24, 1982), its favourable end is corrected for the number of controls (Bonferroni).
+
+    The interval decides: *helps* and *hurts* where it is clear of zero, *no difference that matters* where all of it
+    lies within -margin to +margin (two one-sided tests: Schuirmann, J. Pharmacokin. Biopharm. 15, 1987), else
+    *inconclusive*.
 
     Parameters
     ----------
@@ -116,6 +126,7 @@ def verdict(
     control_errors : for each control its value by seed, on the same splits
     control_validation : for each control its validation error by seed; lower is better
     interval : Student's t over seeds, or the BCa bootstrap (too narrow below some ten seeds)
+    margin : differences up to this size do not matter
 
     Raises
     ------
@@ -123,29 +134,34 @@ def verdict(
     """
     if not control_errors:
         raise ConfigError("no verdict without a control: name at least one in controls")
-    sign = -1.0 if metric in HIGHER_IS_BETTER else 1.0
-    gaps = {name: _paired(method_errors, values) for name, values in control_errors.items()}
+    sign = -1.0 if higher_is_better(metric) else 1.0  # signed gaps: positive is bad for the method
+    gaps = {name: sign * _paired(method_errors, values) for name, values in control_errors.items()}
     named = {n: v.mean() for n, v in (control_validation or {}).items() if n in gaps and v.notna().any()}
     if named:
-        control, among = min(named, key=lambda n: (named[n], n)), 1
-        how = "the control of least validation error"
+        control, how = min(named, key=lambda n: (named[n], n)), "the control of least validation error"
+        gaps = {control: gaps[control]}
     else:
-        # largest signed mean gap: the control that does best where it is compared
-        control = max(gaps, key=lambda n: (_mean(sign * gaps[n]), n))
-        among = len(gaps)
-        how = "the hardest control to beat" if among > 1 else "the only control"
+        control = max(gaps, key=lambda n: (_mean(gaps[n]), n))
+        how = "the hardest control to beat" if len(gaps) > 1 else "the only control"
     gap = gaps[control]
-    low, high = confidence_interval(gap, level, interval)
-    if among > 1:
-        bounds = [confidence_interval(sign * g, level, interval)[1] for g in gaps.values()]
-        helps = bool(np.all(np.array(bounds) < 0))
-        hurts = confidence_interval(sign * gap, 1 - (1 - level) / among, interval)[0] > 0
-    else:
-        bad, good = sorted((sign * low, sign * high)) if len(gap) > 1 else (np.nan, np.nan)
-        helps, hurts = good < 0, bad > 0
-    word: Word = "helps" if helps else "hurts" if hurts else "cannot be told"
-    needed = seeds_needed(gap, 1 - level)
-    return Verdict(_mean(gap), low, high, word, needed, control, len(gap), metric, method, how, interval, level)
+    corrected = 1 - (1 - level) / len(gaps)
+    good = confidence_interval(gap, corrected, interval)[0]
+    bad = max((confidence_interval(g, level, interval)[1] for g in gaps.values()), default=float("nan"))
+    if any(len(g) < 2 for g in gaps.values()):
+        good = bad = float("nan")
+    word = word_of(good, bad, margin)
+    low, high = sorted((sign * good, sign * bad))
+    given = (control, len(gap), metric, method, how, interval, level, margin)
+    return Verdict(sign * _mean(gap), low, high, word, seeds_needed(gap, 1 - level), *given)
+
+
+def word_of(good: float, bad: float, margin: float = MARGIN) -> Word:
+    """What an interval says; ``good`` and ``bad`` are its ends, of differences where positive is bad."""
+    if bad < 0:
+        return "helps"
+    if good > 0:
+        return "hurts"
+    return "no difference that matters" if -margin <= good and bad <= margin else "inconclusive"
 
 
 def confidence_interval(

@@ -15,8 +15,8 @@ from opal.record.run_record import Point, volatile
 
 # What describes the run and not its result, or is drawn from other artifacts.
 NOT_COMPARED = ("config.yaml", "environment.json", "responses.jsonl.gz", "data/", "inputs/", "figures/")
-# Metrics of earlier versions that are no longer measured.
-RETIRED = re.compile(r"seed_\d+/fidelity/")
+# Metrics of 0.1 that are no longer measured, or not in the same way: the ends of a verdict's interval.
+RETIRED = re.compile(r"seed_\d+/fidelity/|verdict/.*/(low|high)$")
 # Lines of summary.txt that hold the published figures; the sentences after them may be worded anew.
 FIGURES = re.compile(rb"(data|method|classifier|Row \d+|Mean|Std|min): ")
 # Fields of a prompt's line that tell when and how its answer came; they differ in every repetition.
@@ -44,7 +44,7 @@ def compare_metrics(recorded: Sequence[Point], now: Sequence[Point], older: bool
     before, after = stable_points(recorded), stable_points(now)
     points = sorted(before | after)
     if older:
-        points = [p for p in points if p in before and (p in after or not RETIRED.match(p[0]))]
+        points = [p for p in points if p in before and not RETIRED.match(p[0])]
     return [
         Difference(f"metric {key} at {step}", _shown(before, point), _shown(after, point), _same(before, after, point))
         for point in points
@@ -55,10 +55,10 @@ def compare_metrics(recorded: Sequence[Point], now: Sequence[Point], older: bool
 def compare_versions(recorded: Sequence[Point], now: Sequence[Point]) -> list[Difference]:
     """Metrics of an older record that are no longer measured, and those that are new, as notes without effect."""
     before, after = ({key for key, _ in stable_points(points)} for points in (recorded, now))
-    retired, new = sorted(k for k in before - after if RETIRED.match(k)), sorted(after - before)
+    retired, new = sorted(filter(RETIRED.match, before)), sorted(after - before)
     notes = []
     if retired:
-        notes.append(Difference(_listed(retired), f"{len(retired)} metrics", "no longer measured", False))
+        notes.append(Difference(_listed(retired), f"{len(retired)} metrics", "no longer measured so", False))
     if new:
         notes.append(Difference(_listed(new), "not measured", f"{len(new)} new metrics", False))
     return notes

@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from opal.evaluate.metrics import names
 from opal.record.environment import peak_memory_mb
 from opal.result import TrialResult
 from opal.table import Table
 
 Point = tuple[str, float, int]  # key, value, step
 Status = Literal["finished", "partial", "failed"]
-FIRST = ("error", "balanced_error", "worst_group_error", "minority_error", "majority_error", "average_precision")
+FIRST = names("leads")
 LATER = ("control/", "seed_")  # after all others, in this order
 VOLATILE = ("time/", "paid/")  # metrics that differ between equal runs
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")

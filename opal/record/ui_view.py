@@ -12,16 +12,18 @@ import json
 import zlib
 from collections.abc import Iterator
 
+from opal.evaluate.metrics import judged, names
+
 KEY = "opal"  # viewStateShareKey of the UI's address
 NAME = "Errors and curves (OPAL)"
 TRIALS = "tags.`opal.kind` = 'trial' and tags.`opal.status` = 'finished'"
 COLUMNS = [
-    *(f"metrics.`{name}`" for name in ("error", "balanced_error", "worst_group_error")),
+    *(f"metrics.`{name}`" for name in names("column")),
     *(f"params.`{name}`" for name in ("data", "method", "classifier")),
-    *(f"tags.`opal.verdict.{name}`" for name in ("error", "balanced_error")),
+    *(f"tags.`opal.verdict.{name}`" for name in judged(groups=False)),
 ]
-CURVES = ("error", "balanced_error", "worst_group_error", "average_precision")
-BARS = ("verdict/error/difference", "verdict/balanced_error/difference")
+CURVES = names("drawn")
+BARS = tuple(f"verdict/{name}/difference" for name in judged(groups=False))
 RUNS_SHOWN = 10  # lines a chart; the eye beside a run shows or hides it
 CREATED = 1  # of no meaning: the same tag for every experiment
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from opal.config.options import nearest
 from opal.errors import ConfigError
-from opal.evaluate.metrics import METRICS
-from opal.evaluate.verdict import HIGHER_IS_BETTER
+from opal.evaluate.metrics import higher_is_better, names
+from opal.evaluate.verdict import MARGIN, Word
 from opal.report.protocol import Protocol, labels, split_warnings, uneven_settings
 from opal.report.ranks import Ranks, rank
 from opal.report.read.load import Loaded
@@ -46,7 +46,7 @@ class Comparison:
 
     @property
     def higher_is_better(self) -> bool:
-        return self.metric in HIGHER_IS_BETTER
+        return higher_is_better(self.metric)
 
 
 def compare(loaded: Loaded, protocol: Protocol, metric: str = "error", at: At = "chosen") -> Comparison:
@@ -69,12 +69,12 @@ def compare(loaded: Loaded, protocol: Protocol, metric: str = "error", at: At = 
     values = mine.values[(mine.values["seed"] != -1) & (mine.values["metric"] == metric)]
     curve = values[values["control"] == ""]
     if curve.empty:
-        best = nearest(metric, METRICS)
-        guess = f"; did you mean {best}?" if best else f"; metrics: {', '.join(METRICS)}"
+        best = nearest(metric, names())
+        guess = f"; did you mean {best}?" if best else f"; metrics: {', '.join(names())}"
         raise ConfigError(f"--metric {metric} is in none of the {len(runs)} runs{guess}")
     amounts = _amounts(mine, curve, at)
-    runs = runs.join(_differences(values, curve, amounts, len(runs), metric in HIGHER_IS_BETTER))
-    sign = -1 if metric in HIGHER_IS_BETTER else 1
+    runs = runs.join(_differences(values, curve, amounts, len(runs), higher_is_better(metric)))
+    sign = -1 if higher_is_better(metric) else 1
     cells = _cells(curve, runs, sign)
     table = runs.pivot_table(index=["data", "classifier"], columns="method", values="mean", observed=True)
     by_data = table.dropna().groupby("data", observed=True).mean()
@@ -82,7 +82,7 @@ def compare(loaded: Loaded, protocol: Protocol, metric: str = "error", at: At = 
     if at == "chosen" and (unchosen := len(runs) - mine.values.loc[mine.values["metric"] == CHOSEN, "run"].nunique()):
         notes.append(f"{unchosen} of {len(runs)} runs chose no amount on validation folds: compared at their most rows")
     runs = runs.sort_values(["data", "classifier", "mean"], ascending=[True, True, sign > 0], kind="stable")
-    return Comparison(metric, str(at), protocol, cells, runs, rank(by_data, metric in HIGHER_IS_BETTER), notes)
+    return Comparison(metric, str(at), protocol, cells, runs, rank(by_data, higher_is_better(metric)), notes)
 
 
 def interval(gap: np.ndarray, level: float = LEVEL) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -132,42 +132,48 @@ def _differences(
     gaps = sign * np.stack([chosen - other for other in (raw, *theirs)], axis=1)  # (run, raw and controls, seed)
     found = interval(gaps)
     out = pd.DataFrame({"amount": _ranges(amounts, n_runs), "mean": mean, "std": spread})
-    names = np.array([RAW, *controls], dtype=object)
-    place = np.zeros(n_runs, dtype=int)
-    _put(out, "raw", found, place, sign)
-    if controls:
-        known = ~np.isnan(found[0][:, 1:]).all(axis=1)
-        place = np.where(known, 1 + _hardest(found[0][:, 1:]), 0)
-        out["control"] = np.where(known, names[place], "")
-        _put(out, "control", tuple(np.where(known[:, None], part, np.nan) for part in found), place, sign)
-    else:
-        out["control"], out[["control_difference", "control_low", "control_high"]] = "", np.nan
-    out["word"] = _words(gaps, found)
+    _put(out, "raw", tuple(part[:, 0] for part in found), sign)
+    mean, good, bad = _deciding(gaps, found)
+    out["word"] = _words(good, bad)
+    rivals = np.array([RAW, *controls], dtype=object)[_hardest(found[0])]
+    known = ~np.isnan(found[0][:, 1:]).all(axis=1)  # without a control there is only the raw error
+    out["control"] = np.where(known, rivals, "")
+    _put(out, "control", tuple(np.where(known, part, np.nan) for part in (mean, good, bad)), sign)
     return out
 
 
-def _words(gaps: np.ndarray, found: tuple[np.ndarray, ...]) -> np.ndarray:
-    """The verdict's rule (opal.evaluate.verdict): clear of raw and every control to help, Bonferroni to hurt."""
+def _deciding(gaps: np.ndarray, found: tuple[np.ndarray, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Difference to the hardest rival of each run, and the interval that decides (`opal.evaluate.verdict.verdict`).
+
+    Its favourable end is corrected for the number of rivals, its unfavourable end is the least favourable of all.
+    """
     mean, _, high = found
     there = ~np.isnan(mean)
-    among = there.sum(axis=1)
-    helps = np.where(there, high < 0, True).all(axis=1) & (among > 0)
-    hurts = np.zeros(len(gaps), dtype=bool)
-    hardest = _hardest(mean)
+    among, hardest = there.sum(axis=1), _hardest(mean)
+    good = np.full(len(gaps), np.nan)
     for n in np.unique(among[among > 0]):
         _, low, _ = interval(gaps, 1 - (1 - LEVEL) / n)
         rows = among == n
-        hurts[rows] = low[rows, hardest[rows]] > 0
-    return np.where(helps, "helps", np.where(hurts, "hurts", "cannot be told"))
+        good[rows] = low[rows, hardest[rows]]
+    bad = np.where(there, high, -np.inf).max(axis=1)  # NaN where a control has a single seed
+    both = (among > 0) & ~np.isnan(good) & ~np.isnan(bad)
+    return mean[np.arange(len(mean)), hardest], np.where(both, good, np.nan), np.where(both, bad, np.nan)
+
+
+def _words(good: np.ndarray, bad: np.ndarray) -> np.ndarray:
+    """`opal.evaluate.verdict.word_of`, for many runs at once."""
+    same = (good >= -MARGIN) & (bad <= MARGIN)
+    said: list[Word] = ["helps", "hurts", "no difference that matters"]
+    return np.select([bad < 0, good > 0, same], said, "inconclusive")
 
 
 def _hardest(mean: np.ndarray) -> np.ndarray:
     return np.argmax(np.where(np.isnan(mean), -np.inf, mean), axis=1)
 
 
-def _put(out: pd.DataFrame, name: str, found: tuple[np.ndarray, ...], place: np.ndarray, sign: float) -> None:
-    """Add the difference and its interval at ``place``, back in the metric's own direction."""
-    mean, low, high = (part[np.arange(len(place)), place] for part in found)
+def _put(out: pd.DataFrame, name: str, found: tuple[np.ndarray, ...], sign: float) -> None:
+    """Add a difference and its interval, back in the metric's own direction."""
+    mean, low, high = found
     low, high = (low, high) if sign > 0 else (-high, -low)
     out[f"{name}_difference"], out[f"{name}_low"], out[f"{name}_high"] = sign * mean, low, high
 

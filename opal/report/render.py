@@ -98,12 +98,12 @@ def pair_grid(comparison: Comparison) -> Grid:
 
 
 def counted(comparison: Comparison) -> str:
-    """How many runs help, hurt, or cannot be told."""
+    """How many runs got each verdict."""
     words = comparison.runs["word"].value_counts()
     return (
         f"Of {len(comparison.runs)} runs, synthetic rows help in {words.get('helps', 0)}, hurt in "
-        f"{words.get('hurts', 0)}, and it cannot be told in {words.get('cannot be told', 0)} "
-        f"(against no rows and every control, at {LEVEL:.0%})."
+        f"{words.get('hurts', 0)}, make no difference that matters in {words.get('no difference that matters', 0)}; "
+        f"{words.get('inconclusive', 0)} are inconclusive (against no rows and every control, at {LEVEL:.0%})."
     )
 
 

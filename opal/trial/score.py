@@ -10,8 +10,8 @@ from opal.config.validation import shown
 from opal.errors import ConfigError
 from opal.evaluate.curve import CLEAN
 from opal.evaluate.judge import CHOSEN_BY
-from opal.evaluate.metrics import GROUPED, METRICS
-from opal.evaluate.validate import MEASURED, PREFIX
+from opal.evaluate.metrics import METRICS, names
+from opal.evaluate.validate import PREFIX
 from opal.result import TrialResult
 from opal.trial.trial import Trial
 
@@ -33,8 +33,8 @@ def resolve_score(name: object, trial: Trial) -> str:
     metric = str(name)
     if metric == VALIDATION:
         metric = PREFIX + CHOSEN_BY[0 if grouped else 1]
-    known = [m for m in METRICS if grouped or m != GROUPED]
-    validated = [PREFIX + m for m in MEASURED if m in known]
+    known = [m.name for m in METRICS if grouped or not m.of_groups]
+    validated = [PREFIX + m for m in names("validated") if m in known]
     if metric in validated:
         if trial.validation.folds < 2:
             raise ConfigError(f"score={name} is measured on validation folds: set validation.folds=2 or more")
@@ -42,7 +42,7 @@ def resolve_score(name: object, trial: Trial) -> str:
             raise ConfigError(f"score={name} needs synthetic rows: choose another method, or amounts.steps>=1")
         return metric
     known += [f"control/{control}/{m}" for control in trial.controls for m in known]
-    known += [CLEAN + m for m in METRICS if m in known and trial.contamination == "refit"]
+    known += [CLEAN + m for m in names() if m in known and trial.contamination == "refit"]
     if metric not in known:
         mend = _mend(metric, known + validated)
         raise ConfigError(f"score={shown(name)} is not measured{_why(metric, grouped)}; {mend}")
@@ -50,7 +50,7 @@ def resolve_score(name: object, trial: Trial) -> str:
 
 
 def _why(metric: str, grouped: bool) -> str:
-    if GROUPED in metric and not grouped:
+    if not grouped and any(m.of_groups and m.name in metric for m in METRICS):
         return " where no attribute defines groups (task=spurious)"
     return " without contamination=refit" if metric.startswith(CLEAN) else ""
 

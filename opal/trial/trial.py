@@ -18,6 +18,7 @@ from opal.evaluate.curve import Amounts, curve, curve_without
 from opal.evaluate.judge import judge
 from opal.evaluate.replicate import Replicates
 from opal.evaluate.validate import Folds
+from opal.evaluate.verdict import MARGIN
 from opal.methods.base import Oversampler
 from opal.progress import Progress
 from opal.result import Rows, TrialResult
@@ -49,6 +50,7 @@ class Trial:
     contamination_probe : ask the method's language model to continue the table's first rows
     fidelity : measure how the synthetic rows differ from real ones
     n_jobs : fits at a time; has no effect on the figures
+    margin : differences of an error up to this size do not matter
     method_name : what sentences call the method; the name of its class by default
     """
 
@@ -66,6 +68,7 @@ class Trial:
     contamination_probe: bool = False
     fidelity: bool = True
     n_jobs: int = 1
+    margin: float = MARGIN
     method_name: str = ""
 
     def run(self, progress: Progress | None = None) -> TrialResult:
@@ -112,7 +115,7 @@ class _Run:
         result.notes += dict.fromkeys(rows.note for rows in made if rows.note)
         measures.note_splits(result, self.splits, trial.controls)
         self.measure_beside(result)
-        judge(result, trial.method_name or type(trial.method).__name__)
+        judge(result, trial.method_name or type(trial.method).__name__, trial.margin)
         return result
 
     def measure_beside(self, result: TrialResult) -> None:

@@ -97,7 +97,7 @@ def test_the_page_in_a_browser(page, store, browser):
         digest = line.find_element(By.CSS_SELECTOR, "td:nth-child(2) code")
         assert f"python -m opal.reproduce {digest.text}" in line.text
         assert digest.get_attribute("title").startswith(digest.text) and len(digest.get_attribute("title")) == 64
-        assert re.search(r"helps|hurts|cannot be told", line.text)
+        assert re.search(r"helps|hurts|no difference|inconclusive", line.text)
     links = {a.get_attribute("href") for a in runs.find_elements(By.TAG_NAME, "a")}
     experiment = store.tracking.experiment_id
     assert links == {f"http://127.0.0.1:5001/#/experiments/{experiment}/runs/{i}" for i in store.ids.values()}

@@ -21,11 +21,11 @@ def test_helps_hurts_and_cannot_be_told():
     assert verdict(_series(0.15, 0.16, 0.15, 0.16, 0.14), control).word == "helps"
     assert verdict(_series(0.25, 0.26, 0.25, 0.26, 0.24), control).word == "hurts"
     unsure = verdict(_series(0.10, 0.30, 0.19, 0.25, 0.12), control)
-    assert unsure.word == "cannot be told"
+    assert unsure.word == "inconclusive"
     assert unsure.low < 0 < unsure.high
     assert unsure.seeds_needed is not None
     assert unsure.seeds_needed > 5
-    assert "seeds would tell" in unsure.sentence
+    assert "seeds would show" in unsure.sentence
 
 
 def test_the_t_interval_of_a_hand_worked_example():
@@ -48,7 +48,7 @@ def test_without_validation_the_hardest_control_decides():
     easy, hard = _series(0.30, 0.31, 0.32, 0.31, 0.30), _series(0.20, 0.22, 0.21, 0.20, 0.21)
     result = verdict(method, {"easy": easy, "hard": hard})
     assert result.control == "hard"
-    assert result.word == "cannot be told"
+    assert result.word == "inconclusive"
     assert "hardest control to beat" in result.sentence
 
 
@@ -67,7 +67,7 @@ def test_false_alarms_are_rarer_than_the_level_says():
     told = 0
     for _ in range(200):
         values = pd.DataFrame(rng.normal(0.2, 0.02, size=(5, 4)), index=SEEDS)
-        told += verdict(values[0], {str(k): values[k] for k in (1, 2, 3)}).word != "cannot be told"
+        told += verdict(values[0], {str(k): values[k] for k in (1, 2, 3)}).word != "inconclusive"
     assert told / 200 <= 0.08
 
 
@@ -85,7 +85,7 @@ def test_seeds_that_only_one_side_has_do_not_count():
     result = verdict(_series(0.1, 0.2, 0.3), {"none": _series(0.2, 0.2, 0.2, 0.2, 0.2)})
     assert result.seeds == 3
     alone = verdict(_series(0.1), {"none": _series(0.2, 0.2)})
-    assert alone.word == "cannot be told"
+    assert alone.word == "inconclusive"
     assert np.isnan(alone.low)
     assert "run at least two" in alone.sentence
     with pytest.raises(ConfigError, match="control"):
@@ -117,5 +117,5 @@ def test_each_seed_chooses_its_amount_on_validation_alone():
 
 def test_two_equal_differences_tell_nothing_of_their_spread():
     result = verdict(_series(0.25, 0.26), {"none": _series(0.20, 0.21)})
-    assert result.word == "cannot be told"
+    assert result.word == "inconclusive"
     assert np.isnan(result.low)

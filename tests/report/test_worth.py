@@ -76,7 +76,7 @@ def test_rows_worse_than_a_control_hurt():
 def test_the_raw_error_is_a_control_too():
     result = result_of(lambda a: 0.2, validation=lambda a: -a)  # better than each control, but so were no rows
     judge(result, "smote")
-    assert result.verdicts["error"] == "cannot be told"
+    assert result.verdicts["error"] == "no difference that matters"
     assert "no synthetic rows" in " ".join(result.notes)
 
 
@@ -108,7 +108,7 @@ def test_without_rows_nothing_is_judged():
 def test_one_seed_cannot_tell():
     result = result_of(falling, falling, seeds=(1,))
     judge(result, "smote")
-    assert result.verdicts["error"] == "cannot be told"
+    assert result.verdicts["error"] == "inconclusive"
     assert "run at least two" in " ".join(result.notes)
 
 

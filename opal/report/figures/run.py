@@ -10,38 +10,41 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from opal.evaluate.metrics import BY_NAME, names
+
 # Okabe and Ito's colours, told apart by colour-blind readers; markers and dashes tell them apart in grey
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
-PANELS = {
-    "error": "error",
-    "balanced_error": "balanced error",
-    "worst_group_error": "worst-group error",
-    "average_precision": "average precision",
-}
+PANELS = {name: BY_NAME[name].words for name in names("drawn")}
 _drawing = Lock()  # of the one figure that all runs of a process are drawn in
 
 
 def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
-    """``curves.png``: four metrics against synthetic rows, every seed thin, the mean thick, controls dashed."""
+    """Write ``curves.png``: four metrics against synthetic rows, every seed thin, the mean thick, controls dashed."""
+    with _drawing:
+        figure = draw_run(errors, title)
+        folder.mkdir(parents=True, exist_ok=True)
+        figure.savefig(folder / "curves.png", dpi=110)
+
+
+def draw_run(errors: pd.DataFrame, title: str) -> Any:
+    """The Matplotlib figure of one run, which the next call draws anew."""
     by_seed = errors[errors["metric"].isin(list(PANELS))].pivot(
         index=["metric", "amount"], columns="seed", values="value"
     )
-    controls = _control_means(errors)
-    with _drawing:
-        figure, axes = _panels()
-        _clear(figure, axes)
-        figure.suptitle(plain(title))
-        for axis, metric in zip(axes, PANELS, strict=True):
-            if metric in by_seed.index:
-                _curve(axis, by_seed.loc[metric])
-            for i, (name, level) in enumerate(controls.get(metric, {}).items()):
-                axis.axhline(level, color=COLORS[1 + i % 6], linestyle=DASHES[i % 6], linewidth=1.2, label=name)
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 6) or 1, fontsize=8, frameon=False)
-        folder.mkdir(parents=True, exist_ok=True)
-        figure.savefig(folder / "curves.png", dpi=110)
+    controls = control_means(errors)
+    figure, axes = _panels()
+    _clear(figure, axes)
+    figure.suptitle(plain(title))
+    for axis, metric in zip(axes, PANELS, strict=True):
+        if metric in by_seed.index:
+            _curve(axis, by_seed.loc[metric])
+        for i, (name, level) in enumerate(controls.get(metric, {}).items()):
+            axis.axhline(level, color=COLORS[1 + i % 6], linestyle=DASHES[i % 6], linewidth=1.2, label=name)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 6) or 1, fontsize=8, frameon=False)
+    return figure
 
 
 def plain(text: str) -> str:
@@ -94,8 +97,8 @@ def _curve(axis: Any, by_seed: pd.DataFrame) -> None:
     axis.fill_between(amounts, mean - std, mean + std, color=COLORS[0], alpha=0.15, linewidth=0, zorder=2)
 
 
-def _control_means(errors: pd.DataFrame) -> dict[str, dict[str, float]]:
+def control_means(errors: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Metric -> control -> mean over seeds, controls in the order measured."""
-    names = errors["metric"].str.extract(r"^control/([^/]+)/(.+)$")
-    means = errors["value"].groupby([names[1], names[0]], sort=False).mean()
-    return {str(metric): of.droplevel(0).to_dict() for metric, of in means.groupby(level=0, sort=False)}
+    parts = errors["metric"].str.extract(r"^control/(?P<control>[^/]+)/(?P<metric>.+)$")
+    means = errors["value"].groupby([parts["metric"], parts["control"]], sort=False).mean()
+    return {str(metric): of.droplevel("metric").to_dict() for metric, of in means.groupby("metric", sort=False)}

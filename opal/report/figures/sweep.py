@@ -5,16 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
-from opal.report.figures.run import COLORS, MARKERS, PANELS, plain
+from opal.evaluate.metrics import higher_is_better
+from opal.report.figures.run import COLORS, DASHES, MARKERS, PANELS, control_means, plain
 
 HASH = re.compile(r"-[0-9a-f]{12}$")
 
 
 def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> None:
-    """Mean over seeds of four metrics against synthetic rows.
+    """Write the sweep's figure; see `draw_sweep`."""
+    figure = draw_sweep(runs, title)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def draw_sweep(runs: Mapping[str, pd.DataFrame], title: str) -> Any:
+    """The Matplotlib figure: mean over seeds of four metrics against synthetic rows, and each best control, dashed.
 
     Parameters
     ----------
@@ -36,6 +45,10 @@ def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> No
             mean = errors[errors["metric"] == metric].groupby("amount")["value"].mean()
             style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[(i + i // len(COLORS)) % len(MARKERS)]}
             axis.plot(mean.index, mean, **style, markersize=4, label=lines[i])
+    for (table, classifier, metric), (_, level) in best_controls(named).items():
+        axis, i = axes[tables.index(table)][list(PANELS).index(metric)], classifiers(named).index(classifier)
+        label = f"best control of {classifier}" if len(classifiers(named)) > 1 else "best control"
+        axis.axhline(level, color="0.35", linestyle=DASHES[i % len(DASHES)], linewidth=1.2, label=label)
     for table, row in zip(tables, axes, strict=True):
         row[0].set_ylabel(plain(table))
         for axis, label in zip(row, PANELS.values(), strict=True):
@@ -45,5 +58,23 @@ def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> No
     known = {text: handle for axis in axes.flat for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     columns = max(1, min(len(known), int(150 / (max(map(len, known), default=0) + 8))))
     figure.legend(known.values(), known.keys(), loc="outside lower center", ncols=columns, fontsize=8, frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    return figure
+
+
+def classifiers(named: Mapping[tuple[str, ...], pd.DataFrame]) -> list[str]:
+    """Classifiers of the runs, which are named (data, method/classifier)."""
+    return list(dict.fromkeys(name[-1].rpartition("/")[2] for name in named))
+
+
+def best_controls(named: Mapping[tuple[str, ...], pd.DataFrame]) -> dict[tuple[str, str, str], tuple[str, float]]:
+    """The best control by (table, classifier, metric), with its mean over seeds."""
+    best: dict[tuple[str, str, str], tuple[str, float]] = {}
+    for (table, *rest), errors in named.items():
+        classifier = (rest[-1] if rest else table).rpartition("/")[2]
+        for metric, levels in control_means(errors).items():
+            if metric not in PANELS:
+                continue
+            pick = max if higher_is_better(metric) else min
+            here, place = pick(levels.items(), key=lambda item: item[1]), (table, classifier, metric)
+            best[place] = pick(best.get(place, here), here, key=lambda item: item[1])
+    return best

@@ -1,0 +1,66 @@
+"""What is drawn in the figures of runs and sweeps: every curve, every control, and a legend that names them."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from opal.evaluate.metrics import names
+from opal.report.figures.run import draw_run
+from opal.report.figures.sweep import draw_sweep
+
+SEEDS, AMOUNTS, CONTROLS = (1, 2, 6), (0, 10, 20), {"class_weight": 0.20, "tuned_threshold": 0.15}
+
+
+def errors_of(shift: float = 0.0) -> pd.DataFrame:
+    rows = []
+    for metric in names("drawn"):
+        for seed in SEEDS:
+            rows += [(seed, amount, metric, 0.3 - amount / 200 + seed / 1000 + shift) for amount in AMOUNTS]
+            rows += [(seed, 0, f"control/{name}/{metric}", level + shift) for name, level in CONTROLS.items()]
+    return pd.DataFrame(rows, columns=["seed", "amount", "metric", "value"])
+
+
+def levels(axis) -> list[float]:
+    """Heights of the horizontal lines across a panel."""
+    lines = [line for line in axis.get_lines() if list(line.get_xdata()) == [0, 1]]
+    return [pytest.approx(line.get_ydata()[0]) for line in lines]
+
+
+def test_a_runs_figure_shows_every_seed_the_mean_and_every_control():
+    figure = draw_run(errors_of(), "a run")
+    for axis in figure.axes:
+        assert len(axis.get_lines()) == len(SEEDS) + 1 + len(CONTROLS)
+        assert levels(axis) == list(CONTROLS.values())
+    (legend,) = figure.legends
+    shown = [text.get_text() for text in legend.get_texts()]
+    assert set(CONTROLS) < set(shown) and len(shown) == len(set(shown))
+
+
+def test_the_next_run_keeps_nothing_of_the_last():
+    draw_run(errors_of(), "first")
+    without = errors_of()
+    figure = draw_run(without[~without["metric"].str.startswith("control/")], "second")
+    assert all(len(axis.get_lines()) == len(SEEDS) + 1 for axis in figure.axes)
+
+
+def test_a_sweeps_figure_shows_every_run_and_the_best_control_of_each_table():
+    hashed = "-0123456789ab"
+    runs = {f"{t}/{m}/logistic{hashed}": errors_of(s) for t, s in (("a", 0.0), ("b", 0.1)) for m in ("smote", "llm")}
+    figure = draw_sweep(runs, "a sweep")
+    assert len(figure.axes) == 2 * len(names("drawn"))
+    for axis in figure.axes[: len(names("drawn"))]:
+        better = max if axis.get_title() == "average precision" else min
+        assert len(axis.get_lines()) == 2 + 1 and levels(axis) == [better(CONTROLS.values())]
+    assert levels(figure.axes[-4]) == [0.1 + 0.15]
+    (legend,) = figure.legends
+    assert [t.get_text() for t in legend.get_texts()] == ["smote/logistic", "llm/logistic", "best control"]
+
+
+def test_each_classifier_has_its_own_best_control():
+    hashed = "-0123456789ab"
+    runs = {f"a/smote/{c}{hashed}": errors_of(s) for c, s in (("logistic", 0.0), ("catboost", 0.1))}
+    figure = draw_sweep(runs, "a sweep")
+    assert levels(figure.axes[0]) == [0.15, 0.25]
+    shown = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert {"best control of logistic", "best control of catboost"} < set(shown)
