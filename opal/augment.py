@@ -19,7 +19,8 @@ import pandas as pd
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from opal.cli.launch import launch, limit_budget
+from opal.cli.launch import launch
+from opal.cli.prepare import limit_budget
 from opal.config.build import CONF, instantiate
 from opal.config.resolve import resolved
 from opal.config.validation import check_number, check_top_level

@@ -12,7 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from opal.cli.launch import FAILED, INTERRUPTED, launch, limit_budget
+from opal.cli.launch import FAILED, INTERRUPTED, launch
+from opal.cli.prepare import fetch_paper, limit_budget
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
 from opal.errors import AlreadyReported, OpalError
@@ -49,6 +50,7 @@ def job(config: DictConfig) -> float | None:
 def run(composed: DictConfig) -> float | None:
     """Run the trial unless a finished run has its hash; record and print it."""
     limit_budget(composed, sweep_id() or Path(HydraConfig.get().runtime.output_dir).name)
+    fetch_paper(composed, choices())
     config = resolved(composed)
     trial = build(config, method_name=choices()["method"])
     metric = resolve_score(config["score"], trial)

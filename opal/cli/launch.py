@@ -13,7 +13,6 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.utils import JobReturn
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.plugins.sweeper import Sweeper
-from omegaconf import DictConfig, OmegaConf
 
 from opal.cli import flags
 from opal.cli.overrides import free_names, quoted
@@ -62,13 +61,6 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     finally:
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
-
-
-def limit_budget(config: DictConfig, scope: str) -> None:
-    """Make a budget without a scope of its own hold for ``scope``: this sweep, or this run alone."""
-    budget = OmegaConf.select(config, "llm.budget")
-    if budget is not None and budget.get("scope") is None:
-        budget.scope = scope
 
 
 _compose_all = Sweeper.validate_batch_is_legal

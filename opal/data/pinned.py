@@ -14,10 +14,10 @@ from opal.data.parse import parse_file
 from opal.errors import DataError
 from opal.table import Table, frame_digest
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("opal")
 
 SUFFIXES = (".csv", ".arff", ".zip", ".parquet")
-TIMEOUT_S = 30
+TIMEOUT_S = (5, 15)  # to connect, and between two bytes: a source that is down costs seconds
 
 
 def load(
@@ -44,7 +44,7 @@ def load(
 
     Raises
     ------
-    DataError : neither folder nor source has the file, or its values are not the published ones
+    DataError : neither folder nor any source has the file, or its values are not the published ones
     """
     check_name(str(name))
     dtypes = {str(c): str(t) for c, t in columns.items()}
@@ -91,12 +91,13 @@ def _download(
 
     faults = []
     for url in urls:
-        log.info("data=%s: downloading %s", name, url)
+        log.info("opal: data=%s: downloading %s", name, url)
         try:
             pooch.retrieve(url, known_hash=None, fname=cached.name, path=folder, downloader=fetch_and_check)
             return cached
         except (requests.RequestException, OSError, ValueError, DataError) as error:
             faults.append(f"{url}: {_short(error)}")
+            log.warning("opal: data=%s: %s failed (%s)", name, url, _short(error))
     place = Path(str(data_dir)).expanduser().resolve() if data_dir else Path("data").resolve()
     hint = "" if data_dir else f" and set data_dir={place} (or OPAL_DATA_DIR)"
     raise DataError(

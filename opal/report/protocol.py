@@ -18,7 +18,7 @@ import pandas as pd
 from opal.report.read.load import Loaded
 
 COMMON = ("task", "seeds", "amounts.")  # beginnings of the params that make a protocol
-OF_METHOD = ("llm", "prompt", "curate", "method.")
+OF_METHOD = ("llm", "prompt", "curate", "method.", "paper.")
 OF_CLASSIFIER = ("classifier.",)
 ASKS_A_MODEL = "method.client."  # params that only a method with a language model has
 

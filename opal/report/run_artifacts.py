@@ -40,7 +40,7 @@ def describe(config: Mapping[str, Any], trial: Trial, result: TrialResult, diges
     warnings = [f"**WARNING**: {_in_markdown(sentence)}" for sentence in result.warnings]
     notes = [_in_markdown(sentence) for sentence in result.notes]
     return RunRecord(
-        name=run_name(trial.table.name, names["method"], names["classifier"], digest),
+        name=run_name(trial.table.name, method_label(config, names["method"]), names["classifier"], digest),
         config_hash=digest,
         generation_hash=generation_hash(config, trial.table, trial.method.model),
         params=params(config, names) | capabilities(trial),
@@ -61,6 +61,12 @@ def verdict_of(result: TrialResult) -> list[str]:
     return [f"Synthetic rows against every free control: {', '.join(words)}."] if words else []
 
 
+def method_label(config: Mapping[str, Any], method: str) -> str:
+    """The method as the run's name has it; with the study's own files, whose rows they are."""
+    rows = (config.get("paper") or {}).get("rows")
+    return f"{method}-{rows}" if rows else method
+
+
 def capabilities(trial: Trial) -> dict[str, Any]:
     """What the endpoint was found able to do, as ``supports.<name>``; nothing where every answer was stored."""
     client = trial.method.client
@@ -76,6 +82,8 @@ def params(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
     shown |= {f"data.{k}": data[k] for k in ("target", "minority", "group") if data.get(k) is not None}
     for section in ("task", "method", "classifier", "amounts"):
         shown |= scalars_of(config[section], section)
+    if rows := (config.get("paper") or {}).get("rows"):  # where the files were fetched to says nothing
+        shown = {k: v for k, v in shown.items() if k not in ("task.folder", "method.folder")} | {"paper.rows": rows}
     return shown
 
 

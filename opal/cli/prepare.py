@@ -1,0 +1,34 @@
+"""What a composed configuration is given before it is resolved: the scope of its budget, the study's files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from omegaconf import DictConfig, OmegaConf
+
+from opal.data import paper_files
+from opal.errors import ConfigError
+
+
+def limit_budget(config: DictConfig, scope: str) -> None:
+    """Make a budget without a scope of its own hold for ``scope``: this sweep, or this run alone."""
+    budget = OmegaConf.select(config, "llm.budget")
+    if budget is not None and budget.get("scope") is None:
+        budget.scope = scope
+
+
+def fetch_paper(config: DictConfig, choices: Mapping[str, str]) -> None:
+    """Fetch the study's files that ``paper.rows`` asks for, and go on as if ``paper.folder`` had named them.
+
+    Raises
+    ------
+    ConfigError : both are given, or the study has no such files
+    DataError : they cannot be fetched, or are not the published ones
+    """
+    paper = OmegaConf.select(config, "paper")
+    if paper is None or paper.get("rows") is None:
+        return
+    if paper.folder is not None:
+        raise ConfigError(f"paper.rows={paper.rows} and paper.folder={paper.folder} exclude each other: give one")
+    folder = paper_files.fetch(choices["task"], choices["data"], str(paper.rows), str(paper.url), paper.cache_dir)
+    paper.folder = str(folder)
