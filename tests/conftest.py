@@ -16,9 +16,41 @@ from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
 import servers  # noqa: E402
+import skips  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
+
+
+_skipped: set[str] = set()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked ``reference`` are skipped where there is no reference data."""
+    if not (SHARED / "data").is_dir():
+        for item in items:
+            if item.get_closest_marker("reference"):
+                item.add_marker(pytest.mark.skip(reason=skips.REFERENCE))
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if report.skipped and isinstance(report.longrepr, tuple) and not hasattr(report, "wasxfail"):
+        _skipped.add(str(report.longrepr[2]).removeprefix("Skipped: "))
+
+
+pytest_runtest_logreport = pytest_collectreport = _note_skip
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail where a test was skipped for a reason that tests/skips.py does not list."""
+    if not hasattr(session.config, "workerinput") and session.exitstatus == 0 and skips.unexpected(_skipped):
+        session.exitstatus = 1
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the reasons that are not listed."""
+    for reason in skips.unexpected(_skipped):
+        terminalreporter.write_line(f"skipped for a reason that tests/skips.py does not list: {reason}", red=True)
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +63,7 @@ def root() -> Path:
 def shared() -> Path:
     """The folder of reference data beside the repository; skips where there is none."""
     if not (SHARED / "data").is_dir():
-        pytest.skip("no ../shared folder with reference data")
+        pytest.skip(skips.REFERENCE)
     return SHARED
 
 

@@ -8,6 +8,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
+import skips
 from hydra.utils import get_method, instantiate
 from omegaconf import OmegaConf
 from tables import mixed_frame
@@ -18,18 +19,17 @@ from opal.table import MAX_DECIMALS, Kind, Table
 CONF = Path(__file__).resolve().parents[2] / "conf" / "data"
 SHARED = CONF.parents[2] / "shared" / "data"
 NAMES = sorted(f.stem for f in CONF.glob("*.yaml"))
+LOADED = [name for name in NAMES if name != "openml"]  # tests/data/test_bundled.py plays its server
 
 
 def load(name: str, tmp_path: Path) -> Table:
     given = {}
-    if name == "openml":
-        pytest.skip("needs openml.org; tests/data/test_bundled.py plays it")
     if name == "csv":
         mixed_frame().to_csv(tmp_path / "my.csv", index=False)
         given = {"path": str(tmp_path / "my.csv"), "target": "outcome"}
     options = OmegaConf.load(CONF / f"{name}.yaml")
     if "urls" in options and not (SHARED / f"{options.name}.csv").is_file():
-        pytest.skip("needs the reference table")
+        pytest.skip(skips.REFERENCE)
     config = OmegaConf.create({"data_dir": str(SHARED), "data": options})
     return instantiate(config.data, **given)
 
@@ -46,7 +46,7 @@ def test_keys_are_those_of_the_function(name):
     assert common <= keys, f"missing: {sorted(common - keys)}"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LOADED)
 def test_table_holds_its_promises(name, tmp_path):
     table = load(name, tmp_path)
     frame, schema = table.frame, table.schema
@@ -65,6 +65,6 @@ def test_table_holds_its_promises(name, tmp_path):
     assert set(table.sizes) <= {"imbalanced", "spurious"}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LOADED)
 def test_two_loads_are_equal(name, tmp_path):
     assert load(name, tmp_path).digest == load(name, tmp_path).digest

@@ -195,7 +195,7 @@ def _published(seed: int) -> tuple[Train, pd.DataFrame, Table]:
     return *_split(table, index[: len(parts[0])], index[len(parts[0]) :], seed), table
 
 
-@pytest.mark.skipif(not (GENDER.exists() and PUBLISHED.exists()), reason="reference data not here")
+@pytest.mark.reference
 def test_published_gender_rows_match_test_rows_as_chance_has_it():
     found = []
     for seed in (1, 2, 6, 8, 42):

@@ -97,7 +97,9 @@ def test_a_folder_on_this_machine_is_a_source_too(study, tmp_path):
     assert len(list(folder.iterdir())) == 6 and not study.asked
 
 
-@pytest.mark.parametrize(("data", "rows", "said"), [("iris", "llm", "it has craft"), ("craft", "gpt", "must be one of")])
+@pytest.mark.parametrize(
+    ("data", "rows", "said"), [("iris", "llm", "it has craft"), ("craft", "gpt", "must be one of")]
+)
 def test_what_the_study_does_not_have_is_said(data, rows, said, study):
     with pytest.raises(ConfigError, match=said):
         paper_files.fetch("imbalanced", data, rows, study.url)

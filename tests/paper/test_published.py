@@ -8,21 +8,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tables import made_up
 
 from opal.config.build import build, compose
 from opal.errors import ConfigError, DataError
 from opal.evaluate import Folds
 from opal.result import TrialResult
+from opal.split import write_split
+from opal.table import Table
 from opal.trial import Trial
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared"
 PAPER = SHARED / "paper" / "gender_imbalanced"
-needs_files = pytest.mark.skipif(not PAPER.is_dir(), reason="the published files are not here")
 SEEDS = (1, 2, 6, 8, 42)
 
 
-def trial_of(*overrides: str) -> Trial:
-    return build(compose(f"data_dir={SHARED}/data", *overrides))
+def trial_of(*overrides: str, table: Table | None = None) -> Trial:
+    return build(compose(f"data_dir={SHARED}/data", *overrides), table)
 
 
 def run(trial: Trial, seeds: tuple[int, ...] = SEEDS) -> TrialResult:
@@ -57,7 +59,7 @@ CURVES = [(m, c) for c in ("logistic", "catboost", "random_forest") for m in ("l
 SLOW = CURVES[7:]
 
 
-@needs_files
+@pytest.mark.reference
 @pytest.mark.parametrize(
     ("method", "classifier"),
     [pytest.param(*pair, marks=[pytest.mark.slow] if pair in SLOW else []) for pair in CURVES],
@@ -74,14 +76,14 @@ def test_replayed_files_give_the_published_curve(layout, expected, method, class
     np.testing.assert_allclose(curve.std(), expected.loc[(method, classifier, "std")], rtol=0, atol=1e-9)
 
 
-@needs_files
+@pytest.mark.reference
 def test_splits_drawn_here_and_the_studys_duplication_give_the_published_curve(expected):
     curve = run(trial_of("experiment=paper_imbalanced", "data=gender", "method=duplicate")).curve()
     np.testing.assert_allclose(curve.mean(), expected.loc[("duplicate", "logistic", "mean")], rtol=0, atol=1e-9)
     np.testing.assert_allclose(curve.std(), expected.loc[("duplicate", "logistic", "std")], rtol=0, atol=1e-9)
 
 
-@needs_files
+@pytest.mark.reference
 def test_splits_and_duplicates_drawn_here_are_the_published_rows():
     trial = trial_of("experiment=paper_imbalanced", "data=gender", "method=duplicate")
     for seed in SEEDS:
@@ -93,7 +95,7 @@ def test_splits_and_duplicates_drawn_here_are_the_published_rows():
         assert not set(split.train.frame.index) & set(split.test.index)
 
 
-@needs_files
+@pytest.mark.reference
 def test_summary_has_the_published_form(layout):
     trial = trial_of("experiment=paper_imbalanced", "data=gender", f"paper.folder={layout / 'llm'}")
     text = run(trial).summary("gender", "replay", "paper_logistic").splitlines()
@@ -103,7 +105,7 @@ def test_summary_has_the_published_form(layout):
     assert text[10].startswith("min: 0.077") and ", mean: 0.102" in text[10]
 
 
-@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the base tables are not here")
+@pytest.mark.reference
 @pytest.mark.parametrize(
     ("data", "classifier", "metric", "mean"),
     [  # the study's figures for its duplicated rows, at 0 synthetic rows: they depend on split and classifier alone
@@ -121,7 +123,7 @@ def test_raw_errors_of_the_other_tables(data, classifier, metric, mean):
     assert run(trial).curve(metric)[0].mean() == pytest.approx(mean, abs=1e-9)
 
 
-@pytest.mark.skipif(not (SHARED / "data").is_dir(), reason="the base tables are not here")
+@pytest.mark.reference
 @pytest.mark.parametrize(
     ("data", "errors"),
     [  # the study's raw errors of the logistic classifier: overall, minority, majority, worst group
@@ -138,19 +140,36 @@ def test_raw_errors_of_the_spurious_study(data, errors):
 
 
 def test_forest_settings_follow_the_table_and_the_task():
-    def settings(*overrides: str) -> dict:
-        return (
-            trial_of("classifier=paper_random_forest", "method=duplicate", *overrides).classifier.estimator().settings
-        )
+    def settings(data: str, task: str) -> dict:
+        given = f"experiment=paper_{task}", f"data={data}", "classifier=paper_random_forest", "method=duplicate"
+        return trial_of(*given, table=made_up(data)).classifier.estimator().settings
 
-    assert settings("data=gender", "experiment=paper_imbalanced") == {
-        "n_estimators": 335,
-        "max_depth": 47,
-        "max_features": "log2",
-    }
+    assert settings("gender", "imbalanced") == {"n_estimators": 335, "max_depth": 47, "max_features": "log2"}
     plain = {"n_estimators": 200, "max_features": "sqrt", "min_samples_leaf": 2}
-    assert settings("data=craft", "experiment=paper_imbalanced") == plain
-    assert settings("data=gender", "experiment=paper_spurious") == plain
+    assert settings("craft", "imbalanced") == plain
+    assert settings("gender", "spurious") == plain
+
+
+@pytest.mark.parametrize("task", ["imbalanced", "spurious"])
+@pytest.mark.parametrize("data", ["gender", "heart_failure", "diabetes"])
+def test_splits_written_in_the_layout_and_replayed_give_the_curve_of_those_drawn_here(data, task, tmp_path):
+    """On made-up tables with the columns of the study's."""
+    table, given = made_up(data), (f"experiment=paper_{task}", f"data={data}", "method=duplicate", "amounts.steps=1")
+    drawn = replace(trial_of(*given, table=table), seeds=(1, 2), contamination="off")
+    for seed in drawn.seeds:
+        split = drawn.task.split(table, seed)
+        sizes = table.sizes[task]
+        assert len(split.test) == sizes["test_rows"]
+        if task == "imbalanced":
+            assert len(split.train.frame) == sizes["train_rows"]
+            few = round(sizes["minority_share"] * sizes["train_rows"])
+            assert (split.train.frame[table.schema.target] == table.minority).sum() == few
+        write_split(table, split, tmp_path)
+        rows = drawn.method.sample(split.train, max(drawn.amounts(len(split.train.frame)))).frame
+        rows.to_csv(tmp_path / f"train_generate_colsbase_rand{seed}.csv", index=False)
+    replayed = trial_of(*given[:2], "method=replay", f"paper.folder={tmp_path}", "amounts.steps=1", table=table)
+    curve = replace(replayed, seeds=(1, 2), contamination="off").run().curve()
+    pd.testing.assert_frame_equal(curve, drawn.run().curve())
 
 
 def test_quirks_are_repeated_in_the_imbalanced_study_only():
