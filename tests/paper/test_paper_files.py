@@ -61,7 +61,8 @@ def study(tmp_path, monkeypatch) -> Iterator[Served]:
             (made if rows == "llm" else made[::-1]).to_csv(synthetic, index=False)
             for kind, path in (("train", train), ("test", test), ("rows", synthetic)):
                 digest, name = hashlib.sha256(path.read_bytes()).hexdigest(), path.relative_to(folder).as_posix()
-                entries.append(dict(task="imbalanced", data="craft", rows=rows, kind=kind, path=name, sha256=digest))
+                entry = {"task": "imbalanced", "data": "craft", "rows": rows, "kind": kind}
+                entries.append(entry | {"path": name, "sha256": digest})
     monkeypatch.setattr(paper_files, "_manifest", lambda: entries)
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
