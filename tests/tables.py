@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import yaml
 
+from opal.config.options import CONF
 from opal.data.build import build_table
 from opal.data.craft import craft_frame
 from opal.table import Table
@@ -25,6 +28,34 @@ def mixed_frame(n: int = 200, seed: int = 0, missing: float = 0.1) -> pd.DataFra
     age = rng.integers(18, 80, n).astype(float)
     income = rng.lognormal(7.5, 0.5, n).round(2)
     score = (age - 49) / 18 - (np.log(income) - 7.5) + 0.8 * (job == "cook") + rng.normal(0, 0.7, n)
+    frame = pd.DataFrame(
+        {
+            "smoker": rng.choice(["no", "yes"], n),
+            "job": job,
+            "visits": rng.poisson(3, n),
+            "age": age,
+            "income": income,
+            "member": rng.integers(0, 2, n),
+            "outcome": np.where(score > np.quantile(score, 0.8), "yes", "no"),
+        }
+    )
+    for column in ("job", "age", "income"):
+        frame.loc[rng.random(n) < missing, column] = np.nan
+    return frame
+
+
+def mixed_table(n: int = 200, seed: int = 0, missing: float = 0.1) -> Table:
+    """``mixed_frame`` as a Table: minority ``yes``, group ``smoker``."""
+    frame = mixed_frame(n, seed, missing)
+    return build_table("mixed", frame, source="made up", target="outcome", minority="yes", group="smoker")
+
+
+def made_up(name: str, n: int = 3000) -> Table:
+    """Random rows with the name, columns, target, group and sizes of ``conf/data/<name>.yaml``."""
+    if name == "craft":
+        return build_table("craft", craft_frame(1000, 0), source="made up", target="Target", minority=0)
+    options = yaml.safe_load(Path(CONF, "data", f"{name}.yaml").read_text())
+    rng = np.random.default_rng(0)
     drawn = {"float64": lambda: rng.normal(5, 2, n).round(2), "int64": lambda: rng.integers(0, 2, n)}
     frame = pd.DataFrame({column: drawn[dtype]() for column, dtype in options["columns"].items()})
     target, group = options["target"], options["group"]
