@@ -59,7 +59,7 @@ def made_up(name: str, n: int = 3000) -> Table:
     drawn = {"float64": lambda: rng.normal(5, 2, n).round(2), "int64": lambda: rng.integers(0, 2, n)}
     frame = pd.DataFrame({column: drawn[dtype]() for column, dtype in options["columns"].items()})
     target, group = options["target"], options["group"]
-    frame[group] = (frame[group] > frame[group].median()).astype(options["columns"][group])
+    frame[group] = (frame[group] > frame[group].mean()).astype(options["columns"][group])
     frame[target] = (frame.sum(axis=1) + rng.normal(0, 3, n)).rank(pct=True).gt(0.5).astype("int64")
     common = {key: options[key] for key in ("target", "minority", "group", "sizes")}
     return build_table(name, frame, source="made up", **common)
