@@ -22,6 +22,8 @@ from unittest.mock import patch
 import pytest
 from fake_server import FakeLLM
 
+from opal.data import paper_files
+
 TESTS = Path(__file__).resolve().parent
 DOCS = TESTS.parent / "docs"
 PAGES = [p for p in sorted(DOCS.glob("*.md")) if ">>> " in p.read_text()]
@@ -49,6 +51,7 @@ class Shell:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = str(free.getsockname()[1])
+        self.mirror = ""  # where paper.rows fetches from, in place of the study's repository
 
     def play(self, text: str) -> None:
         """Write the files that the blocks of ``text`` name in their first line, and run their commands."""
@@ -65,6 +68,7 @@ class Shell:
     def run(self, command: str) -> str:
         """What ``command`` prints; it must succeed."""
         command = os.path.expandvars(command.replace("8080", self.port))
+        command = command.replace("paper.rows=llm", f"paper.rows=llm {self.mirror}")
         if command.endswith("&"):
             self.background.append(subprocess.Popen(shlex.split(command[:-1]), stderr=subprocess.DEVNULL))
             self.wait_for_server()
@@ -123,10 +127,11 @@ def test_the_gallery_holds(title: str, shell: Shell, tmp_path, monkeypatch, requ
     text = sections(DOCS / "gallery.md")[title]
     if "serve.py" in text.partition("\n## ")[2]:
         pytest.importorskip("xllamacpp")
-    if "$PAPER" in text:
+    if "paper.rows=llm" in text:  # from the reference files, not from the study's repository
         shared = request.getfixturevalue("shared")
         monkeypatch.setenv("OPAL_DATA_DIR", str(shared / "data"))
-        monkeypatch.setenv("PAPER", str(published_layout(shared / "paper" / "gender_imbalanced", tmp_path / "paper")))
+        mirror = published_layout(shared / "paper" / "gender_imbalanced", tmp_path / "paper")
+        shell.mirror = f"paper.url={mirror} paper.cache_dir={tmp_path}/cache"
     shell.play(text)
 
 
@@ -151,10 +156,10 @@ def apple(values: tuple) -> str:
 
 
 def published_layout(source: Path, folder: Path) -> Path:
-    """The study's files in ``folder`` under the names that it gave them."""
-    folder.mkdir()
-    names = {"train": "train_colsbase_size50_total4001", "test": "test_colsbase_size4001"}
-    for kind, name in (names | {"llm": "train_generate_colsbase"}).items():
-        for path in source.glob(f"{kind}_rand*.csv"):
-            (folder / path.name.replace(f"{kind}_", f"{name}_")).write_bytes(path.read_bytes())
+    """The study's rows of GPT-4 for gender in ``folder``, under the paths that its repository has."""
+    for entry in paper_files.listed("imbalanced", "gender", "llm"):
+        kind = "llm" if entry["kind"] == "rows" else entry["kind"]
+        path = folder / entry["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes((source / f"{kind}_rand{entry['seed']}.csv").read_bytes())
     return folder

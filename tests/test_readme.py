@@ -127,7 +127,7 @@ def test_own_method_is_in_the_recipes():
 
 
 def test_the_published_study_is_the_gallerys_first_example():
-    asked = " ".join(words("experiment=paper_imbalanced")).removeprefix("opal.").replace("DIR", "$PAPER")
+    asked = " ".join(words("experiment=paper_imbalanced")).removeprefix("opal.")
     assert f"$ opal {asked}\n" in (ROOT / "docs" / "gallery.md").read_text()  # which tests/test_pages.py runs
 
 

@@ -28,6 +28,10 @@ def main() -> None:
         import_module(f"opal.{verb}").main()
     elif verb in ("--help", "-h"):
         print(usage())
+    elif verb == "--version":
+        import opal
+
+        print(f"opal {opal.__version__}")
     elif verb == "--complete":
         from opal.cli.completion import candidates
 
