@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import doctest
-import importlib
-import io
 import itertools
 import json
 import os
@@ -14,13 +12,12 @@ import shlex
 import shutil
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
-from unittest.mock import patch
 
 import pytest
 from fake_server import FakeLLM
+from in_process import in_process
 
 from opal.data import paper_files
 
@@ -99,18 +96,6 @@ def commands(block: str) -> list[tuple[str, str]]:
         command, _, expected = re.sub(r" \\\n +", " ", text).partition("\n")
         found.append((command, expected))
     return found
-
-
-def in_process(words: list[str]) -> str:
-    """Standard output of ``opal WORDS``."""
-    verb, *arguments = words
-    said = io.StringIO()
-    with patch.object(sys, "argv", [f"opal {verb}", *arguments]), contextlib.redirect_stdout(said):
-        try:
-            importlib.import_module(f"opal.{verb}").main()
-        except SystemExit as stop:
-            assert not stop.code, f"opal {shlex.join(words)}: exit status {stop.code}"
-    return said.getvalue()
 
 
 @pytest.fixture

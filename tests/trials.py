@@ -50,3 +50,15 @@ def write(folder: Path) -> None:
     errors().to_csv(folder / "errors.csv", index=False)
     (folder / "synthetic").mkdir()
     (folder / "synthetic" / "seed_1.csv").write_text("x\n1\n")
+
+
+def runs(kind: str = "trial") -> list:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{Path.cwd() / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("opal")
+    return client.search_runs([experiment.experiment_id], f"tags.`opal.kind` = '{kind}'")
+
+
+def artifacts(run) -> Path:
+    return Path(run.info.artifact_uri.removeprefix("file://"))

@@ -318,3 +318,16 @@ if __name__ == "__main__":
     with FakeLLM(answer=lambda body: Reply(["hello"], delay=0.1)) as served:
         print(served.url, flush=True)
         threading.Event().wait()
+
+
+def shaken(body: dict) -> str:
+    """FAKE model: the rows shown, their last digits changed."""
+    import numpy as np
+
+    rng = np.random.default_rng(body["seed"])
+    shown = body["prompt"].rstrip("\n").split("\n")[1:]
+
+    def shake(cell: str) -> str:
+        return cell[:-1] + str(rng.integers(10)) if re.fullmatch(r"-?\d+\.\d{2,}", cell) else cell
+
+    return "\n".join(",".join(map(shake, shown[i].split(","))) for i in rng.integers(len(shown), size=20))

@@ -14,7 +14,7 @@ import pytest
 from opal.record.tracking import Tracking
 
 pytest.importorskip("optuna")
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "search.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "search.md").read_text()
 SMALL = ["hydra.sweeper.trials=4", "seeds=[1,2]", "controls=none", "fidelity=false", "contamination=off"]
 
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeLLM
+from scripted import load, train_of
 from tables import table_of
-from test_prompt import load, train_of
 
 from opal.errors import ConfigError
 from opal.llm.api.client import Client
@@ -95,7 +95,7 @@ def test_the_model_may_be_left_to_itself(train, root, tmp_path):
 
 
 def test_a_column_without_a_value_in_the_group_stays_empty_and_is_not_asked_for(train, root):
-    from test_generate import Scripted
+    from scripted import Scripted
 
     train.frame.loc[train.frame["label"] == 1, "systolic"] = np.nan
     client = Scripted(lambda request, i: f"{30 + i},,{80 + i}.5,cook\n{50 + i},,{70 + i}.5,nurse\n")

@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeLLM, Reply
+from scripted import load, new_rows, train_of
 from tables import table_of
-from test_generate import new_rows
-from test_prompt import load, train_of
 
 from opal.errors import ConfigError, LLMError
 from opal.llm.api.client import Client

@@ -15,7 +15,7 @@ from fake_server import FakeLLM, Reply, Reset, Status
 
 from opal.errors import BudgetError, ConfigError, LLMError
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 USAGE = {"prompt_tokens": 100, "completion_tokens": 100}
 
 

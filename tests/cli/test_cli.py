@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_pages import in_process
+from in_process import in_process
 
 from opal.cli.completion import SHELLS, candidates
 from opal.cli.main import VERBS, main

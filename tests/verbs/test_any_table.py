@@ -13,11 +13,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scripted import Scripted, load
 from tables import mixed_table, nasty_frame, table_of
-from test_augment import augment  # noqa: F401 (a fixture)
-from test_generate import Scripted
-from test_prompt import load
-from test_run import artifacts, opal, runs  # noqa: F401 (a fixture)
+from trials import artifacts, runs
 
 from opal import OpalSampler
 from opal.data.build import build_table
@@ -90,7 +88,7 @@ def test_what_counts_as_free_text(cells, left_out, caplog):
     assert ("x" not in table.frame) == left_out == ("column 'x' holds free text or keys" in caplog.text)
 
 
-def test_a_run_takes_a_nasty_table(opal):  # noqa: F811
+def test_a_run_takes_a_nasty_table(opal):
     nasty_frame().to_csv("nasty $t\\frac$ <i>.csv", index=False)
     code, _, err = opal("data=csv", "data.path='nasty $t\\frac$ <i>.csv'", "data.target=label", "method=mixup", *SIZES)
     assert code == 0, err
@@ -102,7 +100,7 @@ def test_a_run_takes_a_nasty_table(opal):  # noqa: F811
     assert "<i>" not in run.data.tags["mlflow.note.content"].split("Run: `")[0]
 
 
-def test_augment_keeps_notes_in_the_users_rows_and_out_of_new_ones(augment):  # noqa: F811
+def test_augment_keeps_notes_in_the_users_rows_and_out_of_new_ones(augment):
     nasty_frame().to_csv("in.csv", index=False)
     arguments = ["data=csv", "data.path=in.csv", "data.target=label", "method=gaussian_copula"]
     code, _, err = augment(*arguments, "output=out.csv")

@@ -24,7 +24,7 @@ from opal.llm.rows.generate import Generator
 from opal.llm.rows.prompt import Prompt
 from opal.table import Group, Schema, Train
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SMALL = {"slots": 4, "context": 512}
 PROMPT = "x,y\n0.3,1.2\n0.4,1.9\n-0.1,0.8\n1.1,2.0\n"
 ROW = r"-?[0-9]\.[0-9],-?[0-9]\.[0-9]\n"

@@ -14,7 +14,7 @@ from fake_server import Drip, FakeLLM, Reply, Status
 from opal.errors import BudgetError, ConfigError
 from opal.llm.api.budget import Budget, Prices, count_tokens
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 USAGE = {"prompt_tokens": 10, "completion_tokens": 10}
 
 

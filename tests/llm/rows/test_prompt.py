@@ -4,35 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import yaml
+from scripted import load, train_of
 from tables import mixed_table, number_table
 
 from opal.errors import ConfigError
 from opal.llm.rows.constrain import limits
 from opal.llm.rows.prompt import Prompt
-from opal.table import Group, Train
-
-
-def train_of(table, minority, rows=100, column=None):
-    frame = table.frame.head(rows)
-    target = table.schema.target
-    labels = table.schema.labels
-    if column is None:
-        groups = tuple(Group(target, v, v == minority) for v in labels)
-    else:
-        groups = tuple(Group(target, v, v == minority, column, a) for v in labels for a in (0, 1))
-    return Train(frame, table.schema.learn(frame), groups, seed=3)
+from opal.table import Train
 
 
 @pytest.fixture
 def train():
     return train_of(number_table(), 1)
-
-
-def load(root, name, **changes):
-    given = yaml.safe_load((root / "conf/prompt" / f"{name}.yaml").read_text())
-    given.pop("_target_")
-    return Prompt(**(given | changes))
 
 
 def rendered(prompt, train, api="chat", draw=0):

@@ -6,33 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from fake_server import FakeLLM
 from tables import craft_rows
+from trials import artifacts, runs
 
 QUICK = ["seeds=[1,2]", "amounts.steps=2", "task.test_rows=60", "task.train_rows=40", "task.minority_share=0.2"]
-
-
-@pytest.fixture
-def opal(verb):
-    """``opal(*arguments) -> (exit code, stdout, stderr)`` of a run."""
-    return partial(verb, "run")
-
-
-def runs(kind: str = "trial") -> list:
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{Path.cwd() / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("opal")
-    return client.search_runs([experiment.experiment_id], f"tags.`opal.kind` = '{kind}'")
-
-
-def artifacts(run) -> Path:
-    return Path(run.info.artifact_uri.removeprefix("file://"))
 
 
 def history(run, key: str) -> dict[int, float]:

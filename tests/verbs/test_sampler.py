@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import re
 import subprocess
 import sys
 import warnings
@@ -13,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn.utils.estimator_checks
-from fake_server import FakeLLM
+from fake_server import FakeLLM, shaken
 from imblearn.over_sampling import RandomOverSampler
 from imblearn.pipeline import make_pipeline
 from imblearn.utils.estimator_checks import parametrize_with_checks
@@ -64,17 +63,6 @@ def test_imbalanced_learns_checks(estimator, check):
 @sklearn.utils.estimator_checks.parametrize_with_checks([OpalSampler(m) for m in METHODS])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
-
-
-def shaken(body: dict) -> str:
-    """FAKE model: the rows shown, their last digits changed."""
-    rng = np.random.default_rng(body["seed"])
-    shown = body["prompt"].rstrip("\n").split("\n")[1:]
-
-    def shake(cell: str) -> str:
-        return cell[:-1] + str(rng.integers(10)) if re.fullmatch(r"-?\d+\.\d{2,}", cell) else cell
-
-    return "\n".join(",".join(map(shake, shown[i].split(","))) for i in rng.integers(len(shown), size=20))
 
 
 def llm(server: FakeLLM, store) -> LLM:

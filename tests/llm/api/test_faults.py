@@ -22,7 +22,7 @@ from fake_server import Drip, FakeLLM, Raw, Reply, Reset, Status
 from opal.errors import LLMError
 
 KEY = "sk-test-5e07d8a1"
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 def passing(name, fault):

@@ -18,7 +18,7 @@ from opal.llm.api.cache import ResponseCache
 from opal.llm.api.messages import Constraint, Request, Response
 from opal.result import Usage
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def answer(text="1,2\n", **fields):
