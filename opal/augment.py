@@ -133,7 +133,7 @@ def check_output(config: Any, source: str) -> Path:
         if source and Path(source).exists() and path.samefile(source):
             raise ConfigError(f"output={config['output']} is the table that is read (data.path): choose another name")
         if not config["overwrite"]:
-            raise ConfigError(f"output={config['output']} is there already: choose another name, or set overwrite=true")
+            raise ConfigError(f"output={config['output']} exists already: choose another name, or set overwrite=true")
     return path
 
 

@@ -100,7 +100,7 @@ def _protocols(loaded: Loaded, asked: str | None) -> list[Protocol]:
     names = differing(found)
     show(Console(stderr=True), protocol_grid(found, names, tables))
     if asked:
-        raise ConfigError(f"--protocol {asked} is none of {', '.join(p.name for p in found)}, all")
+        raise ConfigError(f"--protocol {asked} is not one of {', '.join(p.name for p in found)}, all")
     raise ConfigError(
         f"these {len(loaded.runs)} runs follow {len(found)} protocols, which are not averaged together: they differ in "
         f"{', '.join(names)}; choose one with --protocol {found[0].name}, see each with --protocol all, or select "
@@ -176,7 +176,7 @@ def _where(given: argparse.Namespace) -> Any:
     groups = Options("run").groups
     for group, _ in (_pair(option, "the selection") for option in given.options):
         if group not in groups and "." not in group:
-            raise ConfigError(f"{group} is no group; did you mean {nearest(group, groups) or ', '.join(groups)}?")
+            raise ConfigError(f"{group} is not a group; did you mean {nearest(group, groups) or ', '.join(groups)}?")
     return Where(
         sweep=given.sweep or "",
         hashes=tuple(given.hash or ()),
@@ -200,7 +200,7 @@ def _at(text: str) -> Any:
         return text
     if text.isdecimal():
         return int(text)
-    raise ConfigError(f"--at {text} is none of chosen, most, or a number of rows")
+    raise ConfigError(f"--at {text} is not one of chosen, most, or a number of rows")
 
 
 class _Parser(Parser):

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Progress:
-    """A bar a stage, with rows, tokens and the time left.
+    """A bar per stage, with rows, tokens and the time left.
 
     Examples
     --------

@@ -53,7 +53,7 @@ def recorded_run(reference: str, uri: str | None, experiment: str, folder: Path)
 
     Raises
     ------
-    TrackingError : there is none, or it is no trial
+    TrackingError : there is none, or it is not a trial
     """
     if (Path(reference) / RUN_FILE).is_file():
         recorded = load_export(Path(reference))

@@ -81,7 +81,7 @@ class Rows:
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_columns), columns and dtypes of the train frame
-    prompts : one record a request (messages, response, usage, model, cached)
+    prompts : one record per request (messages, response, usage, model, cached)
     stopped : why fewer rows than asked for are here, or "" when none is missing
     unused : further rows of the same source, which are checked against the test set and never trained on
     note : what a reader of the result must know of how they were made, or ""
@@ -172,7 +172,7 @@ class TrialResult:
         return chosen.pivot(index="seed", columns="amount", values="value").loc[list(self.rows)]
 
     def summary(self, data: str, method: str, classifier: str) -> str:
-        """The published form: a row a seed, mean, sample standard deviation, smallest and mean of the means."""
+        """The published form: a row per seed, mean, sample standard deviation, smallest and mean of the means."""
         by_seed = self.curve()
         mean, std = by_seed.mean(), by_seed.std()
         lines = [f"data: {data}", f"method: {method}", f"classifier: {classifier}"]

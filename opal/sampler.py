@@ -63,7 +63,7 @@ class OpalSampler(BaseOverSampler):
     n_features_in_, feature_names_in_ : as in scikit-learn
     funnel_ : opal.result.Funnel, rows asked for, received, valid, kept
     usage_ : opal.result.Usage, requests, tokens and money
-    prompts_ : list of dict, one a request
+    prompts_ : list of dict, one per request
 
     Notes
     -----
@@ -174,7 +174,7 @@ class OpalSampler(BaseOverSampler):
         kinds, descriptions = self.kinds or {}, self.descriptions or {}
         for key, named in (("kinds", kinds), ("descriptions", descriptions)):
             if unknown := [c for c in named if c not in given.columns]:
-                raise ConfigError(f"{key} names {unknown[0]!r}, which is no column; columns: {', '.join(given)}")
+                raise ConfigError(f"{key} names {unknown[0]!r}, which is not a column; columns: {', '.join(given)}")
         if texts := free_text_columns(frame, free_text, {target, *kinds}):
             frame = frame.drop(columns=texts)
             warnings.warn(

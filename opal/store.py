@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> None:
             log(Tracking(given.uri, given.experiment), given.folders)
         else:
             if given.responses and not given.responses.is_dir():
-                raise TrackingError(f"--responses {given.responses} is no folder")
+                raise TrackingError(f"--responses {given.responses} is not a folder")
             show(existing_store(given.uri, given.experiment), given.responses, given.verb == "prune", given.yes)
     except OpalError as fault:
         print(f"opal: {fault}", file=sys.stderr)

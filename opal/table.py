@@ -100,7 +100,7 @@ class Schema:
         for key, given in (("kinds", kinds), ("descriptions", descriptions)):
             if unknown := sorted(set(given) - set(frame.columns)):
                 names = ", ".join(frame.columns)
-                raise ConfigError(f"data.{key} names {unknown[0]!r}, which is no column; columns: {names}")
+                raise ConfigError(f"data.{key} names {unknown[0]!r}, which is not a column; columns: {names}")
         columns = []
         for name in frame.columns:
             forced = kinds.get(name, "categorical" if name == target and frame[name].nunique() > 2 else None)
@@ -159,10 +159,10 @@ class Table:
             raise DataError(f"target {target!r} has a single class ({labels[0]!r}): nothing to classify")
         if self.minority not in labels:
             shown = ", ".join(map(repr, labels[:10]))
-            raise ConfigError(f"data.minority={self.minority!r} is no class of {target!r}; classes: {shown}")
+            raise ConfigError(f"data.minority={self.minority!r} is not a class of {target!r}; classes: {shown}")
         if self.group is not None and self.group not in self.frame.columns:
             names = ", ".join(self.schema.names)
-            raise ConfigError(f"data.group={self.group!r} is no column; columns: {names}")
+            raise ConfigError(f"data.group={self.group!r} is not a column; columns: {names}")
 
     @cached_property
     def digest(self) -> str:
@@ -247,7 +247,7 @@ def frame_digest(frame: pd.DataFrame) -> str:
         values = frame[name]
         if isinstance(values.dtype, np.dtype) and pd.api.types.is_numeric_dtype(values.dtype):
             state.update(np.ascontiguousarray(values.to_numpy()).tobytes())
-        elif pd.api.types.infer_dtype(values) == "string":  # a text is written once, not once a row
+        elif pd.api.types.infer_dtype(values) == "string":  # a text is written once, not once per row
             codes, found = pd.factorize(values)
             written = [*map(_cell_bytes, found), _cell_bytes(None)]
             state.update(b"".join([written[code] for code in codes]))
@@ -291,7 +291,7 @@ def _infer_column(values: pd.Series, forced: Any = None) -> Column:
         kind = "real" if decimals else "integer"
     kind = given.get("kind", kind)
     if kind not in get_args(Kind):
-        raise ConfigError(f"data.kinds.{values.name}={kind!r} is no kind; kinds: {', '.join(get_args(Kind))}")
+        raise ConfigError(f"data.kinds.{values.name}={kind!r} is not a kind; kinds: {', '.join(get_args(Kind))}")
     if kind in ("integer", "real") and not numeric:
         seen = f"text such as {known.iloc[0]!r}" if len(known) else "no value"
         raise ConfigError(f"data.kinds.{values.name}={kind} but the column holds {seen}")

@@ -6,7 +6,7 @@
 
 Tables are scikit-learn's own, never those of the published study, so that nothing is tuned on its test rows. Each
 line is the paired difference at the amount that balances train, mean over seeds, interval over tables; negative is
-better. A filter pays where the whole interval lies below nought. The method llm asks the embedded model, whose answers
+better. A filter pays where the whole interval lies below zero. The method llm asks the embedded model, whose answers
 are stored.
 """
 

@@ -221,7 +221,7 @@ def post(client: Recorder, requests: Sequence[Request]) -> tuple[Cost, list[str]
 
 
 def protocol(table: str, given: argparse.Namespace, train: Train) -> tuple[Measured, float]:
-    """The published prompt as it goes with this model, and the fewest tokens a row that it can take with any."""
+    """The published prompt as it goes with this model, and the fewest tokens per row that it can take with any."""
     asked = 20
     slots = load(table, given).client.server.slots  # the server that runs
     free = ["prompt=paper", "llm.n_per_request=1", f"llm.server.slots={slots}", "llm.supports.grammar=null"]

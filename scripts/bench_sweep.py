@@ -42,7 +42,7 @@ def main() -> int:
         print(f"{name}: {first:.0f} {unit} at first, {last:.0f} at last, {1000 * slope:+.0f} per 1,000 runs")
     half = log[log["runs"] <= log["runs"].median()]
     rest = log.drop(half.index)
-    print(f"seconds a job: {per_job(half):.2f} in the first half, {per_job(rest):.2f} in the second")
+    print(f"seconds per job: {per_job(half):.2f} in the first half, {per_job(rest):.2f} in the second")
     return int(runs != options.jobs or left > 0)
 
 

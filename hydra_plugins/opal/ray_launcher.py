@@ -92,7 +92,7 @@ class RayLauncher(Launcher):
         except (OSError, RuntimeError, ValueError) as fault:
             why = " ".join(str(fault).split())[:200] or type(fault).__name__
             raise ConfigError(
-                f"hydra.launcher.address={self.address}: no Ray to be had there ({why}): is `ray start` running there "
+                f"hydra.launcher.address={self.address}: no Ray answers there ({why}): is `ray start` running there "
                 "and on this machine, with the same token (docs/cluster.md)?"
             ) from fault
 

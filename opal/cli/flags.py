@@ -55,7 +55,7 @@ def sentence(
         if choice := re.match(r"invalid choice: '?([^']*)'? \(choose from (.*)\)", reason):
             known = choice[2].replace("'", "").split(", ")
             best = nearest(choice[1], known)
-            return f"{name} {choice[1]} is none of {', '.join(known)}" + (f"; did you mean {best}?" if best else "")
+            return f"{name} {choice[1]} is not one of {', '.join(known)}" + (f"; did you mean {best}?" if best else "")
         if reason.startswith("expected"):
             return f"{name} needs a value after it: {help_of} --help says which"
         return f"{name}: {reason}"
@@ -77,4 +77,4 @@ def _unknown(
     right = {flag.lstrip("-"): flag for flag in flags if flag.startswith("--")} | {s: f"{s}={value}" for s in settings}
     best = nearest(name, right)
     mend = f"did you mean {right[best]}?" if best else f"{help_of} --help shows what there is"
-    return f"{word} is no flag; {mend}"
+    return f"{word} is not a flag; {mend}"

@@ -119,9 +119,9 @@ def check_flags(arguments: Sequence[str]) -> None:
         options = known.options(key.lstrip("~"))
         if word.startswith("~") and key[1:] in known.names() and not (key[1:] in KEYS and KEYS[key[1:]].spare):
             instead = f"{key[1:]}=none" if "none" in options else "leave it out"
-            raise ConfigError(f"{word} takes away what opal {verb()} needs: {instead}")
+            raise ConfigError(f"{word} removes what opal {verb()} needs: {instead}")
         if options and not word.startswith("~"):  # Hydra: a bare ValueError
-            raise ConfigError(f"{word} is no option; options: {', '.join(options)}")
+            raise ConfigError(f"{word} is not an option; options: {', '.join(options)}")
 
 
 def verb() -> str:
@@ -136,7 +136,7 @@ def sentence(fault: Exception) -> str:
         group, _, option = str(fault.missing_cfg_file).rpartition("/")
         best = nearest(option, fault.options)
         guess = f"did you mean {best}? " if best else ""
-        return f"{group}={option} is no option; {guess}options: {', '.join(fault.options)}"
+        return f"{group}={option} is not an option; {guess}options: {', '.join(fault.options)}"
     text = " ".join(str(explained(fault) or fault).split())
     if unknown := re.search(r"Could not override '([^']+)'", text):
         setting = next((a for a in sys.argv[1:] if a.partition("=")[0] == unknown[1]), unknown[1])
@@ -157,5 +157,5 @@ def sentence(fault: Exception) -> str:
             return f"{key}: Hydra reads no {strange[0]!r} before =; write the key in a YAML (docs/extend.md, a table)"
         return f"{fault.override} cannot be read: close its brackets, and put text with other signs between quotes"
     if lone := re.match(r"Error parsing override '([^'=]+)' missing EQUAL", text):
-        return f"{lone[1]!r} is no setting: write GROUP=OPTION or KEY=VALUE, as --help shows"
+        return f"{lone[1]!r} is not a setting: write GROUP=OPTION or KEY=VALUE, as --help shows"
     return text

@@ -48,7 +48,7 @@ def main() -> None:
         from opal.config.options import nearest
 
         best = nearest(verb, VERBS)
-        leave(f"{verb} is no verb" + (f"; did you mean {best}?" if best else f"; verbs: {', '.join(VERBS)}"))
+        leave(f"{verb} is not a verb" + (f"; did you mean {best}?" if best else f"; verbs: {', '.join(VERBS)}"))
 
 
 def leave(sentence: str) -> None:

@@ -87,15 +87,15 @@ def unknown_key(setting: str, verb: str, typed: Sequence[str]) -> str:
     keys = [name for name in options.keys if name.startswith(f"{group}.")]
     if "." not in key or not (keys or group in options.chosen):
         best = nearest(key, options.names())
-        return f"{key} is no key; " + (f"did you mean {best}?" if best else f"opal {verb} --help shows them")
+        return f"{key} is not a key; " + (f"did you mean {best}?" if best else f"opal {verb} --help shows them")
     if key in keys:  # some option of the sweep has it
         having = {o: key in Options(verb, [*typed, f"{group}={o}"]).keys for o in options.chosen[group]}
         lack, have = (f"{group}=" + ",".join(o for o in having if having[o] is has) for has in (False, True))
-        return f"{key} is no key of {lack}: sweep {have} in a command of its own"
+        return f"{key} is not a key of {lack}: sweep {have} in a command of its own"
     best = nearest(key, keys)
     guess = f"did you mean {best}?" if best else f"its keys: {', '.join(keys) or 'none'}"
     owner = f"{group}={','.join(options.chosen[group])}" if group in options.chosen else group
-    return f"{key} is no key of {owner}; {guess} (+{setting} adds what its YAML leaves out)"
+    return f"{key} is not a key of {owner}; {guess} (+{setting} adds what its YAML leaves out)"
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

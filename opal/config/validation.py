@@ -38,7 +38,7 @@ def check_section(node: Any, path: str) -> None:
         if not any_name and name not in hints:
             best = nearest(str(name), hints)
             guess = f"did you mean {path}.{best}?" if best else f"its keys: {', '.join(hints) or 'none'}"
-            raise ConfigError(f"{path}.{name}={shown(value)} is no key of {path.partition('.')[0]}; {guess}")
+            raise ConfigError(f"{path}.{name}={shown(value)} is not a key of {path.partition('.')[0]}; {guess}")
         key = LINKED.get(f"{path}.{name}", f"{path}.{name}")
         check_value(value, hints.get(name, Any), key)
         check_section(value, key)
@@ -142,7 +142,7 @@ def _arguments(target: str) -> tuple[dict[str, Any], set[str], bool]:
             if not handed_on:
                 break
         return hints, needed or set(), handed_on
-    except Exception:  # not to be had, or written in C: building it says what is wrong
+    except Exception:  # not available, or written in C: building it says what is wrong
         return {}, set(), True
 
 

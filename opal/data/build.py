@@ -18,7 +18,7 @@ from opal.table import Schema, Table
 log = logging.getLogger(__name__)
 
 NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f]")
-MAX_CLASSES = 20  # above it, and with fewer than 4 rows a class, a target is a quantity or a key
+MAX_CLASSES = 20  # above it, and with fewer than 4 rows per class, a target is a quantity or a key
 
 
 class Common(TypedDict, total=False):
@@ -112,7 +112,7 @@ def check_column(key: str, name: str, columns: Iterable[str]) -> None:
     folded = {c.casefold().strip(): c for c in reversed(names)}
     close = difflib.get_close_matches(name.casefold().strip(), list(folded), n=1)
     hint = f"did you mean {folded[close[0]]!r}? " if close else ""
-    raise ConfigError(f"{key}={name!r} is no column; {hint}columns: {_listed(names)}")
+    raise ConfigError(f"{key}={name!r} is not a column; {hint}columns: {_listed(names)}")
 
 
 def match_label(labels: Sequence[Hashable], given: Hashable) -> Hashable:

@@ -33,7 +33,7 @@ def parse_file(path: Path, separator: str | None = None, encoding: str | None = 
     ConfigError : an encoding that Python does not know
     """
     if not path.exists():
-        raise DataError(f"there is no file {path}")
+        raise DataError(f"there is not a file {path}")
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a file: name the CSV or Parquet file in it")
     try:
@@ -91,7 +91,9 @@ def _decode(content: bytes, path: Path, encoding: str | None) -> str:
             "name its encoding, for example data.encoding=latin-1"
         ) from error
     except LookupError as error:
-        raise ConfigError(f"data.encoding={encoding!r} is no encoding; common ones: utf-8, latin-1, cp1252") from error
+        raise ConfigError(
+            f"data.encoding={encoding!r} is not an encoding; common ones: utf-8, latin-1, cp1252"
+        ) from error
 
 
 def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:

@@ -53,7 +53,7 @@ def _levels(column: Column, schema: Schema, exact: bool, complete: bool) -> tupl
 
 def _read(path: Path, key: str) -> pd.DataFrame:
     if not path.is_file():
-        raise DataError(f"{key}={path} is no file: check the path, taken from {Path.cwd()}")
+        raise DataError(f"{key}={path} is not a file: check the path, taken from {Path.cwd()}")
     try:
         frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
     except (ValueError, OSError, UnicodeError) as fault:
@@ -78,7 +78,7 @@ def _fitted(
     if not pd.api.types.is_numeric_dtype(values.dtype):
         known = values.dropna()
         bad = known[pd.to_numeric(known, errors="coerce").isna()]
-        raise DataError(f"{where} holds {bad.tolist()[0]!r}, which is no number")
+        raise DataError(f"{where} holds {bad.tolist()[0]!r}, which is not a number")
     return _fitted_numbers(_plain_numbers(values), column, where, levels, exact)
 
 

@@ -19,7 +19,7 @@ def load(name: str | None, **common: Unpack[Common]) -> Table:
     ConfigError : unknown name
     """
     if name not in NAMES:
-        raise ConfigError(f"data.name={name!r} is no table of scikit-learn's; tables: {', '.join(NAMES)}")
+        raise ConfigError(f"data.name={name!r} is not a table of scikit-learn's; tables: {', '.join(NAMES)}")
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")(as_frame=True)

@@ -24,7 +24,7 @@ CLEAN = "without_test_matches/"  # metrics of the curve without the synthetic ro
 MOST_STEPS = 10_000
 KEPT_RAW = 1000  # fits, some 20 kB each
 _raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by what they were made of
-_folder: Path | None = None  # the same for other processes, a file a fit
+_folder: Path | None = None  # the same for other processes, a file per fit
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Amounts:
 
     def __post_init__(self) -> None:
         if not 0 <= self.steps <= MOST_STEPS:
-            raise ConfigError(f"amounts.steps={self.steps} must lie between 0 and {MOST_STEPS}: each is a fit a seed")
+            raise ConfigError(f"amounts.steps={self.steps} must lie between 0 and {MOST_STEPS}: each is a fit per seed")
         if self.size is not None and self.size < 1:
             raise ConfigError(f"amounts.size={self.size} must be 1 or more, or null for a fifth of the train rows")
 
@@ -94,7 +94,7 @@ def curve_without(
 
     Parameters
     ----------
-    left_out : one boolean array a seed, shape (n_rows,)
+    left_out : one boolean array per seed, shape (n_rows,)
     known : the full curve; amounts that lose no row are taken from it, not fitted again
     """
     jobs, same = [], []

@@ -42,7 +42,7 @@ def column_codes(column: Column, *frames: pd.DataFrame) -> list[np.ndarray]:
     numbers = [_numbers(p, column) for p in parts]
     if all(n is not None for n in numbers):
         codes = pd.factorize(np.concatenate([_written(n) for n in numbers if n is not None]))[0]
-    else:  # as text, 5 and 5.0 alike; each value is written once, not once a row
+    else:  # as text, 5 and 5.0 alike; each value is written once, not once per row
         factored = [pd.factorize(p) for p in parts]
         texts = pd.factorize(np.array([_text(v) for _, found in factored for v in found], dtype=object))[0]
         ends = np.cumsum([len(found) for _, found in factored])[:-1]
@@ -147,7 +147,7 @@ class Gower:
 
 
 def _finite(values: pd.Series) -> np.ndarray:
-    """As float64, with NaN for what is no finite number."""
+    """As float64, with NaN for what is not a finite number."""
     numbers = as_floats(values)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 

@@ -14,7 +14,7 @@ MOST_LEVELS = 100  # columns that one-hot encoding makes of one: a thousand woul
 
 
 def is_text(schema: Schema, name: str) -> bool:
-    """Whether a column goes through a classifier as names: categories, and two values that are no numbers."""
+    """Whether a column goes through a classifier as names: categories, and two values that are not numbers."""
     column = schema[name]
     return column.kind == "categorical" or (column.kind == "binary" and not column.numeric)
 

@@ -26,7 +26,7 @@ class Replicates:
     Parameters
     ----------
     draws : draws of the generator a split, the curve's own among them; 0: no replicates
-    trainings : training seeds a draw, the classifier's own among them
+    trainings : training seeds per draw, the classifier's own among them
     """
 
     draws: int = 0

@@ -124,7 +124,7 @@ class Variances:
     ----------
     generator : variance between fresh draws of the synthetic rows
     training : variance between training seeds on the same rows
-    generator_share : generator / (generator + training); NaN when both are nought
+    generator_share : generator / (generator + training); NaN when both are zero
     p : of the F test that fresh draws make no difference
     """
 
@@ -139,7 +139,7 @@ def variance_sources(errors: pd.DataFrame) -> Variances:
     """Split the variance of replicated errors: draws of the generator, and training seeds within a draw.
 
     One-way random effects: training = MS within; generator = (MS between - MS within) / r, not below 0, with r
-    the (mean) number of replicates a draw. A column ``seed`` (the split) is held fixed: squares are taken within
+    the (mean) number of replicates per draw. A column ``seed`` (the split) is held fixed: squares are taken within
     it and added. Source: Searle, Casella and McCulloch, "Variance Components" (1992), chapter 3.
 
     Parameters

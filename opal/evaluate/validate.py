@@ -63,7 +63,7 @@ class Folds:
 
         A fold adds the same share of synthetic rows to its own train rows. Values are means over held-out rows;
         an amount that a fold's rows do not reach is left out, and so are seeds whose folds do not allow the method
-        (SMOTE needs two rows a group) or get no rows.
+        (SMOTE needs two rows per group) or get no rows.
 
         Parameters
         ----------

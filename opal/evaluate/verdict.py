@@ -191,7 +191,7 @@ def seeds_needed(gap: np.ndarray, alpha: float = 0.05, power: float = 0.8) -> in
     """The fewest seeds whose paired t test would find a true difference of this size and spread.
 
     Power of the two-sided test: P(|T| > t(1 - alpha / 2, n - 1)), T noncentral t with n - 1 degrees of freedom
-    and noncentrality sqrt(n) |mean| / sd. None when the difference is nought or ``MOST_SEEDS`` are too few.
+    and noncentrality sqrt(n) |mean| / sd. None when the difference is zero or ``MOST_SEEDS`` are too few.
     Source: Cohen, "Statistical Power Analysis for the Behavioral Sciences" (1988), chapter 2.
     """
     from scipy import stats

@@ -41,7 +41,7 @@ class Memory:
 
     Parameters
     ----------
-    rows : one a row asked for: ``row`` (its place in the table), ``line``, ``recalled``, ``answer`` (the line at
+    rows : one per row asked for: ``row`` (its place in the table), ``line``, ``recalled``, ``answer`` (the line at
         that place of the answer)
     recalled : rows that stand anywhere in the answer, equal in every column
     chance : rows expected to, were the answer as many other rows of the table

@@ -38,5 +38,5 @@ class Bootstrap(ByGroup):
 
 
 def _filled(numbers: np.ndarray) -> np.ndarray:
-    """A column without any value as zeros, so that its mean is no warning."""
+    """A column without any value as zeros, so that its mean is not a warning."""
     return np.where(np.isnan(numbers).all(axis=0), 0.0, numbers)

@@ -14,7 +14,7 @@ COPY_LIMIT = 5_000_000  # bytes of all files of one argument: larger ones are no
 
 
 def files_of(value: str, seeds: Sequence[int]) -> list[Path]:
-    """The files that a path argument means: a file, one a seed where ``{seed}`` stands, or a folder's."""
+    """The files that a path argument means: a file, one per seed where ``{seed}`` stands, or a folder's."""
     paths = [Path(value.replace("{seed}", str(s))).expanduser() for s in seeds] if "{seed}" in value else [Path(value)]
     found: list[Path] = []
     for path in paths:

@@ -134,7 +134,7 @@ def unpack_responses(packed: Path, store: Path) -> int:
     for line in lines:
         content = json.loads(line)
         if not re.fullmatch("[0-9a-f]{64}", key := str(content["key"])):  # it makes a file name; runs are passed around
-            raise TrackingError(f"{packed} is damaged: {key[:80]!r} is no key of an answer")
+            raise TrackingError(f"{packed} is damaged: {key[:80]!r} is not a key of an answer")
         path = store / key[:2] / f"{key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content["record"], ensure_ascii=False), encoding="utf-8")

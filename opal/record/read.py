@@ -100,7 +100,7 @@ def load_export(folder: Path) -> Recorded:
     try:
         content = json.loads((folder / RUN_FILE).read_text())
     except OSError as err:
-        raise TrackingError(f"{folder} is no exported run: {err.strerror}: {RUN_FILE}") from err
+        raise TrackingError(f"{folder} is not an exported run: {err.strerror}: {RUN_FILE}") from err
     metrics = [(key, value, step) for key, value, step in content["metrics"]]
     named = {key: content[key] for key in ("run_id", "name", "tags", "params", "dataset")}
     return Recorded(**named, metrics=metrics, artifacts=folder / "artifacts")

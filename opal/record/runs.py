@@ -115,7 +115,7 @@ def resolve_uri(uri: str | None) -> str:
     uri = uri or "sqlite:///mlflow.db"
     if uri.startswith("file:") or "://" not in uri:
         raise ConfigError(
-            f"tracking.uri={uri!r} is no store that MLflow 3 writes to: use sqlite:///FILE.db or http(s)://HOST:PORT"
+            f"tracking.uri={uri!r} is not a store that MLflow 3 writes to: use sqlite:///FILE.db or http(s)://HOST:PORT"
         )
     path = sqlite_path(uri)
     return f"sqlite:///{path}" if path else uri

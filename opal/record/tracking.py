@@ -51,7 +51,7 @@ class Tracking(Runs):
 
     def __post_init__(self) -> None:
         if self.existing not in get_args(Existing):
-            raise ConfigError(f"tracking.existing={self.existing!r} is none of {', '.join(get_args(Existing))}")
+            raise ConfigError(f"tracking.existing={self.existing!r} is not one of {', '.join(get_args(Existing))}")
         super().__post_init__()
 
     @contextmanager
@@ -196,5 +196,5 @@ def existing_store(uri: str | None = None, experiment: str = "opal") -> Tracking
     tracking = Tracking(uri or os.environ.get("MLFLOW_TRACKING_URI"), experiment)
     path = sqlite_path(str(tracking.uri))
     if path is not None and not path.is_file():
-        raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it by its URI")
+        raise TrackingError(f"there is not an MLflow store {path}: go to its folder, or name it by its URI")
     return tracking

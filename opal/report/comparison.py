@@ -29,8 +29,8 @@ class Comparison:
 
     Parameters
     ----------
-    cells : a row a run and amount: run, data, classifier, method, amount, mean, std (sample), seeds, best
-    runs : a row a run: run_id, name, config_hash, experiment_id, start, data, classifier, method, amount (what
+    cells : a row per run and amount: run, data, classifier, method, amount, mean, std (sample), seeds, best
+    runs : a row per run: run_id, name, config_hash, experiment_id, start, data, classifier, method, amount (what
         validation chose, range over seeds, or the one asked for), mean, std; ``raw_{difference,low,high}``,
         ``control`` (the hardest to beat) and ``control_{difference,low,high}``, word
     ranks : of methods over tables

@@ -81,7 +81,7 @@ def rank(errors: pd.DataFrame, higher_is_better: bool = False) -> Ranks:
 
     Parameters
     ----------
-    errors : a row a table, a column a method; tables that lack a method are left out
+    errors : a row per table, a column a method; tables that lack a method are left out
     """
     whole = errors.dropna()
     signed = -whole if higher_is_better else whole

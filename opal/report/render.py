@@ -69,7 +69,7 @@ def error_grids(comparison: Comparison) -> Iterator[Grid]:
 
 
 def difference_grid(comparison: Comparison) -> Grid:
-    """A row a run: what synthetic rows changed, against none and against the best control."""
+    """A row per run: what synthetic rows changed, against none and against the best control."""
     rows = [
         [
             *(Cell(str(v)) for v in (run.data, run.classifier, run.method, run.amount)),
@@ -145,7 +145,7 @@ def latex(comparison: Comparison) -> str:
 
 
 def frame(comparison: Comparison) -> pd.DataFrame:
-    """A row a run and amount, with all that the tables show, for CSV."""
+    """A row per run and amount, with all that the tables show, for CSV."""
     shared = comparison.runs.drop(columns=["data", "classifier", "method"])
     shared = shared.rename(columns={"amount": "compared_at", "mean": "compared_mean", "std": "compared_std"})
     cells = comparison.cells.assign(protocol=comparison.protocol.name, metric=comparison.metric)

@@ -139,7 +139,7 @@ class Task:
         own = table.sizes.get(self.name) or {}
         if unknown := set(own) - set(self.sizes):
             name = f"data.sizes.{self.name}.{min(map(str, unknown))}"
-            raise ConfigError(f"{name} is no size of task={self.name}; its sizes: {', '.join(self.sizes)}")
+            raise ConfigError(f"{name} is not a size of task={self.name}; its sizes: {', '.join(self.sizes)}")
         check_size(f"data.sizes.{self.name}.{key}", own.get(key))
         return own.get(key)
 

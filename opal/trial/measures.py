@@ -91,7 +91,7 @@ def add_contamination(
 
     Parameters
     ----------
-    without : the curve without the rows that a boolean array a seed marks
+    without : the curve without the rows that a boolean array per seed marks
     """
     rows = [result.rows[split.seed] for split in splits]
     nearest = how != "count"

@@ -22,20 +22,20 @@ MISTAKES = {
     "run amounts=3": "amounts=3 replaces the whole section amounts: set one of its keys",
     "run amounts=[1]": "amounts=[1] has the wrong form: amounts holds keys, as in amounts.KEY=VALUE",
     "run seeds={a:1}": "seeds={a:1} has the wrong form: seeds holds a list",
-    "run data=3": "data=3 is no option; options: breast_cancer",
+    "run data=3": "data=3 is not an option; options: breast_cancer",
     "run controls.smote=null": "controls.smote=null must be a section with a _target_",
     "run method=adasyn method.sampler=foo": "method.sampler=foo must be a section with a _target_",
     "run data_dir=[a]": "data_dir=['a'] must be text or null",
     "run task.minority_share=nan": "task.minority_share=nan must be a number or null",
     # of name
-    "run +method.k_neighbours=3": "method.k_neighbours=3 is no key of method; did you mean method.k_neighbors?",
-    "run +classifier.estimator.max_iters=3": "classifier.estimator.max_iters=3 is no key of classifier; did you mean",
-    "run amounts.foo=1": "amounts.foo is no key of amounts; did you mean amounts.size?",
-    "run +data.sizes.imbalanced.rows=1": "data.sizes.imbalanced.rows is no size of task=imbalanced; its sizes",
-    "run method=none,smote method.k_neighbors=3 -m": "method.k_neighbors is no key of method=none: sweep method=smote",
+    "run +method.k_neighbours=3": "method.k_neighbours=3 is not a key of method; did you mean method.k_neighbors?",
+    "run +classifier.estimator.max_iters=3": "classifier.estimator.max_iters=3 is not a key of classifier; did you mean",
+    "run amounts.foo=1": "amounts.foo is not a key of amounts; did you mean amounts.size?",
+    "run +data.sizes.imbalanced.rows=1": "data.sizes.imbalanced.rows is not a size of task=imbalanced; its sizes",
+    "run method=none,smote method.k_neighbors=3 -m": "method.k_neighbors is not a key of method=none: sweep method=smote",
     # left out
-    "run ~seeds": "~seeds takes away what opal run needs",
-    "run ~controls": "~controls takes away what opal run needs: controls=none",
+    "run ~seeds": "~seeds removes what opal run needs",
+    "run ~controls": "~controls removes what opal run needs: controls=none",
     "run method=adasyn ~method.sampler": "method.sampler is missing: give it a value, or leave out ~method.sampler",
     "run llm=openai_compatible method=llm": "llm.model is not set: give it, as in llm.model=VALUE",
     # of range
@@ -66,7 +66,7 @@ MISTAKES = {
     "tune trials=foo": "trials=foo must be a whole number, 0 or more",
     "tune folds=1": "folds=1 must be a whole number, 2 or more",
     "tune space.C={low:-1,high:2,log:true}": "space.C.low=-1 must be above zero on a log scale",
-    "store --responses nowhere": "--responses nowhere is no folder",
+    "store --responses nowhere": "--responses nowhere is not a folder",
 }
 
 

@@ -132,7 +132,7 @@ def test_values_are_means_over_all_held_out_rows():
 
 def test_smote_with_too_few_rows_leaves_the_whole_seed_out():
     few, enough = Imbalanced(40, 0.05, test_rows=80), Imbalanced(40, 0.1, test_rows=80)
-    assert validated(Folds(3), Smote(), few)[2].empty  # two rows: one a fold
+    assert validated(Folds(3), Smote(), few)[2].empty  # two rows: one per fold
     assert set(validated(Folds(3), Smote(), enough)[2]["seed"]) == {1, 2}
 
 

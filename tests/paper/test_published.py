@@ -185,5 +185,5 @@ def test_quirks_are_repeated_in_the_imbalanced_study_only():
 def test_replay_without_a_file_says_what_to_name():
     with pytest.raises(ConfigError, match="needs method"):
         trial_of("experiment=paper_imbalanced", "data=craft")
-    with pytest.raises(DataError, match="is no file"):
+    with pytest.raises(DataError, match="is not a file"):
         run(trial_of("data=craft", "method=replay", "method.path=nowhere.csv"), (1,))

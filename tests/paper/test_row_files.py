@@ -55,7 +55,7 @@ def test_rows_on_both_sides_are_counted(table, files):
     ("change", "told"),
     [
         ({"count": [1.5, 2, 3]}, "'count' holds 1.5; the table has whole numbers"),
-        ({"height": ["tall", 1, 2]}, "'height' holds 'tall', which is no number"),
+        ({"height": ["tall", 1, 2]}, "'height' holds 'tall', which is not a number"),
         ({"color": ["red", "pink", "blue"]}, "'color' holds 'pink'; the table has 'blue', 'green', 'red'"),
         ({"smoker": [0, 1, 2]}, "'smoker' holds 2"),
         ({"label": ["no", "maybe", "yes"]}, "'label' holds 'maybe'"),
@@ -75,7 +75,7 @@ def test_lacking_columns_missing_files_and_absent_classes_are_told(table, files,
         files(BASE.drop(columns="count"), BASE.iloc[[2]]).split(table, 3)
     with pytest.raises(SplitError, match="no row of label=no"):
         files(BASE.iloc[[4, 5]], BASE.iloc[[2]]).split(table, 3)
-    with pytest.raises(DataError, match="is no file"):
+    with pytest.raises(DataError, match="is not a file"):
         Imbalanced(split="files", train=f"{tmp_path}/a.csv", test=f"{tmp_path}/b.csv").split(table, 3)
 
 

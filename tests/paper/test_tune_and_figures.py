@@ -43,7 +43,7 @@ def test_splits_are_written_in_the_published_layout(tmp_path):
 def test_a_classifier_without_a_space_is_told_in_a_sentence(tmp_path):
     done = opal("tune", "data=craft", "classifier=paper_logistic", cwd=tmp_path)
     assert done.returncode == 2
-    told = "space=paper_logistic is no option; did you mean logistic? options: catboost, logistic, random_forest"
+    told = "space=paper_logistic is not an option; did you mean logistic? options: catboost, logistic, random_forest"
     assert told in done.stderr
 
 

@@ -82,7 +82,7 @@ def test_artifacts_go_to_the_bucket_and_keys_go_nowhere(bucket, tmp_path, monkey
             with tracking.claim(config_hash):
                 run_id = tracking.log(trials.record(config_hash), trials.write)
             took.append(time.perf_counter() - start)
-        print(f"seconds a run: first {took[0]:.2f}, then {sorted(took[1:])[2]:.2f} (median of 5)")
+        print(f"seconds per run: first {took[0]:.2f}, then {sorted(took[1:])[2]:.2f} (median of 5)")
         assert {r.data.tags["opal.status"] for r in tracking.runs()} == {"finished"}
         stored = tracking.client.download_artifacts(run_id, "errors.csv", str(tmp_path / "client"))
         assert "seed" in Path(stored).read_text()

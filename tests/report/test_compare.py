@@ -82,9 +82,9 @@ def test_differences_are_those_of_the_verdict(store, data, method):
     run = found.runs[(found.runs["data"] == data) & (found.runs["method"] == method)].iloc[0]
     errors = stores.errors(data, method)
     chosen = at_amounts(errors, "error", {seed: 10 if seed == 1 else 20 for seed in (1, 2, 6, 8)})
-    nought = dict.fromkeys((1, 2, 6, 8), 0)
-    raw = at_amounts(errors, "error", nought)
-    free = {c: at_amounts(errors, f"control/{c}/error", nought) for c in ("threshold", "class_weight")}
+    zero = dict.fromkeys((1, 2, 6, 8), 0)
+    raw = at_amounts(errors, "error", zero)
+    free = {c: at_amounts(errors, f"control/{c}/error", zero) for c in ("threshold", "class_weight")}
     against_raw = confidence_interval((chosen - raw).to_numpy())
     np.testing.assert_allclose([run.raw_low, run.raw_high], against_raw)
     best = verdict(chosen, {RAW: raw} | free)
@@ -180,7 +180,7 @@ def test_protocols_are_never_averaged(copy, capsys):
     assert cells.groupby(["protocol", "data", "classifier", "method", "amount"]).size().max() == 1
     with pytest.raises(SystemExit):
         main(["--uri", copy.uri, "--protocol", "zzz"])
-    assert "--protocol zzz is none of" in capsys.readouterr().err
+    assert "--protocol zzz is not one of" in capsys.readouterr().err
 
 
 def test_settings_that_differ_are_told_apart(copy):
@@ -245,18 +245,18 @@ def test_markdown_latex_csv(store, capsys):
 @pytest.mark.parametrize(
     "arguments, sentence",
     [
-        (["--where", "params.data ~ 3"], "is no MLflow search string"),
+        (["--where", "params.data ~ 3"], "is not an MLflow search string"),
         (["data=none_such"], "has data=none_such; there are data="),
         (["--experiment", "none_such"], "there is no finished run in"),
         (["--sweep", "none_such"], "fits the whole selection"),
         (["--metric", "f1"], "--metric f1 is in none of the 4 runs"),
         (["--at", "15"], "no run measured that amount; measured were 0, 10, 20"),
-        (["--at", "best"], "--at best is none of chosen, most, or a number"),
-        (["--since", "yesterday"], "--since yesterday is no date"),
+        (["--at", "best"], "--at best is not one of chosen, most, or a number"),
+        (["--since", "yesterday"], "--since yesterday is not a date"),
         (["--tag", "team"], "--tag 'team' is not NAME=VALUE"),
         (["data"], "the selection 'data' is not NAME=VALUE"),
-        (["--uri", "sqlite:///no/such.db"], "there is no MLflow store"),
-        (["--uri", "mlruns"], "is no store that OPAL writes to"),
+        (["--uri", "sqlite:///no/such.db"], "there is not an MLflow store"),
+        (["--uri", "mlruns"], "is not a store that OPAL writes to"),
     ],
 )
 def test_mistakes_are_one_sentence(store, capsys, arguments, sentence):

@@ -1,4 +1,4 @@
-"""Many rows: no stage calls Python once a row or measures distances between all rows. Work is counted, not time."""
+"""Many rows: no stage calls Python once per row or measures distances between all rows. Work is counted, not time."""
 
 from __future__ import annotations
 

@@ -138,7 +138,7 @@ def test_validation_folds_see_curated_rows_too():
         return np.ones(len(rows), dtype=bool)
 
     result = trial(Duplicate(), seeds=(1,), curation=Chain([Odd(keep)]), validation=Folds(2))
-    assert len(rejected) == 3  # the trial's own and one a fold
+    assert len(rejected) == 3  # the trial's own and one per fold
     assert "validation_balanced_error" in set(result.errors["metric"])
 
 

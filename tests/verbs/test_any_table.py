@@ -212,7 +212,7 @@ def test_answers_of_a_run_from_elsewhere_stay_in_their_store(tmp_path):
     packed = tmp_path / "responses.jsonl.gz"
     for key in ("../../../evil", "/etc/evil", "a" * 63, ""):
         packed.write_bytes(gzip.compress(json.dumps({"key": key, "record": {}}).encode()))
-        with pytest.raises(TrackingError, match="is no key of an answer"):
+        with pytest.raises(TrackingError, match="is not a key of an answer"):
             unpack_responses(packed, tmp_path / "store")
     assert [p.name for p in tmp_path.iterdir()] == ["responses.jsonl.gz"]
 

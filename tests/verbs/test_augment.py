@@ -125,7 +125,7 @@ def test_left_out_columns_are_empty_in_new_rows(augment):
     [
         (["output=in.csv", "overwrite=true"], "output=in.csv is the table that is read"),
         (["output=link.csv", "overwrite=true"], "output=link.csv is the table that is read"),
-        (["output=there.csv"], "output=there.csv is there already: .*overwrite=true"),
+        (["output=there.csv"], "output=there.csv exists already: .*overwrite=true"),
         (["output=out.xlsx"], "output=out.xlsx is neither CSV nor Parquet"),
         ([], "output is not set"),
         (["output=folder.csv"], "output=folder.csv is a folder"),

@@ -81,7 +81,7 @@ def test_a_sweep_is_one_run_a_job_and_one_that_sums_it_up_failed_jobs_included(o
 
 
 SENTENCES = {
-    "method=nosuch": "method=nosuch is no option; ",
+    "method=nosuch": "method=nosuch is not an option; ",
     "data=csv data.path=none.csv data.target=y": "none.csv",
     "data=csv data.path=good.csv data.target=nosuch": "nosuch",
     "data=csv data.path=good.csv data.target=y data.minority=7": "7",

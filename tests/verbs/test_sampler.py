@@ -185,7 +185,7 @@ def test_codes_that_are_names_are_never_between_two_names():
 @pytest.mark.parametrize(
     ("sampler", "error", "words"),
     [
-        (OpalSampler("smoat"), ConfigError, "method=smoat is no option; did you mean smote.*options: adasyn"),
+        (OpalSampler("smoat"), ConfigError, "method=smoat is not an option; did you mean smote.*options: adasyn"),
         (OpalSampler("smote", options=["method.k=1"]), ConfigError, "k"),
         (OpalSampler("smote", kinds={"jb": "categorical"}), ConfigError, "kinds names 'jb'.*columns: job"),
         (OpalSampler("smote", descriptions={"jb": "work"}), ConfigError, "descriptions names 'jb'"),

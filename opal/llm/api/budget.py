@@ -59,7 +59,7 @@ class Prices:
         rest.pop("batch", None)
         names = [f.name for f in fields(cls)]
         if unknown := sorted(set(rest) - set(names)):
-            raise ConfigError(f"llm.prices.{unknown[0]} is no price; prices: {', '.join(names)}, batch")
+            raise ConfigError(f"llm.prices.{unknown[0]} is not a price; prices: {', '.join(names)}, batch")
         for name, value in given.items():
             check_number(f"llm.prices.{name}", value, null="")
         return cls(**{k: v * share if batch and v is not None else v for k, v in rest.items()})
@@ -129,7 +129,7 @@ class Budget:
         given = dict(limits or {})
         self.scope = str(given.pop("scope", None) or "default")
         if unknown := sorted(set(given) - set(LIMITS)):
-            raise ConfigError(f"llm.budget.{unknown[0]} is no limit; limits: {', '.join(LIMITS)} (and scope)")
+            raise ConfigError(f"llm.budget.{unknown[0]} is not a limit; limits: {', '.join(LIMITS)} (and scope)")
         for name, value in given.items():
             check_number(f"llm.budget.{name}", value, null="")
         if not re.fullmatch(r"[\w.-]{1,100}", self.scope):

@@ -1,4 +1,4 @@
-"""The response store: one readable JSON file an answer, found by what was asked, kept for good.
+"""The response store: one readable JSON file per answer, found by what was asked, kept for good.
 
 ``<folder>/ab/abcdef....json`` holds the answer to the request with that key (:attr:`Request.key`). Files are
 written whole or not at all, and never changed: the first writer wins, so that replays are stable. Any number of
@@ -49,7 +49,7 @@ class ResponseCache:
 
         Raises
         ------
-        LLMError : the file cannot be read, or is no record of this request
+        LLMError : the file cannot be read, or is not a record of this request
         """
         path = self.path(request.key)
         try:

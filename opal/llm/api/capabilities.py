@@ -36,7 +36,7 @@ class Capabilities:
     json_schema, json_object : ``response_format`` of that type
     grammar : how a regular expression is passed (one of GRAMMARS), or None
     seed : a seed is accepted and repeats an answer
-    n : several answers a request
+    n : several answers per request
     prompt_cache : usage reports cached prompt tokens
     """
 

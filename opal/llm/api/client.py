@@ -100,7 +100,7 @@ class Client:
             ("cache", self.cache, get_args(Cache)),
         ):
             if value not in allowed:
-                raise ConfigError(f"llm.{name}={value!r} is no choice; choices: {', '.join(allowed)}")
+                raise ConfigError(f"llm.{name}={value!r} is not a choice; choices: {', '.join(allowed)}")
         for name, least in (("concurrency", 1), ("retries", 0), ("n_per_request", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"llm.{name}={getattr(self, name)} must be {least} or more")

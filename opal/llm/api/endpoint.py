@@ -56,7 +56,7 @@ class Endpoint:
             if self._api is None:
                 import openai
 
-                for name in ("openai", "httpx", "httpx2"):  # a line a call would drown the progress
+                for name in ("openai", "httpx", "httpx2"):  # a line per call would drown the progress
                     if logging.getLogger(name).level == logging.NOTSET:
                         logging.getLogger(name).setLevel(logging.WARNING)
                 hooks: dict[str, list[Callable[..., Any]]] = {
@@ -172,7 +172,7 @@ def key_of(variable: str | None, model: str) -> str:
 
     Raises
     ------
-    LLMError : it is not set, or is no key
+    LLMError : it is not set, or is not a key
     """
     if variable is None:
         return ""

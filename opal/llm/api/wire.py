@@ -16,7 +16,7 @@ from opal.llm.api.messages import Constraint, Mode, Request
 def bodies(
     request: Request, model: str, can: Capabilities, chat: bool, extra: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], Mode]:
-    """What is sent for a request: one body, or one an answer where the endpoint gives one at a time.
+    """What is sent for a request: one body, or one per answer where the endpoint gives one at a time.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class LocalServer:
 
         Raises
         ------
-        LLMError : ``weights`` is no GGUF file
+        LLMError : ``weights`` is not a GGUF file
         """
         return gguf.identity(self.weights)
 

@@ -21,7 +21,7 @@ def identity(weights: str | None) -> str:
 
     Raises
     ------
-    LLMError : ``weights`` is no GGUF file
+    LLMError : ``weights`` is not a GGUF file
     """
     if weights is None:
         return f"{DEFAULT_NAME}@sha256:{DEFAULT_SHA256[:12]}"
@@ -34,7 +34,7 @@ def locate(weights: str | None) -> Path:
 
     Raises
     ------
-    LLMError : the packages are not installed, the cache cannot be written, or ``weights`` is no GGUF file
+    LLMError : the packages are not installed, the cache cannot be written, or ``weights`` is not a GGUF file
     """
     return _existing(weights) if weights is not None else _assembled()
 
@@ -69,11 +69,11 @@ def _existing(weights: str) -> Path:
     path = Path(str(weights)).expanduser()
     if not path.is_file():
         raise LLMError(
-            f"llm.server.weights={weights} is no file: give the path of a GGUF file, or null for {DEFAULT_NAME}"
+            f"llm.server.weights={weights} is not a file: give the path of a GGUF file, or null for {DEFAULT_NAME}"
         )
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
-            raise LLMError(f"llm.server.weights={weights} is no GGUF file: its first bytes are not 'GGUF'")
+            raise LLMError(f"llm.server.weights={weights} is not a GGUF file: its first bytes are not 'GGUF'")
     return path
 
 

@@ -77,7 +77,7 @@ class Generator(Settings):
         return rows
 
     def _forewarn(self, plan: Plan, train: Train) -> None:
-        """Say beforehand that a model on this machine will take minutes."""
+        """Say first that a model on this machine will take minutes."""
         if getattr(self.client, "server", None) is None:
             return
         pay = self.client.estimate(plan.requests, -(-plan.completion_tokens // len(plan.requests)))

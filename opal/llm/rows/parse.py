@@ -1,6 +1,6 @@
 """A model's answer to rows: forgiving about form, strict about values, every reject with its reason.
 
-Reasons: ``stray`` (a line that is no row), ``cut`` (the unfinished last row), ``wrong_columns``,
+Reasons: ``stray`` (a line that is not a row), ``cut`` (the unfinished last row), ``wrong_columns``,
 ``missing_value``, ``not_a_number``, ``unknown_category``, ``out_of_range``, ``wrong_label``; the generator adds
 ``copy_of_train_row`` and ``repeat``.
 """
@@ -24,7 +24,7 @@ _BULLET = re.compile(r"\s*(?:[-*\u2022]\s+|\(?[0-9]{1,4}[.):]\s+|(?:row|record|s
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _RULE = re.compile(r"[\s|:+-]+")
-_MAX_JSON_FAILURES = 200  # each costs time; an answer with more of them is no JSON
+_MAX_JSON_FAILURES = 200  # each costs time; an answer with more of them is not a JSON
 _CUT = ("length", "content_filter")
 
 Cells = Mapping[str, str | None]  # None: missing

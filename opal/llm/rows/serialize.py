@@ -27,7 +27,7 @@ def to_text(frame: pd.DataFrame, schema: Schema, style: Style) -> str:
 
 
 def to_table(text: str, schema: Schema, style: Style) -> pd.DataFrame:
-    """The table that ``to_text`` wrote; a line that is no row of the schema raises DataError."""
+    """The table that ``to_text`` wrote; a line that is not a row of the schema raises DataError."""
     parser = Parser(schema.columns, style, check_range=False)
     rows = []
     body = text.split("\n")
@@ -38,7 +38,7 @@ def to_table(text: str, schema: Schema, style: Style) -> pd.DataFrame:
         found = parser.parse(row)
         if len(found) != 1 or found[0].values is None:
             reason = found[0].reason if found else "no row"
-            raise DataError(f"line {i} is no row of this table ({reason}): {row[:80]!r}")
+            raise DataError(f"line {i} is not a row of this table ({reason}): {row[:80]!r}")
         rows.append(found[0].values)
     return schema.cast(pd.DataFrame(rows, columns=schema.names))
 
@@ -72,7 +72,7 @@ def _convert(args: argparse.Namespace) -> str:
     source = args.like if args.verb == "to-table" else args.file
     frame = pd.read_csv(source)
     if args.target not in frame.columns:
-        raise DataError(f"--target {args.target!r} is no column; columns: {', '.join(map(str, frame.columns))}")
+        raise DataError(f"--target {args.target!r} is not a column; columns: {', '.join(map(str, frame.columns))}")
     schema = Schema.infer(frame, args.target)
     if args.verb == "to-text":
         return to_text(frame, schema, args.style)

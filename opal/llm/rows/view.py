@@ -80,7 +80,7 @@ def _usual(train: Train, group: Group) -> Schema:
 
 
 def _named(group: Group) -> str:
-    """``gender = 0``, ``class = 1, skin > 0``: a group as prompts call it, what is no plain word in quotes."""
+    """``gender = 0``, ``class = 1, skin > 0``: a group as prompts call it, what is not a plain word in quotes."""
     text = f"{word(group.target, 'text')} = {level_text(group.label, 'text')}"
     if group.column is None:
         return text

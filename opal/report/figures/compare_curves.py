@@ -15,7 +15,7 @@ MOST_PANELS = 48
 
 
 def curves(comparison: Comparison, mine: Loaded, styles: dict[str, int]) -> Any:
-    """Small multiples: a row a table, a column a classifier."""
+    """Small multiples: a row per table, a column a classifier."""
     cells = comparison.cells
     classifiers = list(dict.fromkeys(cells["classifier"]))
     tables = list(dict.fromkeys(cells["data"]))[: max(1, MOST_PANELS // len(classifiers))]

@@ -1,4 +1,4 @@
-"""Figures of a comparison with a line a run or method: ranks, funnel, contamination."""
+"""Figures of a comparison with a line per run or method: ranks, funnel, contamination."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _cliques(places: np.ndarray, critical: float) -> list[tuple[float, float]]:
 
 
 def funnel(comparison: Comparison, singles: pd.DataFrame) -> Any:
-    """A line a run from rows asked for to rows used, as shares of those asked for."""
+    """A line per run from rows asked for to rows used, as shares of those asked for."""
     asked = singles[singles["funnel/requested"] > 0].index
     runs = comparison.runs.loc[[i for i in comparison.runs.index if i in set(asked)]].head(MOST_BARS)
     figure = new_figure(6, 0.9 + 0.24 * max(len(runs), 2))
@@ -109,7 +109,7 @@ def contamination(comparison: Comparison, singles: pd.DataFrame) -> Any:
 
 
 def _n_rows(singles: pd.DataFrame) -> pd.Series:
-    """Synthetic rows of a run: a count over its rate, whichever is not nought."""
+    """Synthetic rows of a run: a count over its rate, whichever is not zero."""
     found = pd.Series(np.nan, index=singles.index)
     for name in ("test_chance", "test", "train", "rest", "seed_rows"):
         count = singles.get(f"contamination/{name}" if name == "test_chance" else f"contamination/{name}_exact")

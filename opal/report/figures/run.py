@@ -54,7 +54,7 @@ def plain(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _panels() -> tuple[Any, Any]:
-    """Empty panels, made once a process: making them and their ticks takes as long as drawing a run."""
+    """Empty panels, made once per process: making them and their ticks takes as long as drawing a run."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -1,4 +1,4 @@
-"""The figure of one sweep: a row of panels a table, a line a run."""
+"""The figure of one sweep: a row of panels per table, a line per run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs of an MLflow store as plain tables: one row a run, one row a measured value."""
+"""Runs of an MLflow store as plain tables: one row per run, one row a measured value."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Loaded:
 
     Parameters
     ----------
-    runs : a row a run, index 0, 1, ...: RUN_COLUMNS, PARAM_COLUMNS, data_digest, sweep_id, seeds
+    runs : a row per run, index 0, 1, ...: RUN_COLUMNS, PARAM_COLUMNS, data_digest, sweep_id, seeds
     params : every logged param of each run, in the same order
     values : a row a value: run (position in ``runs``), seed (-1: of the whole run), control ("" or its name), metric,
         amount, value
@@ -62,7 +62,7 @@ class Loaded:
         return Loaded(runs, [self.params[i] for i in at], values, self.left_out, self.uri)
 
     def singles(self) -> pd.DataFrame:
-        """Figures of whole runs: a row a run, a column a metric."""
+        """Figures of whole runs: a row per run, a column a metric."""
         chosen = self.values[(self.values["seed"] == -1) & (self.values["control"] == "")]
         wide = chosen.pivot_table(index="run", columns="metric", values="value", aggfunc="last", observed=True)
         return wide.reindex(range(len(self.runs)))
@@ -79,7 +79,7 @@ def open_store(uri: str | None = None) -> tuple[RunSource, str]:
         return SqliteRuns(path), f"sqlite:///{path}"
     if uri.startswith("file:") or "://" not in uri:
         raise TrackingError(
-            f"--uri {uri} is no store that OPAL writes to: use sqlite:///FILE.db or http(s)://HOST:PORT"
+            f"--uri {uri} is not a store that OPAL writes to: use sqlite:///FILE.db or http(s)://HOST:PORT"
         )
     return ServerRuns(uri), uri
 

@@ -68,7 +68,7 @@ def parse_search(text: str) -> list[Clause]:
     try:
         parsed = SearchUtils.parse_search_filter(text)
     except MlflowException as err:
-        raise ConfigError(f"--where {text!r} is no MLflow search string: {str(err).splitlines()[0]}") from err
+        raise ConfigError(f"--where {text!r} is not an MLflow search string: {str(err).splitlines()[0]}") from err
     return [c | {"key": SearchUtils.translate_key_alias(c["key"])} for c in parsed]
 
 
@@ -89,7 +89,7 @@ def _milliseconds(name: str, text: str) -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as err:
-        raise ConfigError(f"--{name} {text} is no date: write it as 2026-11-22 or 2026-11-22T14:00") from err
+        raise ConfigError(f"--{name} {text} is not a date: write it as 2026-11-22 or 2026-11-22T14:00") from err
     if name == "until" and len(text) <= 10:
         moment += timedelta(days=1)
     return int(moment.timestamp() * 1000)

@@ -27,7 +27,7 @@ class ServerRuns:
         self.client = MlflowClient(uri)
 
     def runs(self, where: Where, experiments: Sequence[str]) -> list[dict]:
-        """One dict a run: id, name, times, params and tags; experiments all where none is named."""
+        """One dict per run: id, name, times, params and tags; experiments all where none is named."""
         if where.search:
             parse_search(where.search)
         found = []

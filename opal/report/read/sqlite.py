@@ -1,6 +1,6 @@
 """Runs read from MLflow's SQLite file by a few queries.
 
-MLflow's client gives a metric's history by one call a key and run, and a search loads every metric, param and tag
+MLflow's client gives a metric's history by one call per key and run, and a search loads every metric, param and tag
 of every run as objects: minutes for thousands of runs. The tables `runs`, `params`, `tags`, `metrics` have stood
 unchanged since MLflow 1.0; anything else goes through the client (opal.report.read.server). Nothing is written.
 """
@@ -29,16 +29,16 @@ class SqliteRuns:
 
     Raises
     ------
-    TrackingError : there is no such file, or it is no MLflow store
+    TrackingError : there is no such file, or it is not an MLflow store
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it with --uri")
+            raise TrackingError(f"there is not an MLflow store {path}: go to its folder, or name it with --uri")
 
     def runs(self, where: Where, experiments: Sequence[str]) -> list[dict]:
-        """One dict a run: id, name, times, params and tags; experiments all where none is named."""
+        """One dict per run: id, name, times, params and tags; experiments all where none is named."""
         conditions, values = ["r.lifecycle_stage = 'active'"], []
         for clause in where.clauses() + (parse_search(where.search) if where.search else []):
             text, more = _condition(clause)

@@ -103,7 +103,7 @@ def test_command_converts_and_converts_back(style, tmp_path, capsys):
 
     text.write_text("name,x,y\nno row at all\n")
     assert main(again) == 1
-    assert "is no row of this table" in capsys.readouterr().err
+    assert "is not a row of this table" in capsys.readouterr().err
 
 
 def test_command_runs_as_a_module(tmp_path):

@@ -1,4 +1,4 @@
-"""Tables of many columns: requests that fit the model, time told beforehand, one sentence where it cannot be."""
+"""Tables of many columns: requests that fit the model, time known in advance, one sentence where it cannot be."""
 
 from __future__ import annotations
 
