@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, Unpack, get_args, get_origin, get_type_hints
 
 from opal.config.keys import KEYS
 from opal.config.options import nearest
@@ -167,29 +167,57 @@ def _read(maker: Any, hints: dict[str, Any]) -> tuple[set[str], bool]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether ``value`` may stand where ``hint`` does; True for hints that are no plain type."""
+    """Whether ``value`` may stand where ``hint`` does; True for hints that are not plain types."""
+    from pydantic import ValidationError
+
+    try:
+        _adapter(hint).validate_python(value, strict=True)
+    except ValidationError:
+        return False
+    return True
+
+
+@cache
+def _adapter(hint: Any) -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_of_yaml(hint))
+
+
+def _of_yaml(hint: Any) -> Any:
+    """An argument's type as its value stands in a YAML, for pydantic's strict mode."""
+    from pydantic import AfterValidator, InstanceOf
+
     origin = get_origin(hint)
     if origin in (Union, UnionType):
-        return any(_fits(value, part) for part in get_args(hint))
-    if origin is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in get_args(hint))
-    if hint in (bool, NoneType):
-        return isinstance(value, hint)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return Union[tuple(map(_of_yaml, get_args(hint)))]  # noqa: UP007 (built from parts)
     if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+        return Annotated[float, AfterValidator(_refuse_nan)]
     if hint in (str, Path):  # a name such as 2024 is read as a number
-        return isinstance(value, str | int | float) and not isinstance(value, bool)
+        return str | int | float
+    if hint in (bool, int, NoneType) or origin is Literal:
+        return hint
     if hint is Hashable:
-        return isinstance(value, Hashable)
+        return InstanceOf[Hashable]
     if origin is Callable or getattr(hint, "__module__", "").startswith("opal."):
-        return isinstance(value, Mapping) and "_target_" in value
+        return Annotated[InstanceOf[Mapping], AfterValidator(_refuse_without_target)]
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, Mapping)
+        return InstanceOf[Mapping]
     if isinstance(origin, type) and issubclass(origin, Sequence):
-        return isinstance(value, Sequence) and not isinstance(value, str)
-    return True
+        return InstanceOf[list] | InstanceOf[tuple]
+    return Any
+
+
+def _refuse_nan(value: float) -> float:
+    if math.isnan(value):
+        raise ValueError("not a number")
+    return value
+
+
+def _refuse_without_target(node: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "_target_" not in node:
+        raise ValueError("no _target_")
+    return node
 
 
 def _holds(hint: Any, container: type) -> tuple[Any, ...]:

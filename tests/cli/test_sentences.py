@@ -29,10 +29,10 @@ MISTAKES = {
     "run task.minority_share=nan": "task.minority_share=nan must be a number or null",
     # of name
     "run +method.k_neighbours=3": "method.k_neighbours=3 is not a key of method; did you mean method.k_neighbors?",
-    "run +classifier.estimator.max_iters=3": "classifier.estimator.max_iters=3 is not a key of classifier; did you mean",
+    "run +classifier.estimator.max_iters=3": "classifier.estimator.max_iters=3 is not a key of classifier",
     "run amounts.foo=1": "amounts.foo is not a key of amounts; did you mean amounts.size?",
     "run +data.sizes.imbalanced.rows=1": "data.sizes.imbalanced.rows is not a size of task=imbalanced; its sizes",
-    "run method=none,smote method.k_neighbors=3 -m": "method.k_neighbors is not a key of method=none: sweep method=smote",
+    "run method=none,smote method.k_neighbors=3 -m": "method.k_neighbors is not a key of method=none: sweep",
     # left out
     "run ~seeds": "~seeds removes what opal run needs",
     "run ~controls": "~controls removes what opal run needs: controls=none",
