@@ -7,12 +7,10 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
-from hydra.core.utils import JobReturn
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.plugins.sweeper import Sweeper
 
 from opal.cli import flags
 from opal.cli.overrides import free_names, quoted
@@ -20,6 +18,8 @@ from opal.config.build import explained
 from opal.config.keys import KEYS, ignored
 from opal.config.options import HYDRA_VERBS, Options, nearest, unknown_key
 from opal.errors import AlreadyReported, ConfigError, OpalError
+from opal.sweep import patches
+from opal.sweep.patches import Batch
 
 NO_NAME = r"|null|true|false|[-+]?\.?\d[\d_.e+-]*"
 FAILED, USED_WRONGLY, INTERRUPTED = 1, 2, 130  # exit status; 130 is the shell's after Ctrl-C
@@ -38,8 +38,8 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     """
     full = os.environ.get("HYDRA_FULL_ERROR")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
-    Sweeper.validate_batch_is_legal = compose_some  # type: ignore[method-assign, assignment]
-    JobReturn.return_value = property(value_or_fault, _value.fset)  # type: ignore[method-assign, assignment]
+    patches.check_some_jobs(one_for_all)
+    patches.raise_faults_as_they_are()
     sys.argv[1:] = free_names(quoted(sys.argv[1:]))
     try:
         check_flags(sys.argv[1:])
@@ -63,14 +63,8 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
             del os.environ["HYDRA_FULL_ERROR"]
 
 
-_compose_all = Sweeper.validate_batch_is_legal
-
-
-def compose_some(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
-    """Find a sweep's faults before its first job by composing one job for every option and every key, not all jobs.
-
-    Hydra composes them all, 0.15 s each, and again when their turn comes: a thousand jobs would wait minutes.
-    """
+def one_for_all(batch: Batch) -> Batch:
+    """Jobs of a sweep whose composing finds the faults of all: one for every option and every key."""
     options = Options(verb(), sys.argv[1:])
 
     @cache
@@ -85,17 +79,7 @@ def compose_some(sweeper: Any, batch: Sequence[Sequence[str]]) -> None:
         if not seen.issuperset(shown := {tried(override) for override in overrides}):
             some.append(overrides)
             seen |= shown
-    _compose_all(sweeper, some)
-
-
-_value: property = JobReturn.return_value  # type: ignore[assignment]
-
-
-def value_or_fault(job: JobReturn) -> Any:
-    """What a job returned. Hydra writes the job's overrides before any fault: one that is a sentence needs none."""
-    if isinstance(job._return_value, OpalError):
-        raise job._return_value
-    return _value.fget(job)  # type: ignore[misc]
+    return some
 
 
 def check_flags(arguments: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 
 from opal.errors import AlreadyReported
+from opal.sweep.patches import make_jobs_of
 from opal.sweep.summary import note_job
 
 LOOK_EVERY = 15.0  # seconds between looks at SLURM's queue; a job that two of them miss is gone
@@ -60,8 +61,7 @@ def outlive(launcher: str, sweep_dir: Path) -> None:
                 self.looked = time.monotonic()
             return self.missed >= 2
 
-    # by these names the executors make their jobs
-    local.LocalJob, slurm.SlurmJob = Local, Slurm  # type: ignore[misc, assignment]
+    make_jobs_of(Local, Slurm)
 
 
 def queued(job_id: str) -> bool:

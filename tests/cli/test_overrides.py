@@ -45,9 +45,10 @@ def test_sections_that_take_any_name_need_no_plus():
     assert free_names(["data.kinds.zip=categorical", "data.path=a"]) == ["++data.kinds.zip=categorical", "data.path=a"]
 
 
-def test_a_sweep_is_tried_with_one_job_an_option_and_a_key(monkeypatch):
-    tried = []
-    monkeypatch.setattr(launch, "_compose_all", lambda sweeper, jobs: tried.extend(jobs))
+def test_a_sweep_is_tried_with_one_job_an_option_and_a_key():
     jobs = [[f"method={method}", f"seeds=[{seed}]"] for method in ("none", "smote") for seed in range(50)]
-    launch.compose_some(None, [*jobs, ["method=none", "amounts.max=3"]])
-    assert tried == [jobs[0], jobs[50], ["method=none", "amounts.max=3"]]
+    assert launch.one_for_all([*jobs, ["method=none", "amounts.max=3"]]) == [
+        jobs[0],
+        jobs[50],
+        ["method=none", "amounts.max=3"],
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import venv
@@ -29,7 +30,8 @@ def test_a_wheel_composes_a_run(root, tmp_path):
     (site,) = (home / "lib").glob("python*/site-packages")
     here = [p for p in sys.path if p.endswith("site-packages")]
     (site / "dependencies.pth").write_text("\n".join(here))
-    done = subprocess.run([str(python), "-c", CODE], cwd=tmp_path, capture_output=True, text=True)
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run([str(python), "-c", CODE], cwd=tmp_path, env=clean, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     listed, rows = done.stdout.splitlines()
     assert listed == str(sorted(str(p.relative_to(root / "conf")) for p in Path(root, "conf").rglob("*.yaml")))
