@@ -21,9 +21,11 @@ from opal.evaluate.curve import share_raw_fits
 from opal.progress import Progress
 from opal.record.config_hash import config_hash
 from opal.report.run_artifacts import Job, describe, write
+from opal.result import TrialResult
 from opal.sweep.callback import Callback
 from opal.sweep.summary import note_job, raw_fits
 from opal.trial.score import resolve_score, score
+from opal.trial.trial import Trial
 
 FEWER = "ask for fewer rows (amounts.size, amounts.steps, task.train_rows), or run fewer fits at a time (n_jobs)"
 log = logging.getLogger("opal")
@@ -77,11 +79,28 @@ def run(composed: DictConfig) -> float | None:
             record, lambda folder: write(folder, config, trial, result, summary, record.name, started)
         )
         note(record.status, run_id, record.name)
-    print(summary)
+    if config.get("show") == "published":
+        print(summary)
+    elif not sweep_id():
+        print_answer(trial, result, started)
     if bill := result.bill():
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
     return score(result, metric)
+
+
+def print_answer(trial: Trial, result: TrialResult, started: Job) -> None:
+    """What to do with the table, as far as this one trial tells."""
+    from opal.report.answer import answers, measured, show
+
+    found = answers(
+        [(trial.table.name, started.choices["classifier"], measured(trial.method_name, result))], trial.margin
+    )
+    show(found, started.overrides)
+    for sentence in [] if found else result.notes:
+        print(sentence)
+    for warning in result.warnings:
+        print(f"WARNING: {warning}")
 
 
 def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:

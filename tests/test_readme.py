@@ -59,6 +59,7 @@ def test_every_command_is_known():
         "opal.export",
         "opal.store",
         "opal.compare",
+        "opal.answer",
         "opal.augment",
         "opal.tune",
     ]

@@ -60,6 +60,7 @@ KEYS = {
     "answer": Key("figures", (RUN,)),
     "score": Key("nothing", (RUN,)),
     "figures": Key("nothing", (RUN,), bool),
+    "show": Key("nothing", (RUN,), Literal["answer", "published"]),
     "n_jobs": Key("nothing", (RUN, TUNE)),
     "dry_run": Key("nothing", (RUN, AUGMENT), bool),
     "verbose": Key("nothing", ()),

@@ -16,10 +16,12 @@ import pandas as pd
 from opal.atomic import write_whole
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.controls import Control
-from opal.evaluate.metrics import Record, score
+from opal.evaluate.controls import Control, above
+from opal.evaluate.features import label_codes
+from opal.evaluate.metrics import BY_NAME, Record, errors, score
 from opal.table import Split
 
+MOVED = "threshold/"  # metrics with rows and a moved threshold
 CLEAN = "without_test_matches/"  # metrics of the curve without the synthetic rows that equal a test row
 MOST_STEPS = 10_000
 KEPT_RAW = 1000  # fits, some 20 kB each
@@ -67,17 +69,22 @@ def curve(
         for amount in steps
         if amount <= len(made)
     ]
-    keys = [None if job[3] else _key(classifier, job[1], minority, controls) for job in jobs]
+    return tidy(record for records in fitted(jobs, n_jobs, progress) for record in records)
+
+
+def fitted(jobs: Sequence[tuple], n_jobs: int = 1, progress: Any = None) -> list[list[Record]]:
+    """The records of every job (the arguments of `measure`); fits without synthetic rows are made once per sweep."""
+    keys = [None if job[3] else _key(job[0], job[1], job[4], job[5]) for job in jobs]
     known = [_recall(key) for key in keys]
     if progress is not None:
         progress.advance(fits=sum(records is not None for records in known))
     wanted = [job for job, records in zip(jobs, known, strict=True) if records is None]
-    fitted = iter(each(measure, wanted, n_jobs, progress))
-    found = [next(fitted) if records is None else records for records in known]
+    made = iter(each(measure, wanted, n_jobs, progress))
+    found = [next(made) if records is None else records for records in known]
     for key, records, before in zip(keys, found, known, strict=True):
         if key and before is None:
             _keep(key, records)
-    return tidy(record for records in found for record in records)
+    return found
 
 
 def curve_without(
@@ -121,6 +128,8 @@ def measure(
     frame = pd.concat([train.frame, added], ignore_index=True) if len(added) else train.frame
     proba = classifier.fit(frame, train.schema).predict_proba(split.test)
     found = score(split, proba, proba.argmax(axis=1), minority, amount)
+    if len(added):
+        found += moved_threshold(proba, frame, split, minority, amount)
     for name, control in (controls or {}).items():
         try:
             predictions = control(classifier, split, minority, proba)
@@ -130,6 +139,20 @@ def measure(
             records = score(split, *predictions, minority, amount)
             found += [r | {"metric": f"control/{name}/{r['metric']}"} for r in records]
     return found
+
+
+def moved_threshold(proba: np.ndarray, frame: pd.DataFrame, split: Split, minority: Any, amount: int) -> list[Record]:
+    """Errors of the same fit with the threshold at the minority's share of what it was trained on: no further fit."""
+    schema = split.train.schema
+    code = schema.labels.index(minority)
+    predicted = above(proba, code, float((frame[schema.target] == minority).mean()))
+    found = errors(predicted, split.test, label_codes(split.test, schema), split.train.groups)
+    kept = {name for name in found if BY_NAME[name].validated or BY_NAME[name].judged != "never"}
+    return [
+        {"seed": split.seed, "amount": amount, "metric": MOVED + name, "value": value}
+        for name, value in found.items()
+        if name in kept
+    ]
 
 
 def share_raw_fits(folder: Path) -> None:

@@ -24,7 +24,7 @@ def judge(result: TrialResult, method: str, margin: float = MARGIN) -> None:
     Metrics ``verdict/<measure>/{difference,low,high}`` and ``seed_<s>/amount_chosen``; the word stands in
     ``result.verdicts``. Where synthetic rows equal test rows, the curve without them has its own
     (``verdict/without_test_matches/...``). Without validation errors or controls there is no verdict.
-    docs/verdict.md has the formula.
+    docs/answer.md has the formula.
     """
     if not max((len(r.frame) for r in result.rows.values()), default=0):
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -11,7 +11,8 @@ import pandas as pd
 
 from opal.errors import ConfigError, LLMError, MethodError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.curve import each, measure
+from opal.evaluate.controls import Control
+from opal.evaluate.curve import fitted
 from opal.evaluate.metrics import names
 from opal.result import Rows
 from opal.table import Split, Train
@@ -57,6 +58,7 @@ class Folds:
         make: Make,
         cost: Literal["free", "paid", "never"] = "free",
         n_jobs: int = 1,
+        controls: Mapping[str, Control] | None = None,
     ) -> tuple[pd.DataFrame, list[Rows]]:
         """Tidy errors [seed, amount, metric, value] with metrics ``validation_error``, ``validation_balanced_error``
         and, where groups are told by an attribute, ``validation_group_balanced_error``.
@@ -69,6 +71,7 @@ class Folds:
         ----------
         rows : synthetic rows by seed, made from all train rows
         make : makes a fold's own rows, from its train rows alone
+        controls : measured on the folds too, as ``validation_control/<name>/<metric>``
         cost : what ``make`` costs; ``never`` if it cannot be asked again
 
         Returns
@@ -77,7 +80,7 @@ class Folds:
         """
         again, waiting, records, took = self.remakes(cost), [], [], []
         for split, made, steps in zip(splits, rows, amounts, strict=True):
-            jobs, remade = self._jobs(classifier, split, made, steps, minority, make if again else None)
+            jobs, remade = self._jobs(classifier, split, made, steps, minority, make if again else None, controls)
             waiting += jobs
             took += [replace(r, frame=r.frame.iloc[:0].copy(), unused=None) for r in remade]
             if sum(weight for _, weight in waiting) > MOST_WAITING:
@@ -93,6 +96,7 @@ class Folds:
         steps: Sequence[int],
         minority: Any,
         make: Make | None,
+        controls: Mapping[str, Control] | None,
     ) -> tuple[list[Job], list[Rows]]:
         """The fits of one split, and its folds' own rows where ``make`` is given: no fit where it fails."""
         reached = [a for a in steps if a <= len(made)]
@@ -109,7 +113,10 @@ class Folds:
         reached = [a for a in reached if all(n[a] <= len(o) for n, o in zip(sizes, own, strict=True))]
         jobs: list[Job] = []
         for fold, n, o in zip(folds, sizes, own, strict=True):
-            jobs += [((classifier, fold, o.iloc[: n[a]], a, minority), len(fold.test)) for a in reached]
+            jobs += [
+                ((classifier, fold, o.iloc[: n[a]], a, minority, None if a else controls), len(fold.test))
+                for a in reached
+            ]
         return jobs, remade
 
     def remakes(self, cost: str) -> bool:
@@ -131,9 +138,9 @@ class Folds:
 
 def _measured(jobs: Sequence[Job], n_jobs: int) -> list[dict[str, Any]]:
     """Records of every fit with the rows that it held out."""
-    found = each(measure, [job for job, _ in jobs], n_jobs)
+    found = fitted([job for job, _ in jobs], n_jobs)
     records = [r | {"weight": weight} for (_, weight), part in zip(jobs, found, strict=True) for r in part]
-    return [r for r in records if r["metric"] in names("validated")]
+    return [r for r in records if r["metric"].rpartition("/")[2] in names("validated")]
 
 
 def weighted(records: list[dict[str, Any]]) -> pd.DataFrame:

@@ -37,6 +37,7 @@ class Callback(HydraCallback):
         from opal.config.build import instantiate
         from opal.config.resolve import resolved
         from opal.record.environment import masked
+        from opal.report.answer import show
         from opal.report.figures.sweep import sweep_figure
         from opal.sweep.summary import close_sweep, notes, raw_fits
 
@@ -48,7 +49,8 @@ class Callback(HydraCallback):
             folder = Path(config.hydra.sweep.dir)
             shutil.rmtree(raw_fits(folder), ignore_errors=True)
             swept = {"overrides": " ".join(config.hydra.overrides.task)}
-            if close_sweep(tracking, folder, folder.name, swept, sweep_figure):
+            if closed := close_sweep(tracking, folder, folder.name, swept, sweep_figure, config.answer.margin):
+                show(closed[1], config.hydra.overrides.task)
                 log.info("opal: the sweep is summed up as sweep/%s", folder.name)
                 log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))
             for job in notes(folder):  # said by the jobs too, but a cluster's output is elsewhere

@@ -15,15 +15,19 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import pandas as pd
 
 from opal.atomic import write_whole
+from opal.evaluate.verdict import MARGIN
 from opal.record.connection import faults
 from opal.record.environment import masked
 from opal.record.environment import tags as environment_tags
 from opal.record.read import fetch
 from opal.record.run_record import RunRecord
 from opal.record.tracking import Tracking
+from opal.report.answer import answers_of, frame, markdown
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+    from opal.evaluate.answer import Answer
 
 NOTES = "jobs"
 Outcome = Literal["finished", "partial", "skipped", "failed"]
@@ -55,13 +59,19 @@ def close_sweep(
     sweep_id: str,
     params: Mapping[str, Any] | None = None,
     draw: Draw | None = None,
-) -> str | None:
-    """Log the sweep's own run (tag ``opal.kind=sweep``) with table and figure; its id, or None without jobs.
+    margin: float = MARGIN,
+) -> tuple[str, list[Answer]] | None:
+    """Log the sweep's own run (tag ``opal.kind=sweep``) with answer, table and figure; gives its id and the answers.
 
     Parameters
     ----------
     params : what was swept, e.g. ``{"overrides": "method=llm,smote data=gender"}``
+    margin : differences up to it do not matter
     draw : draws every run's tidy errors [seed, amount, metric, value] into a file, under a title
+
+    Returns
+    -------
+    None without jobs
 
     Raises
     ------
@@ -75,10 +85,15 @@ def close_sweep(
     errors = {run_id: _errors(tracking, run) for run_id, run in runs.items()}
     curves = pd.concat([_curve(run, errors[run_id]) for run_id, run in runs.items()] or [NO_CURVE], ignore_index=True)
     table = _table(jobs, curves)
+    found = answers_of([(run, errors[run_id]) for run_id, run in runs.items()], margin)
+    typed = str((params or {}).get("overrides", "")).split()
     counts = {outcome: sum(n["outcome"] == outcome for n in jobs) for outcome in get_args(Outcome)}
 
     def write(folder: Path) -> None:
         table.to_csv(folder / "sweep.csv", index=False)
+        if found:
+            (folder / "answer.md").write_text(markdown(found, typed) + "\n", encoding="utf-8")
+            frame(found).to_csv(folder / "answer.csv", index=False)
         curves.to_csv(folder / "curves.csv", index=False)
         (folder / "jobs.json").write_text(json.dumps(jobs, indent=1))
         if draw is not None and runs:
@@ -93,11 +108,11 @@ def close_sweep(
         params={k: masked(str(v)) for k, v in (params or {}).items()} | {"jobs": len(jobs)},
         metrics=[(f"jobs/{outcome}", float(n), 0) for outcome, n in counts.items()],
         tags={"opal.kind": "sweep", "opal.sweep_id": sweep_id} | environment_tags(),
-        description=_markdown(table, jobs),
+        description="\n\n".join(filter(None, [markdown(found, typed), _markdown(table, jobs)])),
         status="partial" if counts["failed"] or counts["partial"] else "finished",
     )
     with tracking.claim(identity):
-        return tracking.log(record, write)
+        return tracking.log(record, write), found
 
 
 def _errors(tracking: Tracking, run: Run) -> pd.DataFrame:

@@ -161,7 +161,9 @@ class _Run:
 
     def validate(self, result: TrialResult) -> None:
         validation, cost = self.trial.validation, self.trial.method.remake
-        errors, remade = validation(*self.fits(self.rows, self.steps), self.make, cost, self.trial.n_jobs)
+        errors, remade = validation(
+            *self.fits(self.rows, self.steps), self.make, cost, self.trial.n_jobs, self.trial.controls
+        )
         measures.add_validation(result, errors, remade, "" if validation.remakes(cost) else cost)
 
     def replicate(self) -> tuple[pd.DataFrame, list[Rows]]:

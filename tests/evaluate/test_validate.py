@@ -12,7 +12,9 @@ from tables import number_table
 
 from opal.errors import ConfigError, LLMError
 from opal.evaluate.classifiers import Classifier
+from opal.evaluate.controls import class_weight
 from opal.evaluate.curve import Amounts, curve
+from opal.evaluate.features import label_codes
 from opal.evaluate.validate import Folds
 from opal.methods.duplicate import Duplicate
 from opal.methods.smote import Smote
@@ -73,8 +75,11 @@ def test_each_folds_rows_come_from_its_own_train_rows():
             assert set(train.frame.index) < whole
             assert train.schema["x1"].high == train.frame["x1"].max()  # learned from the fold alone
             assert {g.name: len(train.rows(g)) for g in train.groups}["label=1"] in (5, 6)
-    assert sorted(found["metric"].unique()) == ["validation_balanced_error", "validation_error"]
-    assert len(found) == 2 * 2 * 4
+    assert sorted(found["metric"].unique()) == [
+        *("validation_balanced_error", "validation_error"),
+        *("validation_threshold/balanced_error", "validation_threshold/error"),
+    ]
+    assert len(found) == 2 * (2 * 4 + 2 * 3)
 
 
 def test_no_test_row_is_fitted_or_predicted():
@@ -97,7 +102,7 @@ def test_remake_says_who_is_asked_again(remake, cost, asked):
     spy.remake = cost
     *_, found, _ = validated(Folds(3, remake), spy, seeds=(1,))
     assert len(spy.seen) == asked
-    assert len(found) == 8
+    assert len(found) == 4 * 2 + 3 * 2  # two metrics, and with rows the moved threshold too
     spy.remake = "never"  # rows from a file: no setting can ask for others
     validated(Folds(3, remake), spy, seeds=(1,))
     assert len(spy.seen) == asked
@@ -178,3 +183,19 @@ def test_amounts_are_the_trials():
     _, _, found, _ = validated(Folds(3), Spy(), steps=Amounts()(40))
     assert sorted(found["amount"].unique()) == [0, 8, 16, 24, 32, 40]
     pd.testing.assert_frame_equal(found, validated(Folds(3), Spy(), steps=Amounts()(40))[2])
+
+
+def test_controls_are_measured_on_the_same_folds():
+    table, method = number_table(400), Duplicate()
+    splits = [TASK.split(table, seed) for seed in (1, 2)]
+    rows = [method.sample(s.train, 8).frame for s in splits]
+    given = {"controls": {"class_weight": class_weight}}
+    found, _ = Folds(3)(LOGISTIC, splits, rows, [[0, 8]] * 2, 1, method.sample, "free", **given)
+    mine = found[found["metric"] == "validation_control/class_weight/error"]
+    assert list(mine["seed"]) == [1, 2] and list(mine["amount"]) == [0, 0]
+    by_hand = []
+    for fold in Folds(3).parts(splits[0].train):
+        raw = LOGISTIC.fit(fold.train.frame, fold.train.schema).predict_proba(fold.test)
+        _, predicted = class_weight(LOGISTIC, fold, 1, raw)
+        by_hand += list(predicted == label_codes(fold.test, fold.train.schema))
+    assert mine["value"].iloc[0] == pytest.approx(1 - np.mean(by_hand))

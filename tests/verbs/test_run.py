@@ -26,7 +26,7 @@ def history(run, key: str) -> dict[int, float]:
 
 
 def test_a_run_holds_what_the_contract_names(opal):
-    code, out, _ = opal("method=smote", "data=craft", *QUICK)
+    code, out, _ = opal("method=smote", "data=craft", "show=published", *QUICK)
     assert code == 0
     (run,) = runs()
     assert run.info.status == "FINISHED"

@@ -1,0 +1,89 @@
+"""What should I do with this table? The answer of the newest sweep, or of another one, from the store.
+
+  opal answer
+  opal answer 2026-11-27_08-15-10-461211
+
+opal.answer is also a module: python -m opal.answer.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opal.cli.flags import Parser
+from opal.errors import OpalError, TrackingError
+from opal.evaluate.verdict import MARGIN
+from opal.record.read import fetch
+from opal.record.tracking import Tracking, existing_store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+TRIALS = "tags.`opal.kind` = 'trial' and tags.`opal.status` = 'finished'"
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Exit status 2, and one sentence, where it cannot be done."""
+    given = parser().parse_args(arguments)
+    try:
+        tracking = existing_store(given.uri, given.experiment)
+        answer(tracking, runs_of(tracking, given.sweep), given.margin)
+    except OpalError as fault:
+        print(f"opal: {fault}", file=sys.stderr)
+        sys.exit(2)
+
+
+def runs_of(tracking: Tracking, sweep: str | None) -> list[Run]:
+    """The finished trials of a sweep; by default of the newest one, or the newest trial where none was a sweep.
+
+    Raises
+    ------
+    TrackingError : there is none
+    """
+    newest = tracking.runs(TRIALS if sweep is None else f"{TRIALS} and tags.`opal.sweep_id` = '{sweep}'")
+    if not newest:
+        wanted = "finished run" if sweep is None else f"finished run of the sweep {sweep}"
+        raise TrackingError(f"there is no {wanted} of experiment {tracking.experiment!r} in {tracking.uri}")
+    mine = newest[0].data.tags.get("opal.sweep_id", "")
+    return [run for run in newest if run.data.tags.get("opal.sweep_id", "") == mine] if mine else newest[:1]
+
+
+def answer(tracking: Tracking, runs: list[Run], margin: float) -> None:
+    """Print the answers.
+
+    Raises
+    ------
+    TrackingError : the runs measured no validation errors
+    """
+    import pandas as pd
+
+    from opal.report.answer import answers_of, show
+
+    given = []
+    with tempfile.TemporaryDirectory() as folder:
+        for run in runs:
+            path = fetch(tracking, run, Path(folder) / run.info.run_id, "errors.csv")
+            given.append((run, pd.read_csv(path)))
+    if not (found := answers_of(given, margin)):
+        raise TrackingError(
+            "these runs measured no validation errors to choose by: run them with validation.folds=2 or more, controls "
+            "and a method that makes rows"
+        )
+    show(found)
+
+
+def parser() -> Parser:
+    """The command line."""
+    parser = Parser("answer", __doc__)
+    parser.add_argument("sweep", nargs="?", help="name of a sweep, as `opal run` prints it (default: the newest)")
+    parser.add_argument("--margin", type=float, default=MARGIN, help="differences of an error up to it do not matter")
+    parser.add_argument("--uri", help="MLflow store that holds the runs (default: the one here)")
+    parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the runs")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

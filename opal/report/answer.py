@@ -1,0 +1,161 @@
+"""The answer as people read it: a table and sentences on the terminal, in Markdown, and as CSV."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from opal.evaluate.answer import NOTHING, Answer, Measured, answer
+from opal.evaluate.metrics import BY_NAME
+from opal.evaluate.verdict import MARGIN
+from opal.result import TrialResult
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+HEADS = {"action": "action", "rows": "rows", "validation": "validation", "seconds": "seconds", "tokens": "tokens"}
+# How to take a free action without OPAL, in scikit-learn's words.
+RECIPES = {
+    "class_weight": 'classifier.fit(X, y, sample_weight=compute_sample_weight("balanced", y))',
+    "base_rate_threshold": "predicted = classifier.predict_proba(X_new)[:, minority] > (y == minority_label).mean()",
+    "tuned_threshold": 'TunedThresholdClassifierCV(classifier, scoring="balanced_accuracy").fit(X, y)',
+    "balanced_forest": "imblearn.ensemble.BalancedRandomForestClassifier().fit(X, y)",
+}
+
+
+def measured(method: str, result: TrialResult) -> Measured:
+    """A trial as the answer needs it."""
+    usage, cost = result.usage, {"seconds": result.timings.get("rows", 0.0)}
+    if usage.requests:
+        cost["tokens"] = float(usage.prompt_tokens + usage.completion_tokens)
+        if usage.money is not None:
+            cost["money"] = usage.money
+    return Measured(method, result.errors, bool(usage.requests), cost)
+
+
+def measured_run(metrics: Mapping[str, float], errors: pd.DataFrame, label: str) -> Measured:
+    """A recorded run as the answer needs it."""
+    cost = {"seconds": metrics.get("time/rows", 0.0)}
+    if "llm/requests" in metrics:
+        cost["tokens"] = metrics.get("llm/prompt_tokens", 0.0) + metrics.get("llm/completion_tokens", 0.0)
+        if "llm/money" in metrics:
+            cost["money"] = metrics["llm/money"]
+    return Measured(label, errors, "llm/requests" in metrics, cost)
+
+
+def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -> list[Answer]:
+    """One answer per table and classifier.
+
+    Parameters
+    ----------
+    runs : (data, classifier, what was measured)
+    """
+    groups: dict[tuple[str, str], list[Measured]] = {}
+    for data, classifier, run in runs:
+        groups.setdefault((data, classifier), []).append(run)
+    found = [answer(data, classifier, group, margin) for (data, classifier), group in groups.items()]
+    return [one for one in found if one is not None]
+
+
+def answers_of(runs: Sequence[tuple[Run, pd.DataFrame]], margin: float = MARGIN) -> list[Answer]:
+    """The answers of recorded runs.
+
+    Parameters
+    ----------
+    runs : MLflow runs, each with its tidy errors; those of one method that differ in a setting are told by their hash
+    """
+    places = [tuple(run.data.params.get(k, "") for k in ("data", "classifier", "method")) for run, _ in runs]
+    given = []
+    for (run, errors), place in zip(runs, places, strict=True):
+        _, classifier, method = place
+        data = str(run.info.run_name).partition("/")[0]  # the table's name, where the option is csv
+        digest = run.data.tags.get("opal.config_hash", "")[:6]
+        label = f"{method} #{digest}" if places.count(place) > 1 else method
+        given.append((data, classifier, measured_run(run.data.metrics, errors, label)))
+    return answers(given, margin)
+
+
+def how(found: Answer, typed: Sequence[str] = ()) -> str:
+    """The command, or the line of scikit-learn, that does what is recommended; "" for nothing.
+
+    Parameters
+    ----------
+    typed : overrides of the run; those of its data are repeated
+    """
+    action = found.recommended
+    if action.name == NOTHING:
+        return ""
+    if action.free and action.name in RECIPES:
+        return RECIPES[action.name]
+    if action.free and action.name not in ("duplicate", "smote"):
+        return "see docs/controls.md"
+    keep = [word for word in typed if re.match(r"data(=[^,]*$|\.)|task=", word)]
+    data = [] if any(word.startswith("data=") for word in keep) else [f"data={found.data}"]
+    words = ["opal", "augment", *data, *keep, f"method={action.name.partition(' ')[0]}", "output=balanced.csv"]
+    return shlex.join(words)
+
+
+def rows_of(found: Answer) -> tuple[list[str], list[list[str]]]:
+    """Head and cells of the table."""
+    table = found.table
+    kept = [c for c in table if table[c].notna().any()]
+    head = [HEADS.get(c, BY_NAME[c].words if c in BY_NAME else c) for c in kept]
+    return head, [[_cell(c, value) for c, value in zip(kept, row, strict=True)] for row in table[kept].to_numpy(object)]
+
+
+def markdown(found: Sequence[Answer], typed: Sequence[str] = ()) -> str:
+    """Tables and sentences of all answers."""
+    parts = []
+    for one in found:
+        head, rows = rows_of(one)
+        parts += [" ".join(one.sentences)]
+        if command := how(one, typed):
+            parts.append(f"`{command}`")
+        lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def frame(found: Sequence[Answer]) -> pd.DataFrame:
+    """All tables in one, with data and classifier in front."""
+    tables = [one.table.assign(data=one.data, classifier=one.classifier, measure=one.measure) for one in found]
+    whole = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=["data", "classifier"])
+    return whole[["data", "classifier", *(c for c in whole if c not in ("data", "classifier"))]]
+
+
+def show(found: Sequence[Answer], typed: Sequence[str] = ()) -> None:
+    """Print every answer: the table in colour on a terminal, plain elsewhere; below it the sentences."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console(width=None if sys.stdout.isatty() else 160, soft_wrap=False)
+    for one in found:
+        head, rows = rows_of(one)
+        table = Table(
+            title=escape(f"{one.data}, {one.classifier}: chosen by the {BY_NAME[one.measure].words} on folds")
+        )
+        for i, name in enumerate(head):
+            table.add_column(name, justify="left" if i == 0 else "right")
+        for i, row in enumerate(rows):
+            table.add_row(*map(escape, row), style="bold green" if i == 0 else None)
+        console.print(table)
+        for sentence in one.sentences:
+            console.print(escape(sentence), highlight=False)
+        if command := how(one, typed):
+            console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    if name in ("rows", "tokens"):
+        return f"{int(value):,}" if value else ""
+    if name in ("seconds", "money"):
+        return f"{value:.3g}"
+    return f"{value:.4f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,102 @@
+"""The answer: the cheapest action that the folds cannot tell from the best; test rows choose nothing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from opal.evaluate.answer import NOTHING, Action, Measured, answer, choose
+from opal.evaluate.verdict import confidence_interval
+
+SEEDS = (1, 2, 6, 8, 42)
+METRICS = ("error", "balanced_error")
+
+
+def run_of(method: str, validation: dict[str, float], test: dict[str, float] | None = None, paid=False, noise=0.0):
+    """A run whose errors are given by place: "", "control/<name>/", "10" and "threshold/10" for 10 rows."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for prefix, values in (("validation_", validation), ("", test or validation)):
+        for place, value in values.items():
+            head, _, last = place.rpartition("/")
+            amount = int(last) if last.isdigit() else 0
+            name = (f"{head}/" if head else "") if last.isdigit() else place
+            for seed in SEEDS:
+                for metric in METRICS:
+                    rows.append((seed, amount, f"{prefix}{name}{metric}", value + noise * rng.normal()))
+    errors = pd.DataFrame(rows, columns=["seed", "amount", "metric", "value"])
+    return Measured(method, errors, paid, {"seconds": 1.0})
+
+
+BASE = {"": 0.30, "control/class_weight/": 0.20, "control/tuned_threshold/": 0.22}
+
+
+def test_the_best_action_of_the_folds_is_recommended_and_test_rows_choose_nothing():
+    validation = {**BASE, "10": 0.10, "threshold/10": 0.15, "20": 0.12}
+    test = {**BASE, "10": 0.25, "threshold/10": 0.01, "20": 0.02}
+    found = answer("t", "logistic", [run_of("smote", validation, test)])
+    assert found is not None and found.recommended == Action("smote", 10, price=3)
+    assert found.best_free.name == "class_weight"
+    assert found.against_nothing.difference == pytest.approx(0.25 - 0.30)
+    assert found.against_free.difference == pytest.approx(0.25 - 0.20) and found.against_free.word == "hurts"
+
+
+def test_cheap_comes_before_dear_within_noise():
+    seeds = pd.Index(SEEDS)
+    noise = pd.Series([0.02, -0.03, 0.01, -0.02, 0.015], seeds)
+    level = pd.Series(0.2, seeds)
+    validation = pd.DataFrame(
+        {
+            Action(NOTHING): level + 0.1,
+            Action("class_weight", price=2): level + noise + 0.002,
+            Action("llm", 50, price=4): level,
+        }
+    )
+    assert choose(validation).name == "class_weight"
+    validation[Action("class_weight", price=2)] = level + 0.002  # always worse, if only by little
+    assert choose(validation).name == "llm"
+
+
+def test_rows_of_a_language_model_come_last_among_equals():
+    runs = [run_of("llm", {**BASE, "10": 0.1}, paid=True), run_of("smote", {**BASE, "10": 0.1, "20": 0.1})]
+    found = answer("t", "logistic", runs)
+    assert found is not None and found.recommended == Action("smote", 10, price=3)
+
+
+def test_nothing_is_recommended_where_nothing_helps():
+    found = answer("t", "logistic", [run_of("smote", {"": 0.2, "control/class_weight/": 0.25, "10": 0.3})])
+    assert found is not None and found.recommended == Action(NOTHING)
+    assert "leave the table as it is" in found.sentences[0]
+
+
+def test_the_gain_is_split_into_threshold_and_rows():
+    validation = {**BASE, "10": 0.18, "threshold/10": 0.12}
+    found = answer("t", "logistic", [run_of("smote", validation)])
+    assert found is not None and found.threshold is not None and found.information is not None
+    assert found.threshold.difference == pytest.approx(0.22 - 0.30)
+    assert found.information.difference == pytest.approx(0.12 - 0.22)
+    assert found.threshold.difference + found.information.difference == pytest.approx(found.against_nothing.difference)
+
+
+def test_the_interval_is_that_of_the_paired_differences():
+    found = answer("t", "logistic", [run_of("smote", {**BASE, "10": 0.1}, noise=0.01)])
+    assert found is not None
+    errors = run_of("smote", {**BASE, "10": 0.1}, noise=0.01).errors
+    mine = errors[(errors["metric"] == "balanced_error")].pivot(index="seed", columns="amount", values="value")
+    assert (found.against_nothing.low, found.against_nothing.high) == pytest.approx(
+        confidence_interval((mine[10] - mine[0]).to_numpy())
+    )
+
+
+def test_the_table_has_one_row_per_action_the_recommended_one_first():
+    found = answer("t", "logistic", [run_of("smote", {**BASE, "10": 0.1, "20": 0.15})])
+    assert found is not None
+    assert list(found.table["action"]) == ["smote, 10 rows", "class weight", "tuned threshold", "nothing"]
+    assert found.table["seconds"].notna().sum() == 1
+
+
+def test_without_validation_errors_there_is_no_answer():
+    run = run_of("smote", {**BASE, "10": 0.1})
+    errors = run.errors[~run.errors["metric"].str.startswith("validation_")]
+    assert answer("t", "logistic", [Measured("smote", errors)]) is None

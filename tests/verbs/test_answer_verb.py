@@ -1,0 +1,69 @@
+"""A sweep ends in an answer, which heads its run in MLflow and which opal answer prints from the store."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+from trials import artifacts, runs
+
+QUICK = ["seeds=[1,2]", "amounts.steps=1", "task.test_rows=60", "figures=false", "fidelity=false"]
+
+
+def table_of(text: str) -> list[str]:
+    """The actions of the printed table."""
+    return re.findall(r"^│ (\S.*?) +│", text, re.MULTILINE)
+
+
+def test_a_sweep_ends_in_one_answer_per_table_and_classifier(verb):
+    code, out, err = verb("run", "-m", "method=smote,duplicate", "data=craft,iris", *QUICK)
+    assert code == 0, err
+    assert len(re.findall(r"^Recommended for (craft|iris) with logistic: ", out, re.MULTILINE)) == 2
+    assert {"nothing", "class weight", "tuned threshold"} < set(table_of(out))
+    assert "Row 0:" not in out
+    (sweep,) = runs("sweep")
+    assert sweep.data.tags["mlflow.note.content"].startswith("Recommended for craft with logistic: ")
+    written = (artifacts(sweep) / "answer.md").read_text()
+    assert written.count("| action |") == 2
+    listed = pd.read_csv(artifacts(sweep) / "answer.csv")
+    assert set(listed["data"]) == {"craft", "iris"} and {"validation", "balanced_error", "rows"} <= set(listed)
+    code, again, err = verb("answer")
+    assert code == 0, err
+    assert table_of(again) == table_of(out)
+    code, again, err = verb("answer", sweep.data.tags["opal.sweep_id"])
+    assert code == 0 and table_of(again) == table_of(out)
+
+
+def test_a_single_run_answers_too_and_the_published_form_is_one_key_away(verb):
+    code, out, err = verb("run", "method=smote", "data=craft", *QUICK)
+    assert code == 0 and "Recommended for craft with logistic: " in out and "Row 0:" not in out, err
+    code, out, err = verb("run", "method=smote", "data=craft", *QUICK, "show=published", "tracking.existing=rerun")
+    assert code == 0 and "Row 0:" in out and "Recommended" not in out
+    code, out, err = verb("run", "method=none", "data=craft", *QUICK)
+    assert code == 0 and "Recommended" not in out
+
+
+def test_what_cannot_be_answered_is_said_in_one_sentence(verb):
+    code, _, err = verb("answer")
+    assert code == 2 and err.startswith("opal: there is no finished run") and err.count("\n") == 1
+    verb("run", "method=smote", "data=craft", *QUICK, "validation.folds=0")
+    code, _, err = verb("answer")
+    assert code == 2 and "validation.folds=2" in err and err.count("\n") == 1
+    code, _, err = verb("answer", "no-such-sweep")
+    assert code == 2 and "no-such-sweep" in err
+
+
+def test_the_command_of_a_recommended_method_makes_the_table():
+    from opal.evaluate.answer import Action, Measured, answer
+    from opal.report.answer import how
+
+    rows = [(s, 0, f"{p}{m}", 0.3) for s in (1, 2) for p in ("", "validation_") for m in ("error", "balanced_error")]
+    rows += [(s, 9, f"{p}{m}", 0.1) for s in (1, 2) for p in ("", "validation_") for m in ("error", "balanced_error")]
+    errors = pd.DataFrame(rows, columns=["seed", "amount", "metric", "value"])
+    found = answer("mine", "logistic", [Measured("mixup", errors)])
+    assert found is not None and found.recommended == Action("mixup", 9, price=3)
+    typed = ["data=csv", "data.path=my table.csv", "data.target=y", "method=mixup,smote", "task.train_rows=50"]
+    assert how(found, typed) == (
+        "opal augment data=csv 'data.path=my table.csv' data.target=y method=mixup output=balanced.csv"
+    )
+    assert how(found, ["data=craft,iris"]) == "opal augment data=mine method=mixup output=balanced.csv"
