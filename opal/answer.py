@@ -64,7 +64,7 @@ def answer(tracking: Tracking, runs: list[Run], margin: float) -> None:
 
     given = []
     with tempfile.TemporaryDirectory() as folder:
-        for run in runs:
+        for run in reversed(runs):  # as they were started
             path = fetch(tracking, run, Path(folder) / run.info.run_id, "errors.csv")
             given.append((run, pd.read_csv(path)))
     if not (found := answers_of(given, margin)):

@@ -79,28 +79,25 @@ def run(composed: DictConfig) -> float | None:
             record, lambda folder: write(folder, config, trial, result, summary, record.name, started)
         )
         note(record.status, run_id, record.name)
-    if config.get("show") == "published":
+    if config.get("show") == "published" or (not sweep_id() and not print_answer(trial, result, started)):
         print(summary)
-    elif not sweep_id():
-        print_answer(trial, result, started)
     if bill := result.bill():
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
     return score(result, metric)
 
 
-def print_answer(trial: Trial, result: TrialResult, started: Job) -> None:
-    """What to do with the table, as far as this one trial tells."""
+def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
+    """Print what to do with the table, as far as this one trial tells; False where it measured nothing to choose by."""
     from opal.report.answer import answers, measured, show
 
     found = answers(
         [(trial.table.name, started.choices["classifier"], measured(trial.method_name, result))], trial.margin
     )
-    show(found, started.overrides)
-    for sentence in [] if found else result.notes:
-        print(sentence)
-    for warning in result.warnings:
-        print(f"WARNING: {warning}")
+    if found:
+        show(found, started.overrides)
+        print(*(f"WARNING: {warning}" for warning in result.warnings), sep="\n", end="\n" * bool(result.warnings))
+    return bool(found)
 
 
 def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:

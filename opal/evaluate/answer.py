@@ -35,12 +35,14 @@ class Measured:
     errors : tidy [seed, amount, metric, value]
     paid : whether its rows were asked of a language model
     cost : seconds, tokens and money that its rows took, where known
+    seen : whether the folds used rows made from all train rows, the held-out ones included
     """
 
     method: str
     errors: pd.DataFrame
     paid: bool = False
     cost: Mapping[str, float] = field(default_factory=dict)
+    seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,14 @@ class Action:
     amount : synthetic rows of the method, 0 for the others
     moved : whether the method's threshold is moved to the minority's share of the rows trained on
     price : order of cost: nothing, thresholds, other controls, free rows, rows of a language model
+    seen : whether its rows have seen the rows that the folds hold out: its validation error is too good
     """
 
     name: str
     amount: int = 0
     moved: bool = False
     price: int = 0
+    seen: bool = False
 
     @property
     def free(self) -> bool:
@@ -109,6 +113,8 @@ class Answer:
     best_free : the free action that they would choose, nothing included
     table : one row per action, the recommended one first: action, rows, validation error, test metrics, cost
     against_nothing, against_free : how the recommendation did on test rows
+    seen : actions that the folds cannot judge, as their rows have seen the held-out rows; how each did on test rows
+        against the best free action
     threshold, information : the part of the gain that the best moved threshold makes without rows, and the rest;
         None without synthetic rows
     """
@@ -123,25 +129,33 @@ class Answer:
     against_free: Gain
     threshold: Gain | None = None
     information: Gain | None = None
+    seen: Mapping[Action, Gain] = field(default_factory=dict)
 
     @property
     def sentences(self) -> list[str]:
         """The answer in plain words."""
         measure, done = BY_NAME[self.measure].words, self.recommended
         if done.name == NOTHING:
-            return [
+            said = [
                 f"Recommended for {self.data} with {self.classifier}: leave the table as it is. On folds of the "
                 f"train rows no action lowers the {measure} beyond noise."
             ]
-        said = [
-            f"Recommended for {self.data} with {self.classifier}: {done.words}. On test rows it "
-            f"{self.against_nothing.changes(measure)}, against doing nothing: {self.against_nothing.word}."
-        ]
-        if done.free:
-            said.append("It is free: no rows of a language model are needed.")
         else:
+            said = [
+                f"Recommended for {self.data} with {self.classifier}: {done.words}. On test rows it "
+                f"{self.against_nothing.changes(measure)}, against doing nothing: {self.against_nothing.word}."
+            ]
+        if not done.free:
             free, against = self.best_free.words, self.against_free
             said.append(f"It {against.changes(measure)}, against the best free action ({free}): {against.word}.")
+        elif done.name != NOTHING:
+            said.append("It is free: no rows of a language model are needed.")
+        for action, against in self.seen.items():
+            said.append(
+                f"The folds cannot judge {action.words}: its rows were made from all train rows, the held-out ones "
+                f"included (validation.remake=always makes them anew for each fold). On test rows it "
+                f"{against.changes(measure)}, against the best free action ({self.best_free.words}): {against.word}."
+            )
         if self.threshold is not None and self.information is not None:
             said.append(
                 f"Where gains come from: a moved threshold without rows, which is free, "
@@ -162,11 +176,26 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
     if measure is None:
         return None
     validation, test, prices = collect(runs, measure)
-    chosen = choose(validation)
+    chosen = choose(validation[[action for action in validation if not action.seen]])
     free = choose(validation[[action for action in validation if action.free]])
-    table = table_of(validation, test, prices, chosen)
-    against = [gain(test[measure], chosen, other, margin) for other in (Action(NOTHING), free)]
-    return Answer(data, classifier, measure, chosen, free, table, *against, *sources(validation, test[measure], margin))
+    seen = {}
+    for name in dict.fromkeys(action.name for action in validation if action.seen):
+        best = choose(validation[[action for action in validation if action.name == name and not action.free]])
+        seen[best] = gain(test[measure], best, free, margin)
+    threshold, information = sources(validation, test[measure], margin)
+    return Answer(
+        data,
+        classifier,
+        measure,
+        chosen,
+        free,
+        table=table_of(validation, test, prices, chosen),
+        against_nothing=gain(test[measure], chosen, Action(NOTHING), margin),
+        against_free=gain(test[measure], chosen, free, margin),
+        threshold=threshold,
+        information=information,
+        seen=seen,
+    )
 
 
 def collect(
@@ -200,8 +229,8 @@ def _actions(run: Measured, by_metric: Mapping[str, pd.DataFrame]) -> dict[Actio
     amounts = sorted(by_metric["error"]["amount"].unique()) if "error" in by_metric else []
     price = 4 if run.paid else 3
     for amount in (int(a) for a in amounts if a):
-        found[Action(run.method, amount, price=price)] = ""
-        found[Action(run.method, amount, moved=True, price=price)] = MOVED
+        found[Action(run.method, amount, price=price, seen=run.seen)] = ""
+        found[Action(run.method, amount, moved=True, price=price, seen=run.seen)] = MOVED
     return found
 
 
@@ -233,7 +262,7 @@ def gain(test: pd.DataFrame, action: Action, other: Action, margin: float) -> Ga
 
 def sources(validation: pd.DataFrame, test: pd.DataFrame, margin: float) -> tuple[Gain, Gain] | tuple[None, None]:
     """Where a method's gain comes from: the best free threshold against nothing, and the method against that."""
-    rows = [action for action in validation if not action.free]
+    rows = [action for action in validation if not action.free and not action.seen]
     thresholds = [action for action in validation if action.name in THRESHOLDS]
     if not rows or not thresholds:
         return None, None
@@ -251,7 +280,8 @@ def table_of(
         shown.setdefault(action.name, action)
     records = []
     for action in shown.values():
-        record = {"action": action.words, "rows": action.amount, "validation": means[action]}
+        judged = float("nan") if action.seen else means[action]
+        record = {"action": action.words, "rows": action.amount, "validation": judged}
         record |= {m: float(test[m][action].mean()) for m in test if action in test[m]}
         records.append(record | ({} if action.free else dict(costs.get(action.name, {}))))
     return pd.DataFrame(records)

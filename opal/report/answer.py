@@ -14,6 +14,7 @@ from opal.evaluate.answer import NOTHING, Answer, Measured, answer
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import MARGIN
 from opal.result import TrialResult
+from opal.trial.measures import SEEN_ROWS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -35,7 +36,7 @@ def measured(method: str, result: TrialResult) -> Measured:
         cost["tokens"] = float(usage.prompt_tokens + usage.completion_tokens)
         if usage.money is not None:
             cost["money"] = usage.money
-    return Measured(method, result.errors, bool(usage.requests), cost)
+    return Measured(method, result.errors, bool(usage.requests), cost, bool(result.metrics.get(SEEN_ROWS)))
 
 
 def measured_run(metrics: Mapping[str, float], errors: pd.DataFrame, label: str) -> Measured:
@@ -45,7 +46,9 @@ def measured_run(metrics: Mapping[str, float], errors: pd.DataFrame, label: str)
         cost["tokens"] = metrics.get("llm/prompt_tokens", 0.0) + metrics.get("llm/completion_tokens", 0.0)
         if "llm/money" in metrics:
             cost["money"] = metrics["llm/money"]
-    return Measured(label, errors, "llm/requests" in metrics, cost)
+    paid = "llm/requests" in metrics
+    seen = metrics.get(SEEN_ROWS, float(paid and "llm/validation_requests" not in metrics))  # 0.1 had no such metric
+    return Measured(label, errors, paid, cost, bool(seen))
 
 
 def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -> list[Answer]:

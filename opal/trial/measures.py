@@ -18,6 +18,7 @@ from opal.methods.base import Oversampler
 from opal.result import Rows, TrialResult, Usage
 from opal.table import Split, Table
 
+SEEN_ROWS = "validation/seen_rows"  # 1 where the folds used rows that have seen what they hold out
 SEEN = (
     "Validation folds used the trial's own synthetic rows, whose maker saw the rows held out in each fold: that "
     "favours larger amounts in the choice. The test error at the chosen amount is honest either way."
@@ -54,6 +55,8 @@ def add_validation(result: TrialResult, errors: pd.DataFrame, remade: Sequence[R
         seeds = ", ".join(without)
         result.notes.append(f"No amount chosen for seed {seeds}: its validation folds are too small, or got no rows.")
     note_paid(result, "validation", remade)
+    if len(errors):
+        result.metrics[SEEN_ROWS] = float(bool(used))
     if len(errors) and used:
         result.notes.append(SEEN + (ASK_ANEW if used == "paid" else ""))
 

@@ -44,14 +44,14 @@ def test_the_examples_of_every_help_run(tmp_path, monkeypatch, empty_store, root
     pd.DataFrame({"x": range(40), "label": ["few", "many", "many", "many"] * 10}).to_csv("in.csv", index=False)
     small = {"run": ["debug=fast"], "tune": ["trials=1", "seeds=[1]", "classifier.estimator.n_estimators=20"]}
     said = {}
-    for verb in ("run", "augment", "split", "tune", "compare", "store", "export", "reproduce"):
+    for verb in ("run", "answer", "augment", "split", "tune", "compare", "store", "export", "reproduce"):
         for example in re.findall(r"^  opal (\w+ .*?|store)(?:   .*)?$", helps(verb), re.MULTILINE):
             if verb in ("export", "reproduce"):  # the README's own, which its test runs
                 assert f"python -m opal.{example}\n" in (root / "README.md").read_text()
             else:
                 words = shlex.split(example)
                 said[example] = in_process(words + small.get(words[0], []))
-    assert "method: duplicate" in said["run -m data=craft method=smote,duplicate"]
+    assert "nothing" in said["run -m data=craft method=smote,duplicate"]
     assert "seed 42: 100 train rows" in said["split data=craft output=splits"]
     assert "craft_random_forest" in said["run --config-dir tuned data=craft classifier=craft_random_forest method=none"]
     assert pd.read_csv("out.csv")["label"].value_counts().tolist() == [30, 30]

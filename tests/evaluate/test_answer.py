@@ -64,6 +64,16 @@ def test_rows_of_a_language_model_come_last_among_equals():
     assert found is not None and found.recommended == Action("smote", 10, price=3)
 
 
+def test_rows_that_have_seen_the_held_out_rows_are_reported_and_not_recommended():
+    good = run_of("llm", {**BASE, "10": 0.01}, {**BASE, "10": 0.15}, paid=True)
+    found = answer("t", "logistic", [Measured("llm", good.errors, True, seen=True)])
+    assert found is not None and found.recommended.name == "class_weight"
+    (action,) = found.seen
+    assert action.words == "llm, 10 rows" and found.seen[action].difference == pytest.approx(0.15 - 0.20)
+    assert any("cannot judge llm, 10 rows" in sentence for sentence in found.sentences)
+    assert found.table.set_index("action")["validation"].isna()["llm, 10 rows"]
+
+
 def test_nothing_is_recommended_where_nothing_helps():
     found = answer("t", "logistic", [run_of("smote", {"": 0.2, "control/class_weight/": 0.25, "10": 0.3})])
     assert found is not None and found.recommended == Action(NOTHING)
