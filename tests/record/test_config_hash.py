@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import trials
+from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+from opal.config.addresses import RENAMED
 from opal.config.build import compose
 from opal.errors import ConfigError
 from opal.record.config_hash import config_hash, generation_hash, science
@@ -79,6 +81,8 @@ def changed(path: str, value: object) -> dict:
         ("method.client.store", "/elsewhere"),
         ("method.client.cache", "replay"),
         ("method.client.server.weights", "/elsewhere/model.gguf"),
+        ("method.client.server.patience", 600),
+        ("method.client.mode", "batch"),
         ("classifier.estimator.n_jobs", 4),
         ("classifier.estimator.verbose", True),
         ("hydra", {"launcher": "joblib"}),
@@ -101,6 +105,7 @@ def test_what_does_not_count(path, value):
         ("method.client.sampling.temperature", 0.5, True),
         ("method.client.sampling.top_p", 0.5, True),
         ("method.client.server.threads", 2, True),
+        ("method.client.extra_body", {"reasoning_effort": "low"}, True),
         ("method.prompt.user", "other", True),
         ("method._target_", "other.Method", True),
         ("method.new_option", None, True),
@@ -189,3 +194,14 @@ def test_golden_hashes():
         "a hash changed, so that every such run would be computed again: if a default or a meaning changed on purpose, "
         "write them anew with OPAL_GOLDEN=write (and raise SCHEMA_VERSION for a changed meaning)"
     )
+
+
+def test_an_address_of_0_1_has_the_hash_of_its_public_name():
+    old = changed("method._target_", "opal.methods.llm.LLM")
+    old["method"]["client"] = old["method"]["client"] | {"_target_": "opal.llm.client.Client"}
+    assert config_hash(old, TABLE) == config_hash(BASE, TABLE)
+
+
+def test_every_renamed_address_leads_to_its_public_name():
+    for public in set(RENAMED.values()):
+        assert get_object(public) is not None

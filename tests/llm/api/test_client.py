@@ -207,3 +207,17 @@ def test_interrupting_keeps_what_is_in_flight(make, ask):
         assert len(fake.requests) <= 4
         assert threading.active_count() < threads + 20
         assert client.estimate(ask(client, 20)).stored == len(fake.requests)
+
+
+def test_fields_of_every_request_count_in_its_key_unless_they_decide_nothing(make, ask):
+    """Two clients that differ in reasoning_effort share no answer."""
+    with FakeLLM(answer=lambda body: body.get("reasoning_effort", "none")) as fake:
+        texts, keys = [], set()
+        decisive = [{"reasoning_effort": effort} for effort in ("low", "high")]
+        for extra in ({}, {"cache_prompt": False, "id_slot": 0}, *decisive):
+            client = make(fake, extra_body=extra)
+            [response] = client.complete(ask(client))
+            texts.append(response.texts[0])
+            keys.add(response.request.key)
+    assert texts == ["none", "none", "low", "high"] and len(keys) == 3
+    assert len(fake.requests) == 3, "the second client found the first one's answer"
