@@ -44,7 +44,7 @@ STAGES = {  # where the work of a stage begins
     "measures": ["opal.evaluate.curve.score"],
     "contamination": ["opal.trial.measures.contamination"],
     "fidelity": ["opal.trial.measures.add_fidelity"],
-    "figures": ["opal.run.draw"],
+    "figures": ["opal.report.run_artifacts.draw"],
     "artifacts": ["opal.record.Tracking.log"],
     "other": [],
 }
