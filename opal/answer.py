@@ -1,9 +1,9 @@
 """What should I do with this table? The answer of the newest sweep, or of another one, from the store.
 
   opal answer
-  opal answer 2026-11-27_08-15-10-461211
 
-opal.answer is also a module: python -m opal.answer.
+A sweep's name after it (as in sweep/NAME of the MLflow UI) chooses that one. opal.answer is also a module:
+python -m opal.answer.
 """
 
 from __future__ import annotations

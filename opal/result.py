@@ -122,7 +122,8 @@ class TrialResult:
     rows : synthetic rows by seed
     metrics : single figures (``seed_<s>/contamination/test_exact``, ...)
     tables : further artifacts by file stem, written as CSV (``contamination``, ...)
-    notes : findings in words
+    notes : findings in words, those of ``conclusions`` among them
+    conclusions : notes that judge: the verdict, the chosen amounts, the scaling law
     warnings : sentences a reader must see
     timings : seconds by stage
     verdicts : helps, hurts or inconclusive, by metric
@@ -134,6 +135,7 @@ class TrialResult:
     metrics: dict[str, float] = field(default_factory=dict)
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    conclusions: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)

@@ -81,6 +81,8 @@ def run(composed: DictConfig) -> float | None:
         note(record.status, run_id, record.name)
     if config.get("show") == "published" or (not sweep_id() and not print_answer(trial, result, started)):
         print(summary)
+    for warning in result.warnings if sweep_id() else []:
+        log.warning("opal: %s: %s", record.name, warning)
     if bill := result.bill():
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
@@ -96,7 +98,10 @@ def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
     )
     if found:
         show(found, started.overrides)
-        print(*(f"WARNING: {warning}" for warning in result.warnings), sep="\n", end="\n" * bool(result.warnings))
+        for sentence in [note for note in result.notes if note not in result.conclusions]:
+            print(sentence)
+        for warning in result.warnings:
+            print(f"WARNING: {warning}")
     return bool(found)
 
 

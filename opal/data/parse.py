@@ -33,7 +33,7 @@ def parse_file(path: Path, separator: str | None = None, encoding: str | None = 
     ConfigError : an encoding that Python does not know
     """
     if not path.exists():
-        raise DataError(f"there is not a file {path}")
+        raise DataError(f"there is no file {path}")
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a file: name the CSV or Parquet file in it")
     try:

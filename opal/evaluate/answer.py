@@ -94,11 +94,14 @@ class Gain:
     def changes(self, measure: str) -> str:
         """``lowers the error by 0.0100 (95 % interval of the change -0.0200 to +0.0001 over 5 seeds)``."""
         verb = "lowers" if self.difference < 0 else "raises"
+        if self.seeds < 2:
+            return f"{verb} the {measure} by {abs(self.difference):.4f} (one seed, no interval)"
         interval = f"95 % interval of the change {self.low:+.4f} to {self.high:+.4f} over {self.seeds} seeds"
         return f"{verb} the {measure} by {abs(self.difference):.4f} ({interval})"
 
     def __str__(self) -> str:
-        return f"{self.difference:+.4f} ({self.low:+.4f} to {self.high:+.4f})"
+        interval = f" ({self.low:+.4f} to {self.high:+.4f})" if self.seeds > 1 else ""
+        return f"{self.difference:+.4f}{interval}"
 
 
 @dataclass(frozen=True)
@@ -169,13 +172,15 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
 
     Returns
     -------
-    None where the runs measured no validation errors of controls and methods
+    None where the runs measured no validation errors, or share no seed
     """
     known = {metric for run in runs for metric in run.errors["metric"].unique()}
     measure = next((name for name in CHOSEN_BY if PREFIX + name in known), None)
     if measure is None:
         return None
     validation, test, prices = collect(runs, measure)
+    if validation.empty:  # no seed has all actions
+        return None
     chosen = choose(validation[[action for action in validation if not action.seen]])
     free = choose(validation[[action for action in validation if action.free]])
     seen = {}

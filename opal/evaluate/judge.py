@@ -28,6 +28,7 @@ def judge(result: TrialResult, method: str, margin: float = MARGIN) -> None:
     """
     if not max((len(r.frame) for r in result.rows.values()), default=0):
         return
+    findings = len(result.notes)
     controls, measured = control_names(result.errors), set(result.errors["metric"])
     chosen_by = next((name for name in CHOSEN_BY if PREFIX + name in measured), None)
     if chosen_by and controls:
@@ -43,6 +44,7 @@ def judge(result: TrialResult, method: str, margin: float = MARGIN) -> None:
     add_scaling(result)
     if "replicates" in result.tables:
         add_variances(result)
+    result.conclusions += result.notes[findings:]
 
 
 def add_verdict(

@@ -196,5 +196,5 @@ def existing_store(uri: str | None = None, experiment: str = "opal") -> Tracking
     tracking = Tracking(uri or os.environ.get("MLFLOW_TRACKING_URI"), experiment)
     path = sqlite_path(str(tracking.uri))
     if path is not None and not path.is_file():
-        raise TrackingError(f"there is not an MLflow store {path}: go to its folder, or name it by its URI")
+        raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it by its URI")
     return tracking

@@ -70,17 +70,30 @@ def answers_of(runs: Sequence[tuple[Run, pd.DataFrame]], margin: float = MARGIN)
 
     Parameters
     ----------
-    runs : MLflow runs, each with its tidy errors; those of one method that differ in a setting are told by their hash
+    runs : MLflow runs, each with its tidy errors; those of one method that differ in their seeds alone are taken
+        together, those that differ in a setting are told by their hash
     """
-    places = [tuple(run.data.params.get(k, "") for k in ("data", "classifier", "method")) for run, _ in runs]
-    given = []
-    for (run, errors), place in zip(runs, places, strict=True):
-        _, classifier, method = place
+    groups: dict[tuple[str, ...], list[tuple[Run, pd.DataFrame]]] = {}
+    for run, errors in runs:
         data = str(run.info.run_name).partition("/")[0]  # the table's name, where the option is csv
-        digest = run.data.tags.get("opal.config_hash", "")[:6]
-        label = f"{method} #{digest}" if places.count(place) > 1 else method
-        given.append((data, classifier, measured_run(run.data.metrics, errors, label)))
+        place = (data, *(run.data.params.get(key, "") for key in ("classifier", "method")))
+        groups.setdefault(place, []).append((run, errors))
+    given = []
+    for (data, classifier, method), group in groups.items():
+        for label, member in pooled(method, group):
+            metrics = pd.DataFrame([run.data.metrics for run, _ in member])
+            errors = pd.concat([errors for _, errors in member], ignore_index=True)
+            total = metrics.sum(min_count=1) if len(member) > 1 else metrics.iloc[0]
+            given.append((data, classifier, measured_run(total.dropna().to_dict(), errors, label)))
     return answers(given, margin)
+
+
+def pooled(method: str, group: list[tuple[Run, pd.DataFrame]]) -> list[tuple[str, list[tuple[Run, pd.DataFrame]]]]:
+    """Runs of one method by label: all together where no two share a seed, else each with its hash."""
+    seeds = pd.concat([pd.Series(errors["seed"].unique()) for _, errors in group])
+    if len(group) == 1 or seeds.is_unique:
+        return [(method, group)]
+    return [(f"{method} #{run.data.tags.get('opal.config_hash', '')[:6]}", [(run, errors)]) for run, errors in group]
 
 
 def how(found: Answer, typed: Sequence[str] = ()) -> str:
@@ -149,7 +162,7 @@ def show(found: Sequence[Answer], typed: Sequence[str] = ()) -> None:
             table.add_row(*map(escape, row), style="bold green" if i == 0 else None)
         console.print(table)
         for sentence in one.sentences:
-            console.print(escape(sentence), highlight=False)
+            console.print(escape(sentence), highlight=False, soft_wrap=not sys.stdout.isatty())
         if command := how(one, typed):
             console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
 

@@ -34,6 +34,14 @@ def test_a_sweep_ends_in_one_answer_per_table_and_classifier(verb):
     assert code == 0 and table_of(again) == table_of(out)
 
 
+def test_runs_that_differ_in_their_seeds_are_one_answer_and_of_no_common_seed_none(verb):
+    code, out, err = verb("run", "-m", "method=duplicate", "data=craft", *QUICK[1:], "seeds=[1],[2]")
+    assert code == 0 and "over 2 seeds" in out and out.count("Recommended for") == 1, err
+    assert not any("#" in action for action in table_of(out))
+    code, out, err = verb("run", "-m", "method=duplicate", *QUICK[1:], "data=craft", "seeds=[3]", "amounts.size=5,6")
+    assert code == 0 and sum("duplicate #" in action for action in table_of(out)) == 2, out + err
+
+
 def test_a_single_run_answers_too_and_the_published_form_is_one_key_away(verb):
     code, out, err = verb("run", "method=smote", "data=craft", *QUICK)
     assert code == 0 and "Recommended for craft with logistic: " in out and "Row 0:" not in out, err

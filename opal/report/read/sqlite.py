@@ -35,7 +35,7 @@ class SqliteRuns:
     def __init__(self, path: Path) -> None:
         self.path = path
         if not path.is_file():
-            raise TrackingError(f"there is not an MLflow store {path}: go to its folder, or name it with --uri")
+            raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it with --uri")
 
     def runs(self, where: Where, experiments: Sequence[str]) -> list[dict]:
         """One dict per run: id, name, times, params and tags; experiments all where none is named."""
