@@ -1,9 +1,9 @@
 """What should I do with this table? Every action is compared on folds of train; test rows only tell how well it did.
 
 An action is: nothing, a free control, or a method at an amount, with or without a moved threshold. All are measured on
-the same folds of the same train rows. The recommended action is the cheapest of those that the folds cannot tell from
-the best one: a paired form of the one-standard-error rule (Hastie, Tibshirani and Friedman, "The Elements of
-Statistical Learning", 2nd ed., section 7.10).
+the same folds of the same train rows. The free action that does best there is recommended, unless an action with rows
+does better by more than two standard errors, paired by seed; of several such actions the cheapest within one standard
+error of the best. `scripts/bench_answers.py` compares this rule with fixed policies.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from opal.evaluate.verdict import MARGIN, Word, confidence_interval, word_of
 
 NOTHING = "nothing"
 SHOWN = ("error", "balanced_error", "worst_group_error", "roc_auc")
+# Standard errors by which rows must beat the best free action, and within which the cheapest is taken.
+CLEAR, NEAR = 2.0, 1.0
 THRESHOLDS = ("base_rate_threshold", "tuned_threshold")  # free, and no fit of the classifier is changed
 
 
@@ -141,7 +143,7 @@ class Answer:
         if done.name == NOTHING:
             said = [
                 f"Recommended for {self.data} with {self.classifier}: leave the table as it is. On folds of the "
-                f"train rows no action lowers the {measure} beyond noise."
+                f"train rows nothing free lowers the {measure}, and no rows do so clearly."
             ]
         else:
             said = [
@@ -182,11 +184,11 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
     if validation.empty:  # no seed has all actions
         return None
     chosen = choose(validation[[action for action in validation if not action.seen]])
-    free = choose(validation[[action for action in validation if action.free]])
+    free = best(validation[[action for action in validation if action.free]])
     seen = {}
     for name in dict.fromkeys(action.name for action in validation if action.seen):
-        best = choose(validation[[action for action in validation if action.name == name and not action.free]])
-        seen[best] = gain(test[measure], best, free, margin)
+        most = best(validation[[action for action in validation if action.name == name and not action.free]])
+        seen[most] = gain(test[measure], most, free, margin)
     threshold, information = sources(validation, test[measure], margin)
     return Answer(
         data,
@@ -244,18 +246,32 @@ def _at(errors: pd.DataFrame, amount: int) -> pd.Series:
 
 
 def choose(validation: pd.DataFrame) -> Action:
-    """The cheapest action whose mean error is within one standard error of the best one's, paired by seed.
+    """The action that the folds recommend.
 
     Parameters
     ----------
     validation : one row per seed, one column per action
     """
+    free, first = best(validation[[action for action in validation if action.free]]), best(validation)
+    clear = [action for action in validation if _ahead(validation, action, free, CLEAR)]
+    if first not in clear:
+        return free
+    near = [action for action in clear if not _ahead(validation, first, action, NEAR)]
     means = validation.mean()
-    best = min(validation, key=lambda action: (means[action], action.price, action.amount))
-    gaps = validation.sub(validation[best], axis=0)
-    error = gaps.std(ddof=1).fillna(0) / np.sqrt(len(validation))
-    near = [action for action in validation if gaps[action].mean() <= error[action] + 1e-12]
     return min(near, key=lambda action: (action.price, action.amount, action.moved, means[action]))
+
+
+def best(validation: pd.DataFrame) -> Action:
+    """The action of least mean error; the cheapest among equals."""
+    means = validation.mean().round(9)
+    return min(validation, key=lambda action: (means[action], action.price, action.amount, action.moved))
+
+
+def _ahead(validation: pd.DataFrame, action: Action, other: Action, errors: float) -> bool:
+    """Whether the action's mean error is lower than the other's by more than so many standard errors."""
+    gap = validation[other] - validation[action]
+    deviation = gap.std(ddof=1) if len(gap) > 1 else 0.0
+    return bool(gap.mean() > errors * deviation / np.sqrt(len(gap)) + 1e-12)
 
 
 def gain(test: pd.DataFrame, action: Action, other: Action, margin: float) -> Gain:
@@ -271,7 +287,7 @@ def sources(validation: pd.DataFrame, test: pd.DataFrame, margin: float) -> tupl
     thresholds = [action for action in validation if action.name in THRESHOLDS]
     if not rows or not thresholds:
         return None, None
-    moved, with_rows = choose(validation[thresholds]), choose(validation[rows])
+    moved, with_rows = best(validation[thresholds]), best(validation[rows])
     return gain(test, moved, Action(NOTHING), margin), gain(test, with_rows, moved, margin)
 
 

@@ -1,4 +1,4 @@
-"""The answer: the cheapest action that the folds cannot tell from the best; test rows choose nothing."""
+"""The answer: the best free action of the folds, unless rows clearly beat it; test rows choose nothing."""
 
 from __future__ import annotations
 
