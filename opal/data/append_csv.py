@@ -19,7 +19,7 @@ from opal.table import Column, Schema
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs (OWASP, "CSV Injection")
 
-_NUMBER = re.compile(r"[-+]?\d+(?:[.,'\u2019\s]\d+)*\s?[%€$£¥]?")  # such as -1.234,5: not a formula
+_NUMBER = re.compile(r"-\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+)*[ \u00a0]?[%€$£¥]?")  # such as -1.234,5: not a formula
 
 
 class CsvFile:

@@ -14,7 +14,8 @@ from opal.data.parse import parse_file
 
 GERMAN = (
     "\ufeffBMI;Stammbaum;Gehalt;Anteil;Befund\r\n"
-    "30,2;0,364;1.234;12,5 %;ja\r\n68,0;1,200;2.500;3,0 %;nein\r\n25,1;0,150;1.900;4,5 %;nein\r\nk.A.;0,100;3.750;5,5 %;nein\r\n"
+    "30,2;0,364;1.234;12,5 %;ja\r\n68,0;1,200;2.500;3,0 %;nein\r\n"
+    "25,1;0,150;1.900;4,5 %;nein\r\nk.A.;0,100;3.750;5,5 %;nein\r\n"
 )
 
 
@@ -28,7 +29,8 @@ def german(tmp_path):
 def test_german_export_is_read_as_numbers_and_says_so(german, caplog):
     with caplog.at_level(logging.INFO, "opal"):
         frame = parse_file(german)
-    assert frame["BMI"].tolist()[:3] == [30.2, 68.0, 25.1] and frame["BMI"].isna().tolist() == [
+    assert frame["BMI"].tolist()[:3] == [30.2, 68.0, 25.1]
+    assert frame["BMI"].isna().tolist() == [
         False,
         False,
         False,
