@@ -11,12 +11,15 @@ from typing import Any
 
 import pandas as pd
 
+from opal.data.numbers import Form, forms_of
 from opal.data.parse import SEPARATORS
 from opal.data.restore import places_of
 from opal.errors import DataError
 from opal.table import Column, Schema
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs (OWASP, "CSV Injection")
+
+_NUMBER = re.compile(r"-\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+)*[ \u00a0]?[%€$£¥]?")  # such as -1.234,5: not a formula
 
 
 class CsvFile:
@@ -45,6 +48,10 @@ class CsvFile:
         return pd.read_csv(
             io.StringIO(self._bare), sep=self.separator, dtype=str, na_filter=False, index_col=False, low_memory=False
         ).fillna("")
+
+    @cached_property
+    def _forms(self) -> dict[str, Form]:
+        return forms_of(self.cells, self.separator)
 
     def extended(
         self,
@@ -91,7 +98,8 @@ class CsvFile:
             return cells.iloc[places_of(values, frame[name])].tolist()
         missing = cells[frame[name].isna().to_numpy()]
         gap = missing.iloc[0] if len(missing) else ""
-        write = number_writer(cells[frame[name].notna().to_numpy()], column)
+        known, form = cells[frame[name].notna().to_numpy()], self._forms.get(name, Form())
+        write = number_writer(known, column, form)
         return [gap if pd.isna(v) else write(float(v)) for v in values]
 
     @cached_property
@@ -127,8 +135,11 @@ class CsvFile:
         return "".join(out) + text[at:]
 
 
-def number_writer(cells: pd.Series, column: Column) -> Any:
-    """A function that writes a number with the decimals, and the trailing zeros or not, of ``cells``."""
+def number_writer(cells: pd.Series, column: Column, form: Form | None = None) -> Any:
+    """A function that writes a number in ``form``, with the decimals and the trailing zeros, or not, of ``cells``."""
+    form = form or Form()
+    if form != Form():
+        cells = cells.map(lambda cell: _plain(cell, form))
     after = cells.str.strip().str.extract(r"^[-+]?\d*(?:\.(\d*))?$")[0].fillna("").str.len()
     least, most = (int(after.min()), int(after.max())) if len(after) else (0, 0)
     decimals = max(column.decimals, least)
@@ -137,12 +148,18 @@ def number_writer(cells: pd.Series, column: Column) -> Any:
         text = f"{value:.{decimals}f}"
         text = text if text.strip("-0.") else text.lstrip("-")  # no -0.0
         if least == most or "." not in text:
-            return text
+            return form.write(text)
         whole, _, part = text.partition(".")
         part = part.rstrip("0").ljust(least, "0")
-        return f"{whole}.{part}" if part else whole
+        return form.write(f"{whole}.{part}" if part else whole)
 
     return write
+
+
+def _plain(cell: str, form: Form) -> str:
+    """A cell's digits and decimal point alone."""
+    kept = "".join(c for c in cell if c.isdigit() or c == form.decimal)
+    return kept.replace(form.decimal, ".")
 
 
 def guard(columns: Sequence[Sequence[str]], formulas: bool) -> tuple[list[list[str]], int]:
@@ -156,7 +173,7 @@ def guard(columns: Sequence[Sequence[str]], formulas: bool) -> tuple[list[list[s
 
 
 def _runs(text: str) -> bool:
-    if len(text) < 2 or not text.startswith(FORMULA):
+    if len(text) < 2 or _NUMBER.fullmatch(text) or not text.startswith(FORMULA):
         return False
     try:
         float(text)

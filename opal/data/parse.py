@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from opal.data.numbers import forms_of, read_numbers
 from opal.errors import ConfigError, DataError
+
+log = logging.getLogger(__name__)
 
 SEPARATORS = (",", ";", "\t", "|")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", "")
@@ -106,10 +110,29 @@ def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:
         raise DataError(f"{path} has two columns named {twice[0]!r}: rename one")
     try:
         source = io.BytesIO(text.encode())  # StringIO takes four bytes a character
-        return pd.read_csv(source, sep=separator, low_memory=False, index_col=False, **_EXACT)
+        frame = pd.read_csv(source, sep=separator, low_memory=False, index_col=False, **_EXACT)
+        return _with_numbers(frame, text, separator)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         detail = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
         raise DataError(f"{path} cannot be read as CSV with separator {separator!r}: {detail}") from error
+
+
+def _with_numbers(frame: pd.DataFrame, text: str, separator: str) -> pd.DataFrame:
+    """``frame`` with the numbers that pandas took for text; a frame that has none stays as it is."""
+    texts = [n for n in frame.columns if not pd.api.types.is_numeric_dtype(frame[n].dtype) and frame[n].notna().any()]
+    if not texts:
+        return frame
+    source = io.StringIO(text.lstrip("\ufeff"))
+    cells = pd.read_csv(source, sep=separator, dtype=str, na_filter=False, index_col=False, low_memory=False).fillna("")
+    if cells.shape != frame.shape or list(cells.columns) != list(frame.columns):
+        return frame
+    forms = forms_of(cells, separator)
+    changed = {n: f for n, f in forms.items() if n in texts or (f.decimal, f.thousands) == (",", ".")}
+    for name, form in changed.items():
+        frame[name] = read_numbers(cells[name], form)
+    if commas := [n for n, f in changed.items() if f.decimal == ","]:
+        log.info("decimal comma: %s", ", ".join(commas))
+    return frame
 
 
 def _parquet(content: bytes, path: Path) -> pd.DataFrame:
