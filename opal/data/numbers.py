@@ -11,7 +11,7 @@ import pandas as pd
 
 SPACES = " \u00a0\u2009\u202f"
 SIGNS = "%€$£¥"
-# what stands for "no value" in a column of numbers, in small letters
+# What stands for "no value" in a column of numbers, in lower case.
 MISSING = {"", "-", "--", "?", ".", "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "k.a.", "k. a.", "<na>"}
 _FRAME = re.compile(rf"([{SIGNS}]?[{SPACES}]?)(.*?)([{SPACES}]?[{SIGNS}]?)")
 _EXPONENT = r"(?:[eE][-+]?\d+)?"

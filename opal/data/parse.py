@@ -14,7 +14,7 @@ import pandas as pd
 from opal.data.numbers import forms_of, read_numbers
 from opal.errors import ConfigError, DataError
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("opal")
 
 SEPARATORS = (",", ";", "\t", "|")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", "")
@@ -131,7 +131,7 @@ def _with_numbers(frame: pd.DataFrame, text: str, separator: str) -> pd.DataFram
     for name, form in changed.items():
         frame[name] = read_numbers(cells[name], form)
     if commas := [n for n, f in changed.items() if f.decimal == ","]:
-        log.info("decimal comma: %s", ", ".join(commas))
+        log.info("opal: decimal comma in %s", ", ".join(commas))
     return frame
 
 
