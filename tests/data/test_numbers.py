@@ -39,7 +39,7 @@ def test_german_export_is_read_as_numbers_and_says_so(german, caplog):
     assert frame["Stammbaum"].tolist() == [0.364, 1.2, 0.15, 0.1]
     assert frame["Gehalt"].tolist() == [1234, 2500, 1900, 3750]
     assert frame["Anteil"].tolist() == [12.5, 3.0, 4.5, 5.5]
-    assert "decimal comma: BMI" in caplog.text
+    assert "decimal comma in BMI" in caplog.text
 
 
 def test_new_rows_are_written_as_the_file_writes_them(german):
