@@ -41,7 +41,7 @@ def postgresql() -> Iterator[str]:
         try:
             account = pwd.getpwnam("postgres")
         except KeyError:
-            pytest.skip("PostgreSQL does not run as root, and there is not a user postgres")
+            pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
         os.chown(folder, account.pw_uid, account.pw_gid)
         as_user = {"user": "postgres", "env": os.environ | {"HOME": str(folder)}}
     data, port = folder / "data", free_port()

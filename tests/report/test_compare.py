@@ -255,7 +255,7 @@ def test_markdown_latex_csv(store, capsys):
         (["--since", "yesterday"], "--since yesterday is not a date"),
         (["--tag", "team"], "--tag 'team' is not NAME=VALUE"),
         (["data"], "the selection 'data' is not NAME=VALUE"),
-        (["--uri", "sqlite:///no/such.db"], "there is not an MLflow store"),
+        (["--uri", "sqlite:///no/such.db"], "there is no MLflow store"),
         (["--uri", "mlruns"], "is not a store that OPAL writes to"),
     ],
 )
