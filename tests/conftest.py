@@ -26,7 +26,10 @@ _skipped: set[str] = set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked ``reference`` are skipped where there is no reference data."""
+    """Tests that compare with reference data are marked, and skipped where there is none."""
+    for item in items:
+        if "shared" in getattr(item, "fixturenames", ()):
+            item.add_marker("reference")
     if not (SHARED / "data").is_dir():
         for item in items:
             if item.get_closest_marker("reference"):
