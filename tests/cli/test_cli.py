@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 from in_process import in_process
 
+import opal
 from opal.cli.completion import SHELLS, candidates
 from opal.cli.main import VERBS, main
 from opal.config.options import HYDRA_VERBS, Options
@@ -173,3 +174,9 @@ def test_a_slip_is_answered_in_one_sentence(words, sentence, tmp_path, monkeypat
 @pytest.mark.parametrize("key", ["data.kinds.X1=real", "tracking.tags.team=x", "data.descriptions.X1=size"])
 def test_sections_that_take_any_name_need_no_plus(key):
     assert key.split("=")[1] in in_process(["run", key, "--cfg", "job", "--package", key.split("=")[0]])
+
+
+def test_the_version_is_the_packages(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["opal", "--version"])
+    main()
+    assert capsys.readouterr().out == f"opal {opal.__version__}\n"
