@@ -9,20 +9,17 @@ python -m opal.answer.
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opal.cli.flags import Parser
 from opal.errors import OpalError, TrackingError
 from opal.evaluate.verdict import MARGIN
-from opal.record.read import fetch
+from opal.record.read import errors_of
 from opal.record.tracking import Tracking, existing_store
+from opal.record.ui_view import TRIALS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
-
-TRIALS = "tags.`opal.kind` = 'trial' and tags.`opal.status` = 'finished'"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -58,15 +55,9 @@ def answer(tracking: Tracking, runs: list[Run], margin: float) -> None:
     ------
     TrackingError : the runs measured no validation errors
     """
-    import pandas as pd
-
     from opal.report.answer import answers_of, show
 
-    given = []
-    with tempfile.TemporaryDirectory() as folder:
-        for run in reversed(runs):  # as they were started
-            path = fetch(tracking, run, Path(folder) / run.info.run_id, "errors.csv")
-            given.append((run, pd.read_csv(path)))
+    given = [(run, errors_of(tracking, run)) for run in reversed(runs)]  # as they were started
     if not (found := answers_of(given, margin)):
         raise TrackingError(
             "these runs measured no validation errors to choose by: run them with validation.folds=2 or more, controls "

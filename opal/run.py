@@ -20,6 +20,7 @@ from opal.errors import AlreadyReported, OpalError
 from opal.evaluate.curve import share_raw_fits
 from opal.progress import Progress
 from opal.record.config_hash import config_hash
+from opal.record.run_record import singles_of
 from opal.report.run_artifacts import Job, describe, write
 from opal.result import TrialResult
 from opal.sweep.callback import Callback
@@ -93,9 +94,8 @@ def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
     """Print what to do with the table, as far as this one trial tells; False where it measured nothing to choose by."""
     from opal.report.answer import answers, measured, show
 
-    found = answers(
-        [(trial.table.name, started.choices["classifier"], measured(trial.method_name, result))], trial.margin
-    )
+    run = measured(trial.method_name, result.errors, singles_of(result))
+    found = answers([(trial.table.name, started.choices["classifier"], run)], trial.margin)
     if found:
         show(found, started.overrides)
         for sentence in [note for note in result.notes if note not in result.conclusions]:

@@ -117,7 +117,10 @@ def regrets(name: str, classifier: str, repeat: int) -> dict[str, object]:
     off = {"fidelity": False, "contamination": "off"}
     trials = [Trial(table, task, m, model, **given, **off) for m in (Smote(), Duplicate())]  # type: ignore[arg-type]
     results = [trial.run() for trial in trials]
-    runs = [measured(label, result) for label, result in zip(("smote rows", "duplicate rows"), results, strict=True)]
+    runs = [
+        measured(label, result.errors, result.metrics)
+        for label, result in zip(("smote rows", "duplicate rows"), results, strict=True)
+    ]
     found = answer(name, classifier, runs)
     assert found is not None
     scale = len(table.frame) / results[0].metrics["train/rows"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from opal.record.runs import is_finished
 from opal.record.tracking import Tracking
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow.entities import Run
 
 RUN_FILE = "run.json"  # stands beside artifacts/ in an exported folder
@@ -131,6 +133,14 @@ def fetch(tracking: Tracking, run: Run, folder: Path, path: str = "") -> Path:
         if source.is_dir():
             shutil.copytree(source, folder, dirs_exist_ok=True)
         return folder
+
+
+def errors_of(tracking: Tracking, run: Run) -> pd.DataFrame:
+    """A run's tidy errors [seed, amount, metric, value]."""
+    import pandas as pd
+
+    with tempfile.TemporaryDirectory() as folder:
+        return pd.read_csv(fetch(tracking, run, Path(folder), "errors.csv"))
 
 
 def local_artifacts(tracking: Tracking, run: Run) -> Path | None:

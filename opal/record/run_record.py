@@ -118,7 +118,12 @@ def metrics_of(errors: pd.DataFrame) -> list[Point]:
 
 
 def points_of(result: TrialResult) -> list[Point]:
-    """All metric points of a trial: curve, controls, single figures, time, and what an LLM's rows cost.
+    """All metric points of a trial: curve, controls, and single figures."""
+    return in_order(metrics_of(result.errors) + scalars(singles_of(result)))
+
+
+def singles_of(result: TrialResult) -> dict[str, float | None]:
+    """A trial's figures beside its curves: time, and what an LLM's rows cost, None where that is unknown.
 
     ``llm/`` is what the rows cost when first made, equal in every repetition; ``paid/`` what this run paid.
     """
@@ -134,7 +139,7 @@ def points_of(result: TrialResult) -> list[Point]:
         if rows:
             singles["llm/tokens_per_row"] = (usage.prompt_tokens + usage.completion_tokens) / rows
         singles |= {f"funnel/{step}": count for step, count in result.funnel.as_dict().items()}
-    return in_order(metrics_of(result.errors) + scalars(singles))
+    return singles
 
 
 def in_order(points: list[Point]) -> list[Point]:

@@ -13,13 +13,11 @@ import pandas as pd
 from opal.evaluate.answer import NOTHING, Answer, Measured, answer
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import MARGIN
-from opal.result import TrialResult
 from opal.trial.measures import SEEN_ROWS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-HEADS = {"action": "action", "rows": "rows", "validation": "validation", "seconds": "seconds", "tokens": "tokens"}
 # How to take a free action without OPAL, in scikit-learn's words.
 RECIPES = {
     "class_weight": 'classifier.fit(X, y, sample_weight=compute_sample_weight("balanced", y))',
@@ -29,26 +27,23 @@ RECIPES = {
 }
 
 
-def measured(method: str, result: TrialResult) -> Measured:
-    """A trial as the answer needs it."""
-    usage, cost = result.usage, {"seconds": result.timings.get("rows", 0.0)}
-    if usage.requests:
-        cost["tokens"] = float(usage.prompt_tokens + usage.completion_tokens)
-        if usage.money is not None:
-            cost["money"] = usage.money
-    return Measured(method, result.errors, bool(usage.requests), cost, bool(result.metrics.get(SEEN_ROWS)))
+def measured(method: str, errors: pd.DataFrame, metrics: Mapping[str, float | None]) -> Measured:
+    """A run as the answer needs it.
 
-
-def measured_run(metrics: Mapping[str, float], errors: pd.DataFrame, label: str) -> Measured:
-    """A recorded run as the answer needs it."""
-    cost = {"seconds": metrics.get("time/rows", 0.0)}
-    if "llm/requests" in metrics:
-        cost["tokens"] = metrics.get("llm/prompt_tokens", 0.0) + metrics.get("llm/completion_tokens", 0.0)
-        if "llm/money" in metrics:
-            cost["money"] = metrics["llm/money"]
-    paid = "llm/requests" in metrics
-    seen = metrics.get(SEEN_ROWS, float(paid and "llm/validation_requests" not in metrics))  # 0.1 had no such metric
-    return Measured(label, errors, paid, cost, bool(seen))
+    Parameters
+    ----------
+    method : what it is called
+    errors : tidy [seed, amount, metric, value]
+    metrics : its single figures, as `opal.record.run_record.singles_of` gives them or MLflow has them
+    """
+    known = {name: value for name, value in metrics.items() if value is not None}
+    paid, cost = "llm/requests" in known, {"seconds": known.get("time/rows", 0.0)}
+    if paid:
+        cost["tokens"] = known.get("llm/prompt_tokens", 0.0) + known.get("llm/completion_tokens", 0.0)
+        if "llm/money" in known:
+            cost["money"] = known["llm/money"]
+    seen = known.get(SEEN_ROWS, paid and "llm/validation_requests" not in known)  # 0.1 had no such metric
+    return Measured(method, errors, paid, cost, bool(seen))
 
 
 def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -> list[Answer]:
@@ -84,7 +79,7 @@ def answers_of(runs: Sequence[tuple[Run, pd.DataFrame]], margin: float = MARGIN)
             metrics = pd.DataFrame([run.data.metrics for run, _ in member])
             errors = pd.concat([errors for _, errors in member], ignore_index=True)
             total = metrics.sum(min_count=1) if len(member) > 1 else metrics.iloc[0]
-            given.append((data, classifier, measured_run(total.dropna().to_dict(), errors, label)))
+            given.append((data, classifier, measured(label, errors, total.dropna().to_dict())))
     return answers(given, margin)
 
 
@@ -120,7 +115,7 @@ def rows_of(found: Answer) -> tuple[list[str], list[list[str]]]:
     """Head and cells of the table."""
     table = found.table
     kept = [c for c in table if table[c].notna().any()]
-    head = [HEADS.get(c, BY_NAME[c].words if c in BY_NAME else c) for c in kept]
+    head = [BY_NAME[c].words if c in BY_NAME else c for c in kept]
     return head, [[_cell(c, value) for c, value in zip(kept, row, strict=True)] for row in table[kept].to_numpy(object)]
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -19,7 +18,7 @@ from opal.evaluate.verdict import MARGIN
 from opal.record.connection import faults
 from opal.record.environment import masked
 from opal.record.environment import tags as environment_tags
-from opal.record.read import fetch
+from opal.record.read import errors_of
 from opal.record.run_record import RunRecord
 from opal.record.tracking import Tracking
 from opal.report.answer import answers_of, frame, markdown
@@ -82,7 +81,7 @@ def close_sweep(
         return None
     with faults(tracking.uri):
         runs = {n["run_id"]: tracking.client.get_run(n["run_id"]) for n in jobs if n["run_id"]}
-    errors = {run_id: _errors(tracking, run) for run_id, run in runs.items()}
+    errors = {run_id: errors_of(tracking, run) for run_id, run in runs.items()}
     curves = pd.concat([_curve(run, errors[run_id]) for run_id, run in runs.items()] or [NO_CURVE], ignore_index=True)
     table = _table(jobs, curves)
     found = answers_of([(run, errors[run_id]) for run_id, run in runs.items()], margin)
@@ -113,11 +112,6 @@ def close_sweep(
     )
     with tracking.claim(identity):
         return tracking.log(record, write), found
-
-
-def _errors(tracking: Tracking, run: Run) -> pd.DataFrame:
-    with tempfile.TemporaryDirectory() as folder:
-        return pd.read_csv(fetch(tracking, run, Path(folder), "errors.csv"))
 
 
 def _curve(run: Run, errors: pd.DataFrame) -> pd.DataFrame:
