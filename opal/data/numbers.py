@@ -92,6 +92,11 @@ def forms_of(cells: pd.DataFrame, separator: str) -> dict[str, Form]:
     return found
 
 
+def may_be_numbers(texts: pd.Series) -> bool:
+    """Whether a column that pandas took for text holds numbers in some form, its missing cells left out."""
+    return bool(_fitting(texts.astype(str)))
+
+
 def read_numbers(cells: pd.Series, form: Form) -> pd.Series:
     """The cells as float64, or int64 where all are whole and none is missing."""
     values = np.array([form.parse(cell) for cell in cells], dtype=float)

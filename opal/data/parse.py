@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from opal.data.numbers import forms_of, read_numbers
+from opal.data.numbers import forms_of, may_be_numbers, read_numbers
 from opal.errors import ConfigError, DataError
 
 log = logging.getLogger("opal")
@@ -120,8 +120,8 @@ def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:
 def _with_numbers(frame: pd.DataFrame, text: str, separator: str) -> pd.DataFrame:
     """``frame`` with the numbers that pandas took for text; a frame that has none stays as it is."""
     texts = [n for n in frame.columns if not pd.api.types.is_numeric_dtype(frame[n].dtype) and frame[n].notna().any()]
-    if not texts:
-        return frame
+    if not any(may_be_numbers(frame[name].dropna()) for name in texts):
+        return frame  # a decimal comma would have made a text column: nothing was misread
     source = io.StringIO(text.lstrip("\ufeff"))
     cells = pd.read_csv(source, sep=separator, dtype=str, na_filter=False, index_col=False, low_memory=False).fillna("")
     if cells.shape != frame.shape or list(cells.columns) != list(frame.columns):
