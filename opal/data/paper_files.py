@@ -14,12 +14,12 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from opal.data.download import over_http, reason
 from opal.errors import ConfigError, DataError
 
 log = logging.getLogger("opal")
 
 ROWS = ("llm", "smote", "duplicate")
-TIMEOUT_S = (5, 15)  # to connect, and between two bytes
 
 
 def fetch(task: str, data: str, rows: str, url: str, cache_dir: str | None = None) -> Path:
@@ -59,7 +59,7 @@ def fetch(task: str, data: str, rows: str, url: str, cache_dir: str | None = Non
             source.fetch(name, downloader=_download)
         except (requests.RequestException, OSError) as error:
             raise DataError(
-                f"paper.url={url} cannot be read ({_reason(error)}): name a mirror or a folder of the files in "
+                f"paper.url={url} cannot be read ({reason(error)}): name a mirror or a folder of the files in "
                 "paper.url, or a folder of your own in paper.folder"
             ) from error
         except ValueError as error:  # the digest; pooch has removed the file
@@ -96,10 +96,8 @@ def _manifest() -> list[dict[str, str]]:
 
 def _download(url: str, output_file: str, source: Any) -> None:
     """Pooch's downloader, and copies from a local folder."""
-    import pooch
-
     if url.startswith(("http://", "https://")):
-        pooch.HTTPDownloader(timeout=TIMEOUT_S)(url, output_file, source)
+        over_http()(url, output_file, source)
     else:
         shutil.copyfile(Path(url).expanduser(), output_file)
 
@@ -111,10 +109,3 @@ def _shown(names: list[str], downloading: bool) -> Any:
 
     quiet = not (downloading and sys.stderr.isatty())
     return track(names, "fetching", console=Console(stderr=True), transient=True, disable=quiet)
-
-
-def _reason(error: Exception) -> str:
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"HTTP {response.status_code}"
-    return str(getattr(error, "strerror", None) or type(error).__name__)

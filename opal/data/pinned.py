@@ -10,6 +10,7 @@ from typing import Any, Unpack
 import pandas as pd
 
 from opal.data.build import Common, build_table, check_name
+from opal.data.download import over_http, reason
 from opal.data.parse import parse_file
 from opal.errors import DataError
 from opal.table import Table, frame_digest
@@ -17,7 +18,6 @@ from opal.table import Table, frame_digest
 log = logging.getLogger("opal")
 
 SUFFIXES = (".csv", ".arff", ".zip", ".parquet")
-TIMEOUT_S = (5, 15)  # to connect, and between two bytes: a source that is down costs seconds
 
 
 def load(
@@ -80,7 +80,7 @@ def _download(
     cached = folder / f"{name}.download"
     if cached.is_file():
         return cached
-    fetch = pooch.HTTPDownloader(timeout=TIMEOUT_S)
+    fetch = over_http()
 
     def fetch_and_check(url: str, output_file: str, caller: Any) -> None:
         fetch(url, output_file, caller)
@@ -96,8 +96,9 @@ def _download(
             pooch.retrieve(url, known_hash=None, fname=cached.name, path=folder, downloader=fetch_and_check)
             return cached
         except (requests.RequestException, OSError, ValueError, DataError) as error:
-            faults.append(f"{url}: {_short(error)}")
-            log.warning("opal: data=%s: %s failed (%s)", name, url, _short(error))
+            why = str(error) if isinstance(error, DataError) else reason(error)
+            faults.append(f"{url}: {why}")
+            log.warning("opal: data=%s: %s failed (%s)", name, url, why)
     place = Path(str(data_dir)).expanduser().resolve() if data_dir else Path("data").resolve()
     hint = "" if data_dir else f" and set data_dir={place} (or OPAL_DATA_DIR)"
     raise DataError(
@@ -124,9 +125,3 @@ def _verified(
     if (found := frame_digest(frame)) != digest:
         raise DataError(f"{path} does not hold the published values of {name!r}: their digest is {found}, not {digest}")
     return frame
-
-
-def _short(error: Exception) -> str:
-    text = str(error) if isinstance(error, DataError) else f"{type(error).__name__}"
-    response = getattr(error, "response", None)
-    return f"HTTP {response.status_code}" if response is not None else text
