@@ -10,29 +10,25 @@ from pathlib import Path
 
 
 @contextmanager
-def whole_file(path: Path, private: bool = False) -> Iterator[Path]:
+def whole_file(path: Path) -> Iterator[Path]:
     """A temporary file that takes the place of ``path`` when the block ends without an error.
-
-    Parameters
-    ----------
-    private : readable by this user only; by default the umask decides
 
     Raises
     ------
     OSError : the file cannot be written; ``path`` is as it was
     """
-    with _temporary(path, private) as temporary:
+    with _temporary(path) as temporary:
         yield temporary
         temporary.replace(path)
 
 
-def write_whole(path: Path, content: str | bytes, private: bool = False, overwrite: bool = True) -> bool:
+def write_whole(path: Path, content: str | bytes, overwrite: bool = True) -> bool:
     """Write ``content`` in one step; False if ``path`` exists and may not be overwritten.
 
     Text is written in UTF-8. The content is on the disk before it takes the place of ``path``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _temporary(path, private) as temporary:
+    with _temporary(path) as temporary:
         with temporary.open("wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
@@ -57,9 +53,9 @@ def _place(temporary: Path, path: Path) -> bool:
 
 
 @contextmanager
-def _temporary(path: Path, private: bool) -> Iterator[Path]:
+def _temporary(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name[:100]}-{secrets.token_hex(6)}")
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600 if private else 0o666))
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
     finally:

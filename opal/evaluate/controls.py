@@ -116,7 +116,7 @@ def base_rate_threshold(classifier: Classifier, split: Split, minority: Any, raw
     """Minority where its probability exceeds its share of train (Elkan, IJCAI 2001: a prior of one half)."""
     train = split.train
     code = train.schema.labels.index(minority)
-    return raw, above(raw, code, float((label_codes(train.frame, train.schema) == code).mean()))
+    return raw, above_share(raw, code, label_codes(train.frame, train.schema))
 
 
 def tuned_threshold(
@@ -169,6 +169,11 @@ def out_of_fold(classifier: Classifier, train: Train, folds: int) -> np.ndarray:
         fitted = classifier.fit(train.frame.iloc[seen], train.schema)
         proba[held] = fitted.predict_proba(train.frame.iloc[held])
     return proba
+
+
+def above_share(proba: np.ndarray, code: int, trained_on: np.ndarray) -> np.ndarray:
+    """``above`` at the minority's share of the label codes that the classifier was trained on."""
+    return above(proba, code, float((trained_on == code).mean()))
 
 
 def above(proba: np.ndarray, code: int, threshold: float) -> np.ndarray:

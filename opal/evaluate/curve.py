@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from opal.atomic import write_whole
+from opal.atomic import whole_file
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.controls import Control, above
+from opal.evaluate.controls import Control, above_share
 from opal.evaluate.features import label_codes
 from opal.evaluate.metrics import BY_NAME, Record, errors, score
 from opal.table import Split
@@ -111,8 +111,8 @@ def curve_without(
                 jobs.append((classifier, split, made.iloc[:amount][~out[:amount]], amount, minority))
             else:
                 same.append(known[(known["seed"] == split.seed) & (known["amount"] == amount)])
-    fitted = tidy(record for found in each(measure, jobs, n_jobs) for record in found)
-    return pd.concat([f for f in (fitted, *same) if len(f)], ignore_index=True)
+    again = tidy(record for found in each(measure, jobs, n_jobs) for record in found)
+    return pd.concat([f for f in (again, *same) if len(f)], ignore_index=True)
 
 
 def measure(
@@ -145,7 +145,7 @@ def moved_threshold(proba: np.ndarray, frame: pd.DataFrame, split: Split, minori
     """Errors of the same fit with the threshold at the minority's share of what it was trained on: no further fit."""
     schema = split.train.schema
     code = schema.labels.index(minority)
-    predicted = above(proba, code, float((frame[schema.target] == minority).mean()))
+    predicted = above_share(proba, code, label_codes(frame, schema))
     found = errors(predicted, split.test, label_codes(split.test, schema), split.train.groups)
     kept = {name for name in found if BY_NAME[name].validated or BY_NAME[name].judged != "never"}
     return [
@@ -174,7 +174,9 @@ def _keep(key: str, records: list[Record]) -> None:
         del _raw[old]
     if _folder:
         with suppress(OSError, TypeError):  # sharing saves time and nothing else
-            write_whole(_folder / f"{key}.json", json.dumps(records))
+            _folder.mkdir(parents=True, exist_ok=True)
+            with whole_file(_folder / f"{key}.json") as part:  # not forced to the disk: a lost fit is made again
+                part.write_text(json.dumps(records))
 
 
 def _key(*made_of: Any) -> str | None:
