@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +72,13 @@ def make(
     for group, n in wanted.items():
         if not n:
             continue
-        made = sample(method, short_of(train, group), n, curation, progress)
+        made = sample(method, train.short_of(group), n, curation, progress)
         total.prompts += made.sources or [""] * len(made.frame)
         total.frame = pd.concat([total.frame, made.frame], ignore_index=True)
         total.funnel, total.usage = total.funnel + made.funnel, total.usage + made.usage
         total.notes += filter(None, [made.note])
         total.stopped += filter(None, [made.stopped])
     return total
-
-
-def short_of(train: Train, group: Group) -> Train:
-    """The same rows, with ``group`` as the only minority."""
-    return replace(train, groups=tuple(replace(g, minority=g == group) for g in train.groups), augment=False)
 
 
 def summary(table: Table, train: Train, made: Made, method: str) -> str:
@@ -181,7 +176,7 @@ def job(composed: DictConfig) -> None:
 def forecast(method: Oversampler, train: Train, wanted: Mapping[Group, int]) -> str:
     """What ``dry_run=true`` says."""
     rows = f"{sum(wanted.values())} rows wanted ({', '.join(f'{g.name}: {n}' for g, n in wanted.items())})"
-    estimates = [method.forecast(short_of(train, group), n) for group, n in wanted.items() if n]
+    estimates = [method.forecast(train.short_of(group), n) for group, n in wanted.items() if n]
     if estimates[0] is None:
         return f"{rows}; asks no model, costs nothing"
     return f"{rows}; {sum(estimates[1:], estimates[0])}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from itertools import chain, count
 from typing import Any
@@ -133,7 +132,8 @@ class OpalSampler(BaseOverSampler):
             if n == 0:
                 continue
             of_class = train.frame[train.schema.target].iloc[int(np.argmax(y == label))]
-            rows.append(method.sample(_short_of(train, of_class), int(n)))
+            group = next(g for g in train.groups if g.label == of_class)
+            rows.append(method.sample(train.short_of(group), int(n)))
             made.append(rows[-1].frame)
             labels.append(np.full(len(rows[-1].frame), label, dtype=y.dtype))
         self._note(rows)
@@ -206,12 +206,6 @@ class OpalSampler(BaseOverSampler):
         tags.input_tags.allow_nan = True
         tags.input_tags.string = True
         return tags
-
-
-def _short_of(train: Train, label: Any) -> Train:
-    """The same rows, with one class as the minority."""
-    groups = tuple(Group(g.target, g.label, g.label == label) for g in train.groups)
-    return replace(train, groups=groups)
 
 
 @lru_cache(maxsize=32)

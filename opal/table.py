@@ -214,6 +214,11 @@ class Train:
     def minority_groups(self) -> tuple[Group, ...]:
         return tuple(g for g in self.groups if g.minority)
 
+    def short_of(self, group: Group) -> Train:
+        """The same rows, with ``group`` as the only minority."""
+        groups = tuple(replace(g, minority=g == group) for g in self.groups)
+        return replace(self, groups=groups, augment=False)
+
     @property
     def wanted_groups(self) -> tuple[Group, ...]:
         """The groups that synthetic rows are wanted for: the minority, with ``augment`` all."""

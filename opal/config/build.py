@@ -44,20 +44,10 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     OpalError : an option does not fit, or the table cannot be loaded
     """
     check_top_level(config, "run")
-    sections = {
-        "amounts": "amounts",
-        "controls": "controls",
-        "curation": "curate",
-        "validation": "validation",
-        "replicates": "replicates",
-    }
-    built = {
-        "table": instantiate(config, "data") if table is None else table,
-        "task": instantiate(config, "task"),
-        "method": instantiate(config, "method"),
-        "classifier": instantiate(config, "classifier"),
-    }
-    built |= {argument: instantiate(config, section) for argument, section in sections.items()}
+    sections = ("task", "method", "classifier", "amounts", "controls", "validation", "replicates")
+    built = {"table": instantiate(config, "data") if table is None else table}
+    built |= {section: instantiate(config, section) for section in sections}
+    built["curation"] = instantiate(config, "curate")
     keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
     values = {key: config[key] for key in keys if key in config}
     if answer := config.get("answer"):
