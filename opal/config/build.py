@@ -45,7 +45,7 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     """
     check_top_level(config, "run")
     sections = ("task", "method", "classifier", "amounts", "controls", "validation", "replicates")
-    built = {"table": instantiate(config, "data") if table is None else table}
+    built: dict[str, Any] = {"table": instantiate(config, "data") if table is None else table}
     built |= {section: instantiate(config, section) for section in sections}
     built["curation"] = instantiate(config, "curate")
     keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
