@@ -24,6 +24,7 @@ NOTHING = "nothing"
 SHOWN = ("error", "balanced_error", "worst_group_error", "roc_auc")
 # Standard errors by which rows must beat the best free action, and within which the cheapest is taken.
 CLEAR, NEAR = 2.0, 1.0
+MOVED_ONLY, OTHER_CONTROL, MADE, ASKED = 1, 2, 3, 4  # prices of actions; doing nothing is 0
 THRESHOLDS = ("base_rate_threshold", "tuned_threshold")  # free, and no fit of the classifier is changed
 
 
@@ -156,9 +157,10 @@ class Answer:
         elif done.name != NOTHING:
             said.append("It is free: no rows of a language model are needed.")
         for action, against in self.seen.items():
+            anew = " (validation.remake=always makes them anew for each fold)" if action.price == ASKED else ""
             said.append(
                 f"The folds cannot judge {action.words}: its rows were made from all train rows, the held-out ones "
-                f"included (validation.remake=always makes them anew for each fold). On test rows it "
+                f"included{anew}. On test rows it "
                 f"{against.changes(measure)}, against the best free action ({self.best_free.words}): {against.word}."
             )
         if self.threshold is not None and self.information is not None:
@@ -232,9 +234,12 @@ def collect(
 def _actions(run: Measured, by_metric: Mapping[str, pd.DataFrame]) -> dict[Action, str]:
     """The actions that a run measured, with the prefix of their metrics."""
     found = {Action(NOTHING): ""}
-    found |= {Action(c, price=1 if c in THRESHOLDS else 2): f"control/{c}/" for c in control_names(run.errors)}
+    found |= {
+        Action(c, price=MOVED_ONLY if c in THRESHOLDS else OTHER_CONTROL): f"control/{c}/"
+        for c in control_names(run.errors)
+    }
     amounts = sorted(by_metric["error"]["amount"].unique()) if "error" in by_metric else []
-    price = 4 if run.paid else 3
+    price = ASKED if run.paid else MADE
     for amount in (int(a) for a in amounts if a):
         found[Action(run.method, amount, price=price, seen=run.seen)] = ""
         found[Action(run.method, amount, moved=True, price=price, seen=run.seen)] = MOVED

@@ -70,7 +70,12 @@ def test_rows_that_have_seen_the_held_out_rows_are_reported_and_not_recommended(
     assert found is not None and found.recommended.name == "class_weight"
     (action,) = found.seen
     assert action.words == "llm, 10 rows" and found.seen[action].difference == pytest.approx(0.15 - 0.20)
-    assert any("cannot judge llm, 10 rows" in sentence for sentence in found.sentences)
+    (said,) = (sentence for sentence in found.sentences if "cannot judge llm, 10 rows" in sentence)
+    assert "validation.remake=always" in said
+    replayed = answer("t", "logistic", [Measured("replay", good.errors, seen=True)])
+    assert replayed is not None
+    (said,) = (sentence for sentence in replayed.sentences if "cannot judge replay, 10 rows" in sentence)
+    assert "validation.remake" not in said, "replayed rows cannot be made anew"
     assert found.table.set_index("action")["validation"].isna()["llm, 10 rows"]
 
 
