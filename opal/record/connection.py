@@ -1,4 +1,4 @@
-"""A connected MLflow client, and MLflow's many exceptions turned into one."""
+"""MLflow stores: their addresses, a connected client, and MLflow's many exceptions turned into one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opal.errors import OpalError, TrackingError
+from opal.errors import ConfigError, OpalError, TrackingError
 from opal.record.environment import masked
 
 if TYPE_CHECKING:
@@ -28,11 +28,48 @@ _SETTINGS = {
 }
 
 
-def connect(uri: str, mlruns: Path) -> MlflowClient:
-    """Client for ``uri``.
+def resolve_uri(uri: str | None) -> str:
+    """``uri`` with relative SQLite paths made absolute; None is ``mlflow.db`` in the working folder.
 
-    A SQLite file is initialised under a lock (processes that meet on a missing database break it) and put
-    into WAL mode, so that readers and writers do not wait for each other.
+    Raises
+    ------
+    ConfigError : MLflow 3 cannot write to such an address
+    """
+    uri = uri or "sqlite:///mlflow.db"
+    if uri.startswith("file:") or "://" not in uri:
+        raise ConfigError(
+            f"tracking.uri (--uri) {uri!r} is not a store that MLflow 3 writes to: use sqlite:///FILE.db or http(s)://HOST:PORT"
+        )
+    path = sqlite_path(uri)
+    return f"sqlite:///{path}" if path else uri
+
+
+def existing_uri(uri: str | None = None) -> str:
+    """Address of a store to read from: ``uri``, else MLFLOW_TRACKING_URI, else ``mlflow.db`` in the working folder.
+
+    Raises
+    ------
+    ConfigError : MLflow 3 cannot write to such an address
+    TrackingError : the SQLite file is missing; it is not made
+    """
+    address = resolve_uri(uri or os.environ.get("MLFLOW_TRACKING_URI"))
+    path = sqlite_path(address)
+    if path is not None and not path.is_file():
+        raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it with --uri")
+    return address
+
+
+def sqlite_path(uri: str) -> Path | None:
+    """Absolute path of a SQLite address, or None for any other."""
+    prefix = "sqlite:///"
+    return Path(uri.removeprefix(prefix)).absolute() if uri.startswith(prefix) else None
+
+
+def connect(uri: str, mlruns: Path | None = None) -> MlflowClient:
+    """Client for ``uri``, which is asked once.
+
+    With ``mlruns``, a SQLite file is initialised under a lock there (processes that meet on a missing database
+    break it) and put into WAL mode, so that readers and writers do not wait for each other.
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -41,7 +78,7 @@ def connect(uri: str, mlruns: Path) -> MlflowClient:
     for name in ("mlflow", "alembic"):  # after the import, which sets them to INFO
         logging.getLogger(name).setLevel(logging.WARNING)
 
-    if not uri.startswith("sqlite:///"):
+    if mlruns is None or not uri.startswith("sqlite:///"):
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
         return client

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 
 from opal.errors import TrackingError
 from opal.record import pending
-from opal.record.connection import faults
+from opal.record.connection import faults, sqlite_path
 from opal.record.provenance import keys_of
 from opal.record.read import fetch, local_artifacts
-from opal.record.runs import sqlite_path
 from opal.record.tracking import Tracking
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opal.errors import ConfigError, TrackingError
+from opal.errors import TrackingError
 from opal.record import pending, ui_view
-from opal.record.connection import connect, faults
+from opal.record.connection import connect, faults, resolve_uri, sqlite_path
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -108,20 +108,3 @@ class Runs:
 def is_finished(run: Run) -> bool:
     """Whether the run is whole: both its tag and MLflow's status say so."""
     return run.data.tags.get("opal.status") == "finished" and run.info.status == "FINISHED"
-
-
-def resolve_uri(uri: str | None) -> str:
-    """``uri`` with relative SQLite paths made absolute; None is ``mlflow.db`` in the working folder."""
-    uri = uri or "sqlite:///mlflow.db"
-    if uri.startswith("file:") or "://" not in uri:
-        raise ConfigError(
-            f"tracking.uri={uri!r} is not a store that MLflow 3 writes to: use sqlite:///FILE.db or http(s)://HOST:PORT"
-        )
-    path = sqlite_path(uri)
-    return f"sqlite:///{path}" if path else uri
-
-
-def sqlite_path(uri: str) -> Path | None:
-    """Absolute path of a SQLite address, or None for any other."""
-    prefix = "sqlite:///"
-    return Path(uri.removeprefix(prefix)).absolute() if uri.startswith(prefix) else None

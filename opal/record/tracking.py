@@ -9,7 +9,6 @@ crash leaves behind, the next `claim` of that hash mends: a run that stayed ``ru
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from opal.errors import ConfigError, TrackingError
 from opal.record import pending, unfinished, writing
-from opal.record.connection import faults
+from opal.record.connection import existing_uri, faults
 from opal.record.environment import masked
 from opal.record.run_record import RunRecord
-from opal.record.runs import Runs, is_finished, sqlite_path
+from opal.record.runs import Runs, is_finished
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -193,8 +192,4 @@ def existing_store(uri: str | None = None, experiment: str = "opal") -> Tracking
     ------
     TrackingError : the SQLite file is missing; it is not made
     """
-    tracking = Tracking(uri or os.environ.get("MLFLOW_TRACKING_URI"), experiment)
-    path = sqlite_path(str(tracking.uri))
-    if path is not None and not path.is_file():
-        raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it by its URI")
-    return tracking
+    return Tracking(existing_uri(uri), experiment)

@@ -256,7 +256,7 @@ def test_markdown_latex_csv(store, capsys):
         (["--tag", "team"], "--tag 'team' is not NAME=VALUE"),
         (["data"], "the selection 'data' is not NAME=VALUE"),
         (["--uri", "sqlite:///no/such.db"], "there is no MLflow store"),
-        (["--uri", "mlruns"], "is not a store that OPAL writes to"),
+        (["--uri", "mlruns"], "is not a store that MLflow 3 writes to"),
     ],
 )
 def test_mistakes_are_one_sentence(store, capsys, arguments, sentence):

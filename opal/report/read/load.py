@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from opal.errors import TrackingError
+from opal.record.connection import existing_uri, sqlite_path
 from opal.report.read.select import Where
 
 RUN_COLUMNS = ["run_id", "name", "experiment", "experiment_id", "config_hash", "status", "start"]
@@ -73,15 +71,9 @@ def open_store(uri: str | None = None) -> tuple[RunSource, str]:
     from opal.report.read.server import ServerRuns
     from opal.report.read.sqlite import SqliteRuns
 
-    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
-    if uri.startswith("sqlite:///"):
-        path = Path(uri.removeprefix("sqlite:///")).absolute()
-        return SqliteRuns(path), f"sqlite:///{path}"
-    if uri.startswith("file:") or "://" not in uri:
-        raise TrackingError(
-            f"--uri {uri} is not a store that OPAL writes to: use sqlite:///FILE.db or http(s)://HOST:PORT"
-        )
-    return ServerRuns(uri), uri
+    address = existing_uri(uri)
+    path = sqlite_path(address)
+    return (SqliteRuns(path) if path else ServerRuns(address)), address
 
 
 def load(

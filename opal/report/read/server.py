@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from opal.errors import TrackingError
+from opal.record.connection import connect, faults
 from opal.report.read.select import Where, parse_search
 
 RUNS_A_CALL = 100  # MLflow's limit
@@ -19,12 +18,9 @@ class ServerRuns:
     """The runs behind an MLflow address."""
 
     def __init__(self, uri: str) -> None:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # MLflow's own 7 wait for minutes
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        from mlflow.tracking import MlflowClient
-
         self.uri, self._keys = uri, set[str]()
-        self.client = MlflowClient(uri)
+        with faults(uri):
+            self.client = connect(uri)
 
     def runs(self, where: Where, experiments: Sequence[str]) -> list[dict]:
         """One dict per run: id, name, times, params and tags; experiments all where none is named."""
@@ -64,7 +60,7 @@ class ServerRuns:
         return np.array(rows, dtype=float).reshape(-1, 4)
 
     def _search(self, where: Where, experiments: Sequence[str]) -> Iterator[tuple[Any, str]]:
-        try:
+        with faults(self.uri):
             known = {e.experiment_id: e.name for e in self.client.search_experiments()}
             ids = [i for i, name in known.items() if not experiments or name in experiments]
             token = None
@@ -74,8 +70,6 @@ class ServerRuns:
                 token = page.token
                 if not token:
                     return
-        except Exception as err:
-            raise self._fault(err) from err
 
     def _history(self, run_ids: Sequence[str], key: str) -> list[tuple[str, int, float]]:
         """One metric of many runs: a call that MLflow's UI makes and its client lacks."""
@@ -88,16 +82,7 @@ class ServerRuns:
 
         path = "/api/2.0/mlflow/metrics/get-history-bulk-interval"
         asked = {"run_ids": list(run_ids), "metric_key": key, "max_results": 2500}
-        try:
+        with faults(self.uri):
             answer = http_request(get_default_host_creds(self.uri), path, "GET", params=asked)
             points = verify_rest_response(answer, path).json().get("metrics", [])
-        except Exception as err:
-            raise self._fault(err) from err
         return [(p["run_id"], int(p.get("step", 0)), float(p["value"])) for p in points]
-
-    def _fault(self, err: Exception) -> TrackingError:
-        text = str(err)
-        no_server = "Max retries exceeded" in text or "Connection refused" in text
-        why = "no server answers there" if no_server else (text.splitlines() or [type(err).__name__])[0][:300]
-        where = self.uri.rsplit("@", 1)[-1]  # an address may hold a password
-        return TrackingError(f"the MLflow store {where} failed: {why}")

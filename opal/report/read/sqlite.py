@@ -25,17 +25,10 @@ MANY = 0.1  # share of the store's runs from which on whole keys are read rather
 
 
 class SqliteRuns:
-    """The runs of one SQLite file.
-
-    Raises
-    ------
-    TrackingError : there is no such file, or it is not an MLflow store
-    """
+    """The runs of one SQLite file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        if not path.is_file():
-            raise TrackingError(f"there is no MLflow store {path}: go to its folder, or name it with --uri")
 
     def runs(self, where: Where, experiments: Sequence[str]) -> list[dict]:
         """One dict per run: id, name, times, params and tags; experiments all where none is named."""
