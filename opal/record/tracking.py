@@ -104,14 +104,6 @@ class Tracking(Runs):
                 self._mend(record.config_hash)
             return self._log_kept(record, folder)
 
-    def mark_interrupted(self) -> int:
-        """Mark runs that a dead process of this host left open; gives their number."""
-        stuck = [r for r in self.runs("attributes.status = 'RUNNING'") if not unfinished.alive(r)]
-        with faults(self.uri):
-            for run in stuck:
-                unfinished.close(self.client, run)
-        return len(stuck)
-
     @contextmanager
     def _lock(self, config_hash: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
         from filelock import FileLock, Timeout

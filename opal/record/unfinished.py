@@ -29,21 +29,6 @@ def foreign(run: Run) -> bool:
     return host != socket.gethostname() and age < HALF_AFTER
 
 
-def alive(run: Run) -> bool:
-    """Whether the process that opened the run may still be writing it."""
-    import psutil
-
-    parts = run.data.tags.get("opal.writer", "").split(" ")
-    if len(parts) != 3:
-        return True  # not written by OPAL
-    if parts[0] != socket.gethostname():
-        return foreign(run)
-    try:
-        return abs(psutil.Process(int(parts[1])).create_time() - float(parts[2])) < 2
-    except (psutil.Error, ValueError):
-        return False
-
-
 def close(client: MlflowClient, run: Run) -> None:
     """End a run whose writer is gone: complete if its last tag was written, else interrupted."""
     status = run.data.tags.get("opal.status")

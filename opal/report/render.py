@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,7 +16,6 @@ from opal.report.protocol import Protocol
 if TYPE_CHECKING:
     from rich.console import Console
 
-Format = Literal["terminal", "markdown", "latex", "csv"]
 DIGITS = 4
 
 

@@ -16,7 +16,6 @@ from opal.table import Group, Table
 
 TRAIN = "train_colsbase_size{raw}_total{total}_rand{seed}.csv"
 TEST = "test_colsbase_size{total}_rand{seed}.csv"
-SYNTHETIC = "train_generate_colsbase_rand{seed}.csv"
 
 
 def file_names(folder: str, n_train: int, n_test: int, n_table: int) -> tuple[str, str]:

@@ -111,16 +111,6 @@ def _killed_at(uri: str, step: str) -> None:
         tracking.log(trials.record(H), trials.write)
 
 
-def test_runs_of_dead_processes_are_marked_on_request(uri):
-    process = multiprocessing.get_context("spawn").Process(target=_killed_at, args=(uri, "log_batch"))
-    process.start()
-    process.join(60)
-    tracking = Tracking(uri)
-    assert tracking.mark_interrupted() == 1
-    assert [(r.info.status, r.data.tags["opal.status"]) for r in tracking.runs()] == [("KILLED", "interrupted")]
-    assert tracking.mark_interrupted() == 0
-
-
 def test_artifact_store_unwritable_keeps_the_result(tracking):
     tracking.experiment_id  # noqa: B018
     (tracking.mlruns / "opal").write_text("a file stands where the artifacts' folder should be")
