@@ -155,6 +155,12 @@ def moved_threshold(proba: np.ndarray, frame: pd.DataFrame, split: Split, minori
     ]
 
 
+def control_names(errors: pd.DataFrame) -> list[str]:
+    """The controls that were measured, in their order."""
+    found = errors["metric"].str.extract(r"^control/([^/]+)/error$")[0].dropna()
+    return list(dict.fromkeys(found))
+
+
 def share_raw_fits(folder: Path) -> None:
     """Let other processes that name the same folder have this one's fits without synthetic rows, and the reverse."""
     global _folder

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from opal.evaluate.curve import CLEAN
+from opal.evaluate.curve import CLEAN, control_names
+from opal.evaluate.gain import sources
 from opal.evaluate.metrics import BY_NAME, judged
 from opal.evaluate.scaling import fit_scaling, variance_sources
-from opal.evaluate.validate import PREFIX
+from opal.evaluate.validate import PREFIX, chosen_by
 from opal.evaluate.verdict import MARGIN, at_amounts, choose_amount, verdict
 from opal.result import TrialResult
-
-# Train rows are short of the minority by design, so that their plain error would always choose no rows; where an
-# attribute tells the groups (task=spurious), the classes are level and the balanced error is a plain one. The worst
-# group's own error would be the largest of several figures, each of a handful of rows: a noisier guide.
-CHOSEN_BY = ("group_balanced_error", "balanced_error")
 
 
 def judge(result: TrialResult, method: str, margin: float = MARGIN) -> None:
@@ -30,17 +26,18 @@ def judge(result: TrialResult, method: str, margin: float = MARGIN) -> None:
         return
     findings = len(result.notes)
     controls, measured = control_names(result.errors), set(result.errors["metric"])
-    chosen_by = next((name for name in CHOSEN_BY if PREFIX + name in measured), None)
-    if chosen_by and controls:
-        amounts = choose_amount(result.errors, PREFIX + chosen_by)
-        for measure in judged(groups=BY_NAME[chosen_by].of_groups):
+    chooser = chosen_by(measured)
+    if chooser and controls:
+        amounts = choose_amount(result.errors, PREFIX + chooser)
+        for measure in judged(groups=BY_NAME[chooser].of_groups):
             add_verdict(result, method, measure, amounts, controls, margin)
             if CLEAN + measure in measured:
                 add_verdict(result, method, measure, amounts, controls, margin, CLEAN)
         listed = ", ".join(f"{amount} (seed {seed})" for seed, amount in amounts.items())
-        by = BY_NAME[chosen_by].words
+        by = BY_NAME[chooser].words
         result.notes.append(f"Amounts chosen by {by} on validation folds of train: {listed}.")
         result.metrics |= {f"seed_{seed}/amount_chosen": amount for seed, amount in amounts.items()}
+        add_sources(result, amounts, margin)
     add_scaling(result)
     if "replicates" in result.tables:
         add_variances(result)
@@ -66,6 +63,23 @@ def add_verdict(
     result.verdicts[curve + measure] = found.word
     figures = {"difference": found.difference, "low": found.low, "high": found.high}
     result.metrics |= {f"verdict/{curve}{measure}/{k}": v for k, v in figures.items()}
+
+
+def add_sources(result: TrialResult, amounts: dict[int, int], margin: float) -> None:
+    """Metrics ``gain/threshold``, ``gain/information`` and those of the ranking, each with ``_low`` and ``_high``.
+
+    More is better: an error's gain is what it falls by.
+    """
+    found = sources(result.errors, amounts, margin)
+    if found is None:
+        return
+    result.notes.append(found.sentence)
+    for name, one in {"threshold": found.threshold, "information": found.information}.items():
+        figures = {"": -one.difference, "_low": -one.high, "_high": -one.low}
+        result.metrics |= {f"gain/{name}{end}": value for end, value in figures.items()}
+    for name, one in found.ranking.items():
+        figures = {"": one.difference, "_low": one.low, "_high": one.high}
+        result.metrics |= {f"gain/{name}{end}": value for end, value in figures.items()}
 
 
 def add_scaling(result: TrialResult) -> None:
@@ -98,8 +112,3 @@ def whole(errors: pd.DataFrame) -> pd.DataFrame:
     seeds = errors["seed"].nunique()
     reached = errors[errors["metric"] == "error"].groupby("amount")["seed"].nunique()
     return errors[errors["amount"].isin(reached.index[reached == seeds])]
-
-
-def control_names(errors: pd.DataFrame) -> list[str]:
-    found = errors["metric"].str.extract(r"^control/([^/]+)/error$")[0].dropna()
-    return list(dict.fromkeys(found))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,6 +23,10 @@ Job = tuple[tuple, int]  # arguments of ``measure``, and the rows held out
 
 MOST_WAITING = 1_000_000  # rows to predict in fits that wait: the folds of five large splits would fill the memory
 PREFIX = "validation_"  # of the metrics measured on folds
+# What folds choose by. Train rows are short of the minority by design, so that their plain error would always choose no
+# rows; where an attribute tells the groups (task=spurious), the classes are level and the balanced error is a plain
+# one. The worst group's own error would be the largest of several figures, each of a handful of rows: too noisy.
+CHOSEN_BY = ("group_balanced_error", "balanced_error")
 
 
 @dataclass(frozen=True)
@@ -134,6 +138,11 @@ class Folds:
         for seen, held in StratifiedKFold(folds, shuffle=True, random_state=train.seed).split(group, group):
             frame = train.frame.iloc[seen]
             yield Split(replace(train, frame=frame, schema=train.schema.learn(frame)), train.frame.iloc[held])
+
+
+def chosen_by(measured: Collection[str]) -> str | None:
+    """The metric that amounts and actions are chosen by, of those measured; None without validation errors."""
+    return next((name for name in CHOSEN_BY if PREFIX + name in measured), None)
 
 
 def _measured(jobs: Sequence[Job], n_jobs: int) -> list[dict[str, Any]]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from opal.evaluate.answer import NOTHING, Answer, Measured, answer
+from opal.evaluate.actions import NOTHING, Measured
+from opal.evaluate.answer import Answer, answer
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import MARGIN
 from opal.trial.measures import SEEN_ROWS
@@ -43,7 +44,10 @@ def measured(method: str, errors: pd.DataFrame, metrics: Mapping[str, float | No
         if "llm/money" in known:
             cost["money"] = known["llm/money"]
     seen = known.get(SEEN_ROWS, paid and "llm/validation_requests" not in known)  # 0.1 had no such metric
-    return Measured(method, errors, paid, cost, bool(seen))
+    sizes = {"minority_rows": known.get("train/minority_rows", float("nan"))}
+    if "test/rows" in known and known.get("train/rows"):
+        sizes["test_share"] = known["test/rows"] / known["train/rows"]
+    return Measured(method, errors, paid, cost, bool(seen), **sizes)
 
 
 def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -> list[Answer]:

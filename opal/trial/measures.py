@@ -33,6 +33,7 @@ def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[
     few = [sum(len(s.train.rows(g)) for g in s.train.minority_groups) for s in splits]
     result.metrics["train/minority_rows"] = float(np.mean(few))
     result.metrics["train/rows"] = float(np.mean([len(s.train.frame) for s in splits]))
+    result.metrics["test/rows"] = float(np.mean([len(s.test) for s in splits]))
     found = set(result.errors["metric"])
     for name, control in controls.items():
         if f"control/{name}/error" not in found:

@@ -9,9 +9,8 @@ from opal.config.options import nearest
 from opal.config.validation import shown
 from opal.errors import ConfigError
 from opal.evaluate.curve import CLEAN
-from opal.evaluate.judge import CHOSEN_BY
 from opal.evaluate.metrics import METRICS, names
-from opal.evaluate.validate import PREFIX
+from opal.evaluate.validate import CHOSEN_BY, PREFIX
 from opal.result import TrialResult
 from opal.trial.trial import Trial
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from opal.evaluate.answer import NOTHING, Action, Measured, answer, choose
+from opal.evaluate.actions import NOTHING, Action, Measured, choose
+from opal.evaluate.answer import answer
 from opal.evaluate.verdict import confidence_interval
 
 SEEDS = (1, 2, 6, 8, 42)
@@ -88,10 +91,12 @@ def test_nothing_is_recommended_where_nothing_helps():
 def test_the_gain_is_split_into_threshold_and_rows():
     validation = {**BASE, "10": 0.18, "threshold/10": 0.12}
     found = answer("t", "logistic", [run_of("smote", validation)])
-    assert found is not None and found.threshold is not None and found.information is not None
-    assert found.threshold.difference == pytest.approx(0.22 - 0.30)
-    assert found.information.difference == pytest.approx(0.12 - 0.22)
-    assert found.threshold.difference + found.information.difference == pytest.approx(found.against_nothing.difference)
+    assert found is not None and found.sources is not None
+    parts = found.sources
+    assert parts.threshold.difference == pytest.approx(0.22 - 0.30)
+    assert parts.information.difference == pytest.approx(0.12 - 0.22)
+    assert parts.threshold.difference + parts.information.difference == pytest.approx(found.against_nothing.difference)
+    assert "that is 44% of the gain" in parts.sentence
 
 
 def test_the_interval_is_that_of_the_paired_differences():
@@ -102,6 +107,30 @@ def test_the_interval_is_that_of_the_paired_differences():
     assert (found.against_nothing.low, found.against_nothing.high) == pytest.approx(
         confidence_interval((mine[10] - mine[0]).to_numpy())
     )
+
+
+def test_a_threshold_tuned_on_few_minority_rows_is_called_fragile():
+    run = run_of("smote", {"": 0.3, "control/tuned_threshold/": 0.1, "10": 0.2})
+    few, many = (answer("t", "logistic", [replace(run, minority_rows=n)]) for n in (20, 60))
+    assert few is not None and many is not None
+    (said,) = few.caveats
+    assert "tuned on 20 minority rows" in said and "fragile" in said
+    assert not many.caveats
+
+
+def test_the_interval_for_new_rows_stands_beside_that_for_new_splits():
+    run = replace(run_of("smote", {**BASE, "10": 0.1}, noise=0.01), test_share=0.4)
+    found = answer("t", "logistic", [run])
+    assert found is not None
+    one, (low, high) = found.against_nothing, found.against_nothing.corrected
+    assert high - low == pytest.approx((one.high - one.low) * np.sqrt(1 + 5 * 0.4))
+    assert f"{low:+.4f} to {high:+.4f} (Nadeau and Bengio's correction)" in found.caveats[0]
+
+
+def test_a_control_and_a_method_of_one_name_have_a_row_each():
+    found = answer("t", "logistic", [run_of("smote", {**BASE, "control/smote/": 0.25, "10": 0.1})])
+    assert found is not None
+    assert {"smote", "smote, 10 rows"} <= set(found.table["action"])
 
 
 def test_the_table_has_one_row_per_action_the_recommended_one_first():

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from opal.evaluate.judge import control_names, judge, whole
+from opal.evaluate.curve import control_names
+from opal.evaluate.judge import judge, whole
 from opal.result import Rows, TrialResult, Usage
 
 SEEDS, AMOUNTS = (1, 2, 6, 8, 42), (0, 10, 20, 30, 40, 50)

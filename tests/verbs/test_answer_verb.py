@@ -62,7 +62,8 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(verb):
 
 
 def test_the_command_of_a_recommended_method_makes_the_table():
-    from opal.evaluate.answer import Action, Measured, answer
+    from opal.evaluate.actions import Action, Measured
+    from opal.evaluate.answer import answer
     from opal.report.answer import how
 
     rows = [(s, 0, f"{p}{m}", 0.3) for s in (1, 2) for p in ("", "validation_") for m in ("error", "balanced_error")]
