@@ -82,7 +82,7 @@ class Answer:
         said, (low, high) = [], self.against_nothing.corrected
         if self.recommended.name != NOTHING and low == low:
             said.append(
-                "The interval above speaks of new splits of this table; for new rows of the same kind it is "
+                "The first interval above speaks of new splits of this table; for new rows of the same kind it is "
                 f"{low:+.4f} to {high:+.4f} (Nadeau and Bengio's correction)."
             )
         if self.recommended.name == "tuned_threshold" and self.minority_rows < FRAGILE:

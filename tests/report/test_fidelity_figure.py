@@ -9,7 +9,7 @@ from tables import mixed_table, number_table, table_of
 
 from opal.evaluate.fidelity import fidelity_by_group
 from opal.methods.duplicate import Duplicate
-from opal.report.figures.fidelity import fidelity_figure
+from opal.report.figures.fidelity import draw_fidelity, fidelity_figure
 from opal.tasks.imbalanced import Imbalanced
 from opal.tasks.spurious import Spurious
 
@@ -33,6 +33,23 @@ def test_a_figure_for_every_table(table, task, tmp_path):
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     fidelity_figure(measured, columns.iloc[:0], rows[0], trains[0], tmp_path / "none.png", "a title")
     assert not (tmp_path / "none.png").exists()
+
+
+def test_panels_leave_room_for_their_labels_and_little_more():
+    train = Imbalanced(40, 0.2, test_rows=80).split(number_table(400), 1).train
+    for longest in (3, 40):
+        frame = train.frame.rename(columns={train.frame.columns[0]: "x" * longest})
+        named = table_of(frame, train.schema.target, 1)
+        split = Imbalanced(30, 0.2, test_rows=8, deduplicate=False).split(named, 1)
+        rows = Duplicate().sample(split.train, 10).frame
+        found = fidelity_by_group(rows, split.train)
+        measured = pd.Series(found.metrics, name=1).rename_axis("metric").reset_index()
+        figure = draw_fidelity(measured, found.columns.assign(seed=1), rows, split.train, "a title")
+        figure.canvas.draw()
+        for before, axis in zip(figure.axes, figure.axes[1:], strict=False):
+            label = min(text.get_window_extent().x0 for text in axis.get_yticklabels())
+            gap = (label - before.get_window_extent().x1) / figure.bbox.width
+            assert 0 < gap < 0.06
 
 
 def test_distances_of_columns_are_those_of_the_metrics():

@@ -29,7 +29,7 @@ def levels(axis) -> list[float]:
 
 def test_a_runs_figure_shows_every_seed_the_mean_and_every_control():
     figure = draw_run(errors_of(), "a run")
-    for axis in figure.axes:
+    for axis in figure.axes[:-1]:
         (seeds,) = (c for c in axis.collections if hasattr(c, "get_segments"))
         assert len(seeds.get_segments()) == len(SEEDS) and len(axis.get_lines()) == 1 + len(CONTROLS)
         assert levels(axis) == list(CONTROLS.values())
@@ -42,18 +42,18 @@ def test_the_next_run_keeps_nothing_of_the_last():
     draw_run(errors_of(), "first")
     without = errors_of()
     figure = draw_run(without[~without["metric"].str.startswith("control/")], "second")
-    assert all(len(axis.get_lines()) == 1 for axis in figure.axes)
+    assert all(len(axis.get_lines()) == 1 for axis in figure.axes[:-1])
 
 
 def test_a_sweeps_figure_shows_every_run_and_the_best_control_of_each_table():
     hashed = "-0123456789ab"
     runs = {f"{t}/{m}/logistic{hashed}": errors_of(s) for t, s in (("a", 0.0), ("b", 0.1)) for m in ("smote", "llm")}
     figure = draw_sweep(runs, "a sweep")
-    assert len(figure.axes) == 2 * len(names("drawn"))
+    assert len(figure.axes) == 2 * (len(names("drawn")) + 1)
     for axis in figure.axes[: len(names("drawn"))]:
         better = max if axis.get_title() == "average precision" else min
         assert len(axis.get_lines()) == 2 + 1 and levels(axis) == [better(CONTROLS.values())]
-    assert levels(figure.axes[-4]) == [0.1 + 0.15]
+    assert levels(figure.axes[-5]) == [0.1 + 0.15]
     (legend,) = figure.legends
     assert [t.get_text() for t in legend.get_texts()] == ["smote/logistic", "llm/logistic", "best control"]
 
@@ -65,3 +65,26 @@ def test_each_classifier_has_its_own_best_control():
     assert levels(figure.axes[0]) == [0.15, 0.25]
     shown = [t.get_text() for t in figure.legends[0].get_texts()]
     assert {"best control of logistic", "best control of catboost"} < set(shown)
+
+
+def with_gain(rows: float) -> pd.DataFrame:
+    """Balanced errors: 0.3 for nothing, 0.2 for a moved threshold, less ``rows`` with synthetic rows."""
+    given = [(0, "validation_balanced_error", 0.3), (10, "validation_balanced_error", 0.1), (0, "balanced_error", 0.3)]
+    given += [(10, "balanced_error", 0.25), (10, "threshold/balanced_error", 0.2 - rows)]
+    given += [(0, f"{p}control/base_rate_threshold/{m}", 0.2) for p in ("", "validation_") for m in ("error", METRIC)]
+    found = [(seed, amount, metric, value) for seed in SEEDS for amount, metric, value in given]
+    return pd.DataFrame(found, columns=["seed", "amount", "metric", "value"])
+
+
+METRIC = "balanced_error"
+
+
+@pytest.mark.parametrize("rows", [0.05, -0.05])
+def test_the_bar_stacks_what_the_rows_gain_on_what_the_threshold_gains(rows):
+    panel = draw_run(with_gain(rows), "a run").axes[-1]
+    threshold, beyond = panel.patches
+    assert panel.get_visible() and threshold.get_height() == pytest.approx(0.1)
+    assert (beyond.get_y(), beyond.get_height()) == pytest.approx((0.1, rows))
+    panel = draw_sweep({f"a/{m}/logistic-0123456789ab": with_gain(rows) for m in ("smote", "llm")}, "a sweep").axes[-1]
+    assert len(panel.patches) == 4
+    assert not draw_run(errors_of(), "without validation").axes[-1].get_visible()

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from opal.evaluate.metrics import BY_NAME, names
+from opal.report.figures.gain import gain_bars
 
 # Okabe and Ito's colours, told apart by colour-blind readers; markers and dashes tell them apart in grey
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -21,7 +22,9 @@ _drawing = Lock()  # of the one figure that all runs of a process are drawn in
 
 
 def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
-    """Write ``curves.png``: four metrics against synthetic rows, every seed thin, the mean thick, controls dashed."""
+    """Write ``curves.png``: four metrics against synthetic rows, every seed thin, the mean thick, controls dashed; and
+    where the gain comes from, if that was measured.
+    """
     with _drawing:
         figure = draw_run(errors, title)
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,13 +40,15 @@ def draw_run(errors: pd.DataFrame, title: str) -> Any:
     figure, axes = _panels()
     _clear(figure, axes)
     figure.suptitle(plain(title))
-    for axis, metric in zip(axes, PANELS, strict=True):
+    for axis, metric in zip(axes[:-1], PANELS, strict=True):
         if metric in by_seed.index:
             _curve(axis, by_seed.loc[metric])
         for i, (name, level) in enumerate(controls.get(metric, {}).items()):
             axis.axhline(level, color=COLORS[1 + i % 6], linestyle=DASHES[i % 6], linewidth=1.2, label=name)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 6) or 1, fontsize=8, frameon=False)
+    gain_bars(axes[-1], [(errors, COLORS[0])])
+    known = {label: handle for axis in axes for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)}
+    columns = min(len(known), 5) or 1
+    figure.legend(known.values(), known.keys(), loc="lower center", ncols=columns, fontsize=8, frameon=False)
     return figure
 
 
@@ -61,23 +66,25 @@ def _panels() -> tuple[Any, Any]:
 
     figure = Figure(figsize=(13, 3.6))  # no pyplot: no state shared with the user's own figures
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(PANELS))
+    axes = figure.subplots(1, len(PANELS) + 1, width_ratios=[1] * len(PANELS) + [0.4])
     # places by hand: finding them takes as long as drawing, and every run of a sweep pays for it
-    figure.subplots_adjust(left=0.05, right=0.99, top=0.82, bottom=0.25, wspace=0.26)
-    for axis, label in zip(axes, PANELS.values(), strict=True):
-        axis.set_xlabel("synthetic rows added")
-        axis.set_title(label, fontsize=10, y=1.01)
+    figure.subplots_adjust(left=0.05, right=0.99, top=0.82, bottom=0.25, wspace=0.28)
+    for axis in axes:
         axis.grid(alpha=0.3)
         axis.tick_params(length=0)  # the grid marks the places
         for side in (axis.xaxis, axis.yaxis):
             side.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10), integer=side.axis_name == "x"))
             side.set_label_coords(0.5, -0.15)
+    for axis, label in zip(axes[:-1], PANELS.values(), strict=True):
+        axis.set_xlabel("synthetic rows added")
+        axis.set_title(label, fontsize=10, y=1.01)
     return figure, axes
 
 
 def _clear(figure: Any, axes: Any) -> None:
     """Take out what the run before drew."""
-    for artist in [*figure.legends, *(drawn for axis in axes for drawn in (*axis.lines, *axis.collections))]:
+    drawn = [artist for axis in axes for artist in (*axis.lines, *axis.collections, *axis.patches)]
+    for artist in [*figure.legends, *drawn]:
         artist.remove()
     for axis in axes:
         axis.relim()

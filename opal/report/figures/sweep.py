@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from opal.evaluate.metrics import higher_is_better
+from opal.report.figures.gain import gain_bars
 from opal.report.figures.run import COLORS, DASHES, MARKERS, PANELS, control_means, plain
 
 HASH = re.compile(r"-[0-9a-f]{12}$")
@@ -23,7 +24,8 @@ def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> No
 
 
 def draw_sweep(runs: Mapping[str, pd.DataFrame], title: str) -> Any:
-    """The Matplotlib figure: mean over seeds of four metrics against synthetic rows, and each best control, dashed.
+    """The Matplotlib figure: mean over seeds of four metrics against synthetic rows, each best control, dashed; and
+    where each run's gain comes from, if that was measured.
 
     Parameters
     ----------
@@ -38,10 +40,11 @@ def draw_sweep(runs: Mapping[str, pd.DataFrame], title: str) -> Any:
     figure = Figure(figsize=(13, 1.2 + 2.6 * len(tables)), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    axes = figure.subplots(len(tables), len(PANELS), squeeze=False)
+    ratios = [1] * len(PANELS) + [0.5]
+    axes = figure.subplots(len(tables), len(ratios), squeeze=False, width_ratios=ratios)
     for (table, *rest), errors in named.items():
         i = lines.index(rest[-1] if rest else table)
-        for axis, metric in zip(axes[tables.index(table)], PANELS, strict=True):
+        for axis, metric in zip(axes[tables.index(table)][:-1], PANELS, strict=True):
             mean = errors[errors["metric"] == metric].groupby("amount")["value"].mean()
             style = {"color": COLORS[i % len(COLORS)], "marker": MARKERS[(i + i // len(COLORS)) % len(MARKERS)]}
             axis.plot(mean.index, mean, **style, markersize=4, label=lines[i])
@@ -51,7 +54,9 @@ def draw_sweep(runs: Mapping[str, pd.DataFrame], title: str) -> Any:
         axis.axhline(level, color="0.35", linestyle=DASHES[i % len(DASHES)], linewidth=1.2, label=label)
     for table, row in zip(tables, axes, strict=True):
         row[0].set_ylabel(plain(table))
-        for axis, label in zip(row, PANELS.values(), strict=True):
+        here = {lines.index(rest[-1] if rest else t): errors for (t, *rest), errors in named.items() if t == table}
+        gain_bars(row[-1], [(errors, COLORS[i % len(COLORS)]) for i, errors in sorted(here.items())])
+        for axis, label in zip(row[:-1], PANELS.values(), strict=True):
             axis.set_title(label if table == tables[0] else "", fontsize=10)
             axis.grid(alpha=0.3)
             axis.set_xlabel("synthetic rows added" if table == tables[-1] else "")

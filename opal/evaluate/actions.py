@@ -1,0 +1,155 @@
+"""What one can do with a table, and which of it the folds of the train rows recommend.
+
+An action is: nothing, a free control, or a method at an amount, with or without a moved threshold. All are measured on
+the same folds of the same train rows. The free action that does best there is recommended, unless an action with rows
+does better by more than two standard errors, paired by seed; of several such actions the cheapest within one standard
+error of the best. `scripts/bench_answers.py` compares this rule with fixed policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from opal.evaluate.curve import MOVED, control_names
+from opal.evaluate.gain import RANKING, THRESHOLDS
+from opal.evaluate.validate import PREFIX
+
+NOTHING = "nothing"
+SHOWN = ("error", "balanced_error", "worst_group_error", "roc_auc")
+# Standard errors by which rows must beat the best free action, and within which the cheapest is taken.
+CLEAR, NEAR = 2.0, 1.0
+MOVED_ONLY, OTHER_CONTROL, MADE, ASKED = 1, 2, 3, 4  # prices of actions; doing nothing is 0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run, as far as the answer needs it.
+
+    Parameters
+    ----------
+    method : what it is called
+    errors : tidy [seed, amount, metric, value]
+    paid : whether its rows were asked of a language model
+    cost : seconds, tokens and money that its rows took, where known
+    seen : whether the folds used rows made from all train rows, the held-out ones included
+    minority_rows : of train, the mean over seeds; NaN where unknown
+    test_share : test rows for each train row; NaN where unknown
+    level : of its intervals
+    """
+
+    method: str
+    errors: pd.DataFrame
+    paid: bool = False
+    cost: Mapping[str, float] = field(default_factory=dict)
+    seen: bool = False
+    minority_rows: float = float("nan")
+    test_share: float = float("nan")
+    level: float = 0.95
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something to do with the table.
+
+    Parameters
+    ----------
+    name : control or method, or `NOTHING`
+    amount : synthetic rows of the method, 0 for the others
+    moved : whether the method's threshold is moved to the minority's share of the rows trained on
+    price : order of cost: nothing, thresholds, other controls, free rows, rows of a language model
+    seen : whether its rows have seen the rows that the folds hold out: its validation error is too good
+    """
+
+    name: str
+    amount: int = 0
+    moved: bool = False
+    price: int = 0
+    seen: bool = False
+
+    @property
+    def free(self) -> bool:
+        """Whether it needs no method."""
+        return not self.amount
+
+    @property
+    def words(self) -> str:
+        """What a reader calls it."""
+        if self.free:
+            return self.name.replace("_", " ")
+        return f"{self.name}, {self.amount} rows" + (", moved threshold" if self.moved else "")
+
+
+def collect(
+    runs: Sequence[Measured], measure: str
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], dict[str, Mapping[str, float]]]:
+    """Validation errors, and each shown test metric, by seed (rows) and action (columns); costs by method."""
+    validation: dict[Action, pd.Series] = {}
+    test: dict[str, dict[Action, pd.Series]] = {metric: {} for metric in dict.fromkeys((*SHOWN, *RANKING, measure))}
+    for run in runs:
+        by_metric = {str(m): of for m, of in run.errors.groupby("metric", sort=False)}
+        for action, place in _actions(run, by_metric).items():
+            if PREFIX + place + measure not in by_metric or action in validation:
+                continue
+            found = _at(by_metric[PREFIX + place + measure], action.amount)
+            if found.empty:
+                continue
+            validation[action] = found
+            for metric, columns in test.items():
+                name = metric if action.moved and metric in RANKING else place + metric
+                if name in by_metric:
+                    columns[action] = _at(by_metric[name], action.amount)
+    frame = pd.DataFrame(validation)
+    whole = frame[[action for action in frame if frame[action].notna().sum() == frame.notna().sum().max()]].dropna()
+    return whole, {metric: pd.DataFrame(columns) for metric, columns in test.items()}, {r.method: r.cost for r in runs}
+
+
+def _actions(run: Measured, by_metric: Mapping[str, pd.DataFrame]) -> dict[Action, str]:
+    """The actions that a run measured, with the prefix of their metrics."""
+    found = {Action(NOTHING): ""}
+    found |= {
+        Action(c, price=MOVED_ONLY if c in THRESHOLDS else OTHER_CONTROL): f"control/{c}/"
+        for c in control_names(run.errors)
+    }
+    amounts = sorted(by_metric["error"]["amount"].unique()) if "error" in by_metric else []
+    price = ASKED if run.paid else MADE
+    for amount in (int(a) for a in amounts if a):
+        found[Action(run.method, amount, price=price, seen=run.seen)] = ""
+        found[Action(run.method, amount, moved=True, price=price, seen=run.seen)] = MOVED
+    return found
+
+
+def _at(errors: pd.DataFrame, amount: int) -> pd.Series:
+    return errors[errors["amount"] == amount].set_index("seed")["value"]
+
+
+def choose(validation: pd.DataFrame) -> Action:
+    """The action that the folds recommend.
+
+    Parameters
+    ----------
+    validation : one row per seed, one column per action
+    """
+    free, first = best(validation[[action for action in validation if action.free]]), best(validation)
+    clear = [action for action in validation if _ahead(validation, action, free, CLEAR)]
+    if first not in clear:
+        return free
+    near = [action for action in clear if not _ahead(validation, first, action, NEAR)]
+    means = validation.mean()
+    return min(near, key=lambda action: (action.price, action.amount, action.moved, means[action]))
+
+
+def best(validation: pd.DataFrame) -> Action:
+    """The action of least mean error; the cheapest among equals."""
+    means = validation.mean().round(9)
+    return min(validation, key=lambda action: (means[action], action.price, action.amount, action.moved))
+
+
+def _ahead(validation: pd.DataFrame, action: Action, other: Action, errors: float) -> bool:
+    """Whether the action's mean error is lower than the other's by more than so many standard errors."""
+    gap = validation[other] - validation[action]
+    deviation = gap.std(ddof=1) if len(gap) > 1 else 0.0
+    return bool(gap.mean() > errors * deviation / np.sqrt(len(gap)) + 1e-12)
