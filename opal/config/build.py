@@ -11,6 +11,7 @@ from opal.config.options import CONF as CONF  # where every verb's configuration
 from opal.config.resolve import literal, resolved
 from opal.config.validation import check_number, check_section, check_top_level, check_value, shown
 from opal.errors import ConfigError, OpalError
+from opal.evaluate.looks import FIRST_LOOK
 from opal.table import Table
 from opal.trial.trial import Trial
 
@@ -53,6 +54,9 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     if answer := config.get("answer"):
         check_number("answer.margin", answer["margin"])
         values["margin"] = answer["margin"]
+        if "most_seeds" in answer:  # runs of 0.1 have none
+            check_number("answer.most_seeds", answer["most_seeds"], FIRST_LOOK, whole=True)
+            values["most_seeds"] = answer["most_seeds"]
     given = {name: part for name, part in built.items() if part is not None}  # None: the trial's own default
     return Trial(**given, **values, method_name=method_name)
 

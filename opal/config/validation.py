@@ -61,13 +61,16 @@ def check_value(value: Any, hint: Any, key: str) -> None:
             check_value(part, inner[0], f"{key}.{place}")
 
 
-def check_seeds(seeds: Any) -> None:
-    """Seeds are distinct whole numbers, 0 or more, at least one."""
+def check_seeds(seeds: Any, auto: bool = False) -> None:
+    """Seeds are distinct whole numbers, 0 or more, at least one; or ``auto`` where that is allowed."""
+    if auto and seeds == "auto":
+        return
     listed: list[Any] = list(seeds) if isinstance(seeds, Sequence) and not isinstance(seeds, str) else []
     whole = all(_fits(seed, int) and seed >= 0 for seed in listed)
     if not listed or not whole or len(set(listed)) < len(listed):
         raise ConfigError(
             f"seeds={shown(seeds)} must be a list of different whole numbers, 0 or more, as in seeds=[1,2,6]"
+            f"{', or auto' if auto else ''}"
         )
 
 
@@ -104,7 +107,7 @@ def check_top_level(config: Mapping[str, Any], verb: str) -> None:
         if key.type is not None and verb in key.verbs and name in config:
             check_value(config[name], key.type, name)
     if verb in KEYS["seeds"].verbs:
-        check_seeds(config["seeds"])
+        check_seeds(config["seeds"], auto=verb == "run")
     if verb in KEYS["n_jobs"].verbs:
         check_jobs(config)
 

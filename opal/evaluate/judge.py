@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from opal.evaluate.curve import CLEAN, control_names
@@ -9,11 +11,11 @@ from opal.evaluate.gain import sources
 from opal.evaluate.metrics import BY_NAME, judged
 from opal.evaluate.scaling import fit_scaling, variance_sources
 from opal.evaluate.validate import PREFIX, chosen_by
-from opal.evaluate.verdict import MARGIN, at_amounts, choose_amount, verdict
+from opal.evaluate.verdict import MARGIN, Verdict, at_amounts, choose_amount, verdict
 from opal.result import TrialResult
 
 
-def judge(result: TrialResult, method: str, margin: float = MARGIN) -> None:
+def judge(result: TrialResult, method: str, margin: float = MARGIN, level: float = 0.95) -> None:
     """Add to the result, for error, balanced error and, where an attribute tells the groups, the worst group's:
     the verdict at the amount that validation chose.
 
@@ -30,47 +32,75 @@ def judge(result: TrialResult, method: str, margin: float = MARGIN) -> None:
     if chooser and controls:
         amounts = choose_amount(result.errors, PREFIX + chooser)
         for measure in judged(groups=BY_NAME[chooser].of_groups):
-            add_verdict(result, method, measure, amounts, controls, margin)
+            add_verdict(result, method, measure, amounts, margin, level)
             if CLEAN + measure in measured:
-                add_verdict(result, method, measure, amounts, controls, margin, CLEAN)
+                add_verdict(result, method, measure, amounts, margin, level, CLEAN)
         listed = ", ".join(f"{amount} (seed {seed})" for seed, amount in amounts.items())
         by = BY_NAME[chooser].words
         result.notes.append(f"Amounts chosen by {by} on validation folds of train: {listed}.")
         result.metrics |= {f"seed_{seed}/amount_chosen": amount for seed, amount in amounts.items()}
-        add_sources(result, amounts, margin)
+        add_sources(result, amounts, margin, level)
     add_scaling(result)
     if "replicates" in result.tables:
         add_variances(result)
     result.conclusions += result.notes[findings:]
 
 
+def decided(errors: pd.DataFrame, margin: float, level: float) -> bool:
+    """Whether the measure that amounts are chosen by is beyond *inconclusive*; False without validation or controls.
+
+    Parameters
+    ----------
+    errors : tidy [seed, amount, metric, value] of all seeds so far
+    """
+    measure = chosen_by(set(errors["metric"]))
+    if measure is None or not control_names(errors):
+        return False
+    amounts = choose_amount(errors, PREFIX + measure)
+    return compared(errors, "the method", measure, amounts, margin, level).word != "inconclusive"
+
+
+def compared(
+    errors: pd.DataFrame,
+    method: str,
+    measure: str,
+    amounts: Mapping[int, int],
+    margin: float,
+    level: float,
+    curve: str = "",
+) -> Verdict:
+    """The verdict on one measure of one curve (``curve`` is the prefix of its metrics), at each seed's amount."""
+    nothing = dict.fromkeys(amounts, 0)
+    free = {c: at_amounts(errors, f"control/{c}/{measure}", nothing) for c in control_names(errors)}
+    against = {"no synthetic rows": at_amounts(errors, measure, nothing)} | free
+    chosen = at_amounts(errors, curve + measure, amounts)
+    return verdict(chosen, against, measure, method=method, margin=margin, level=level)
+
+
 def add_verdict(
     result: TrialResult,
     method: str,
     measure: str,
-    amounts: dict[int, int],
-    controls: list[str],
+    amounts: Mapping[int, int],
     margin: float,
+    level: float,
     curve: str = "",
 ) -> None:
-    """The verdict on one measure of one curve (``curve`` is the prefix of its metrics)."""
-    raw = at_amounts(result.errors, measure, dict.fromkeys(amounts, 0))
-    free = {c: at_amounts(result.errors, f"control/{c}/{measure}", dict.fromkeys(amounts, 0)) for c in controls}
-    chosen = at_amounts(result.errors, curve + measure, amounts)
+    """The sentence, word and figures of `compared`."""
     name = f"{method} at its chosen amount{', without the rows that equal a test row,' if curve else ''}"
-    found = verdict(chosen, {"no synthetic rows": raw} | free, measure, method=name, margin=margin)
+    found = compared(result.errors, name, measure, amounts, margin, level, curve)
     result.notes.append(found.sentence)
     result.verdicts[curve + measure] = found.word
     figures = {"difference": found.difference, "low": found.low, "high": found.high}
     result.metrics |= {f"verdict/{curve}{measure}/{k}": v for k, v in figures.items()}
 
 
-def add_sources(result: TrialResult, amounts: dict[int, int], margin: float) -> None:
+def add_sources(result: TrialResult, amounts: dict[int, int], margin: float, level: float) -> None:
     """Metrics ``gain/threshold``, ``gain/information`` and those of the ranking, each with ``_low`` and ``_high``.
 
     More is better: an error's gain is what it falls by.
     """
-    found = sources(result.errors, amounts, margin)
+    found = sources(result.errors, amounts, margin, level)
     if found is None:
         return
     result.notes.append(found.sentence)

@@ -9,12 +9,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from opal.errors import ConfigError
+
 PATH_ARGUMENTS = frozenset(["path", "folder", "train", "test"])  # beside a `_target_`
 COPY_LIMIT = 5_000_000  # bytes of all files of one argument: larger ones are not copied into every run
 
 
 def files_of(value: str, seeds: Sequence[int]) -> list[Path]:
-    """The files that a path argument means: a file, one per seed where ``{seed}`` stands, or a folder's."""
+    """The files that a path argument means: a file, one per seed where ``{seed}`` stands, or a folder's.
+
+    Raises
+    ------
+    ConfigError : a file per seed, and the seeds are not listed
+    """
+    if "{seed}" in value and isinstance(seeds, str):
+        raise ConfigError(f"seeds={seeds} does not fit {value}, a file for each seed: list the seeds, seeds=[1,2,6]")
     paths = [Path(value.replace("{seed}", str(s))).expanduser() for s in seeds] if "{seed}" in value else [Path(value)]
     found: list[Path] = []
     for path in paths:

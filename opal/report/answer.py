@@ -14,7 +14,7 @@ from opal.evaluate.actions import NOTHING, Measured
 from opal.evaluate.answer import Answer, answer
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import MARGIN
-from opal.trial.measures import SEEN_ROWS
+from opal.trial.measures import LEVEL, SEEN_ROWS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -44,7 +44,7 @@ def measured(method: str, errors: pd.DataFrame, metrics: Mapping[str, float | No
         if "llm/money" in known:
             cost["money"] = known["llm/money"]
     seen = known.get(SEEN_ROWS, paid and "llm/validation_requests" not in known)  # 0.1 had no such metric
-    sizes = {"minority_rows": known.get("train/minority_rows", float("nan"))}
+    sizes = {"level": known.get(LEVEL, 0.95), "minority_rows": known.get("train/minority_rows", float("nan"))}
     if "test/rows" in known and known.get("train/rows"):
         sizes["test_share"] = known["test/rows"] / known["train/rows"]
     return Measured(method, errors, paid, cost, bool(seen), **sizes)

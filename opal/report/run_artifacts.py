@@ -77,7 +77,8 @@ def capabilities(trial: Trial) -> dict[str, Any]:
 def params(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
     """The chosen option of every group, and the scalars beneath them that fit a table's cell."""
     shown = {k: v for k, v in names.items() if v and not k.startswith(("hydra/", "tracking"))}
-    shown["seeds"] = " ".join(map(str, config["seeds"]))
+    seeds = config["seeds"]
+    shown["seeds"] = seeds if isinstance(seeds, str) else " ".join(map(str, seeds))
     data = config["data"]
     shown |= {f"data.{k}": data[k] for k in ("target", "minority", "group") if data.get(k) is not None}
     for section in ("task", "method", "classifier", "amounts"):

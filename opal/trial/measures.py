@@ -18,6 +18,7 @@ from opal.methods.base import Oversampler
 from opal.result import Rows, TrialResult, Usage
 from opal.table import Split, Table
 
+LEVEL = "looks/level"  # of the intervals of seeds=auto
 SEEN_ROWS = "validation/seen_rows"  # 1 where the folds used rows that have seen what they hold out
 SEEN = (
     "Validation folds used the trial's own synthetic rows, whose maker saw the rows held out in each fold: that "
@@ -42,6 +43,16 @@ def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[
         elif isinstance(control, Balanced):
             notes = dict.fromkeys(control.method.shortcut(s.train, s.train.minority_groups) for s in splits)
             result.notes += [f"Control {name}: {note}" for note in notes if note]
+
+
+def note_looks(result: TrialResult, looks: Sequence[Sequence[int]], level: float) -> None:
+    """How many seeds ``seeds=auto`` took, and the level of its intervals."""
+    taken, most = len(result.rows), sum(map(len, looks))
+    result.metrics |= {"looks/seeds": float(taken), LEVEL: level}
+    result.notes.append(
+        f"seeds=auto took {taken} of at most {most} seeds; each of its {len(looks)} looks has an interval of "
+        f"{100 * level:.3g} %, which together miss the truth in 5 % of cases."
+    )
 
 
 def add_validation(result: TrialResult, errors: pd.DataFrame, remade: Sequence[Rows], used: str) -> None:
