@@ -82,9 +82,9 @@ def number_table(n: int = 200, seed: int = 0) -> Table:
     return build_table("numbers", frame, source="made up", target="label", minority=1, group="flag")
 
 
-def table_of(frame: pd.DataFrame, target: str, minority: object = None) -> Table:
+def table_of(frame: pd.DataFrame, target: str, minority: object = None, group: str | None = None) -> Table:
     """Any frame as a Table."""
-    return build_table("made", frame, source="made up", target=target, minority=minority)
+    return build_table("made", frame, source="made up", target=target, minority=minority, group=group)
 
 
 def craft_rows(label: int = 0):

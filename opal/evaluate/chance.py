@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 ALPHA = 0.01  # the warning is loud: at most one false alarm in a hundred clean trials
+PRIOR_SEEDS = 5  # of one group, in which the prior counts in full
 COARSE = 0.02  # a chance rate above this is worth a word on the table
 
 
@@ -92,7 +94,8 @@ def _p_value(strata: Sequence[Stratum]) -> float:
 def _interval(strata: Sequence[Stratum], level: float = 0.95) -> tuple[float, float]:
     """Prediction interval of the number of matches among as many fresh real rows.
 
-    Beta-binomial with Jeffreys' prior, so that the baseline's own uncertainty counts; strata are added.
+    Beta-binomial with Jeffreys' prior, so that the baseline's own uncertainty counts; strata are added. The prior
+    weighs no more than in five seeds: in each of forty it would outweigh what was seen.
     Source: Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical Science 16
     (2001), for the prior.
     """
@@ -101,9 +104,10 @@ def _interval(strata: Sequence[Stratum], level: float = 0.95) -> tuple[float, fl
     parts = [s for s in strata if s.held_out]
     if not parts:
         return 0.0, 0.0
-    pmfs = []
+    pmfs, seeds = [], Counter(s.group for s in parts)
     for s in parts:
-        a, b = s.held_out_matched + 0.5, s.held_out - s.held_out_matched + 0.5
+        prior = 0.5 * min(1.0, PRIOR_SEEDS / seeds[s.group])
+        a, b = s.held_out_matched + prior, s.held_out - s.held_out_matched + prior
         pmfs.append(betabinom.pmf(np.arange(s.rows + 1), s.rows, a, b))
     cumulated = np.cumsum(_sum(pmfs))
     tail = (1 - level) / 2

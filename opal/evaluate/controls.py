@@ -100,9 +100,7 @@ def class_weight(classifier: Classifier, split: Split, minority: Any, raw: np.nd
 
     None for a classifier that takes no weights, such as nearest neighbours.
     """
-    from sklearn.utils.validation import has_fit_parameter
-
-    if not has_fit_parameter(classifier.estimator(), "sample_weight"):
+    if not takes_weights(classifier):
         return None
     train = split.train
     weight = np.ones(len(train.frame))
@@ -130,14 +128,23 @@ def tuned_threshold(
     code, truth = train.schema.labels.index(minority), label_codes(train.frame, train.schema)
     if np.bincount(truth)[np.unique(truth)].min() < 2:
         return likeliest(raw)
-    held_out = out_of_fold(classifier, train, folds)
+    return raw, above(raw, code, best_cut(out_of_fold(classifier, train, folds), truth, code))
+
+
+def best_cut(held_out: np.ndarray, truth: np.ndarray, code: int) -> float:
+    """The threshold of least balanced error.
+
+    Parameters
+    ----------
+    held_out : out-of-fold probabilities, shape (n_rows, n_classes); truth : label codes; code : that of the minority
+    """
     known = np.unique(held_out[:, code])
     cuts = (known[1:] + known[:-1]) / 2 if len(known) > 1 else known
     if len(cuts) > MOST_CUTS:  # each reads all rows
         cuts = cuts[np.linspace(0, len(cuts) - 1, MOST_CUTS).astype(int)]
     scores = balanced_accuracies(held_out, truth, code, cuts)
     best = np.flatnonzero(np.isclose(scores, scores.max()))
-    return raw, above(raw, code, float(cuts[best[len(best) // 2]]))  # the middle of a tie
+    return float(cuts[best[len(best) // 2]])  # the middle of a tie
 
 
 def balanced_accuracies(proba: np.ndarray, truth: np.ndarray, code: int, cuts: np.ndarray) -> np.ndarray:
@@ -155,10 +162,20 @@ def likeliest(proba: np.ndarray) -> Predictions:
     return proba, proba.argmax(axis=1)
 
 
-def out_of_fold(classifier: Classifier, train: Train, folds: int) -> np.ndarray:
+def takes_weights(classifier: Classifier) -> bool:
+    """Whether it can be fitted with weights of rows; nearest neighbours cannot."""
+    from sklearn.utils.validation import has_fit_parameter
+
+    return bool(has_fit_parameter(classifier.estimator(), "sample_weight"))
+
+
+def out_of_fold(classifier: Classifier, train: Train, folds: int, weight: np.ndarray | None = None) -> np.ndarray:
     """Probabilities of each train row by a classifier that did not see it; shape (n_rows, n_classes).
 
-    ``folds`` is at most the rows of the rarest class, which must have two.
+    Parameters
+    ----------
+    folds : at most the rows of the rarest class, which must have two
+    weight : of each row
     """
     from sklearn.model_selection import StratifiedKFold
 
@@ -166,7 +183,8 @@ def out_of_fold(classifier: Classifier, train: Train, folds: int) -> np.ndarray:
     folds = min(folds, int(np.bincount(truth)[np.unique(truth)].min()))
     proba = np.zeros((len(truth), len(train.schema.labels)))
     for seen, held in StratifiedKFold(folds, shuffle=True, random_state=train.seed).split(truth, truth):
-        fitted = classifier.fit(train.frame.iloc[seen], train.schema)
+        given = {} if weight is None else {"sample_weight": weight[seen]}
+        fitted = classifier.fit(train.frame.iloc[seen], train.schema, **given)
         proba[held] = fitted.predict_proba(train.frame.iloc[held])
     return proba
 

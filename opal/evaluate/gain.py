@@ -43,6 +43,8 @@ class Gain:
 
     def changes(self, measure: str) -> str:
         """``lowers the error by 0.0100 (95 % interval of the change -0.0200 to +0.0001 over 5 seeds)``."""
+        if self.low == self.high and abs(self.difference) < 1e-9:
+            return f"leaves the {measure} as it is"
         verb = "lowers" if self.difference < 0 else "raises"
         if self.seeds < 2:
             return f"{verb} the {measure} by {abs(self.difference):.4f} (one seed, no interval)"

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from opal.evaluate.chance import Stratum, judge
 from opal.evaluate.contamination import contamination, pool
 from opal.evaluate.distance import Gower, row_keys
 from opal.table import Group, Schema, Table, Train
@@ -169,6 +170,13 @@ def test_weak_evidence_adds_up_over_seeds(smooth):
     assert "over 6 seeds" in whole.warning
     assert whole.per_row["seed"].nunique() == 6
     assert whole.matched.sum() == 6
+
+
+def test_many_seeds_do_not_let_the_prior_outweigh_what_was_seen():
+    none_equal = Stratum("y=1", 40, 0, 40, 0, 50, 0, 50, 0)
+    metrics, _, sentence = judge([none_equal] * 40, seeds=40)
+    assert metrics["contamination/test_chance"] == 0
+    assert metrics["contamination/test_chance_low"] == 0, sentence
 
 
 def _published(seed: int) -> tuple[Train, pd.DataFrame, Table]:
