@@ -21,6 +21,7 @@ from opal.config.effect import without_effect
 from opal.config.keys import KEYS
 from opal.config.resolve import resolved
 from opal.errors import ConfigError
+from opal.evaluate.looks import AUTO
 from opal.record.inputs import PATH_ARGUMENTS, content_of
 from opal.table import Table
 
@@ -55,6 +56,8 @@ def science(config: Mapping[str, Any], table: Table, model: str = "", evaluation
     skipped = {"nothing"} if evaluation else {"nothing", "figures"}
     kept = {name: value for name, value in plain.items() if name not in KEYS or KEYS[name].decides not in skipped}
     counted = {name: _plain(value, seeds) for name, value in kept.items() if name != "hydra"}
+    if seeds != AUTO and "answer" in counted:  # bounds nothing then
+        counted["answer"].pop("most_seeds", None)
     return {"table": _facts(table), "model": model} | counted
 
 

@@ -178,6 +178,14 @@ def test_override_order_and_unused_groups_do_not_count():
     assert "mlruns" not in json.dumps(science(composed("method=llm"), TABLE))
 
 
+def test_the_most_seeds_count_with_seeds_auto_alone():
+    def hashed(*overrides: str) -> str:
+        return config_hash(composed("method=smote", *overrides), TABLE)
+
+    assert hashed("answer.most_seeds=20") == hashed()
+    assert hashed("seeds=auto", "answer.most_seeds=20") != hashed("seeds=auto") != hashed()
+
+
 def test_golden_hashes():
     """These hashes name runs that people have: they change only with a changed meaning, and then on purpose."""
     configs = {
