@@ -55,9 +55,9 @@ def answer(tracking: Tracking, runs: list[Run], margin: float) -> None:
     ------
     TrackingError : the runs measured no validation errors
     """
-    from opal.report.answer import answers_of, show
+    from opal.report.answer import Finished, answers_of, show
 
-    given = [(run, errors_of(tracking, run)) for run in reversed(runs)]  # as they were started
+    given = [Finished.of(run, errors_of(tracking, run)) for run in reversed(runs)]  # as they were started
     if not (found := answers_of(given, margin)):
         raise TrackingError(
             "these runs measured no validation errors to choose by: run them with validation.folds=2 or more, controls "

@@ -20,10 +20,12 @@ from opal.config.options import Options, nearest
 from opal.errors import ConfigError, OpalError, TrackingError
 
 if TYPE_CHECKING:
+    from opal.evaluate.answer import Answer
     from opal.report.comparison import Comparison
     from opal.report.protocol import Protocol
     from opal.report.read.load import Loaded
 
+MOST_ANSWERED = 200  # runs whose figures are all read, to say what to do
 DRAWN = ("contamination/", "funnel/", "llm/", "time/rows", "time/llm")  # figures of whole runs that are drawn
 
 
@@ -56,7 +58,8 @@ def run(given: argparse.Namespace) -> None:
         raise TrackingError(_none(given, loaded))
     chosen = _protocols(loaded, given.protocol)
     found = [compare(loaded, p, given.metric, _at(given.at)) for p in chosen]
-    _print(found, loaded, given)
+    answers = _answers(chosen, given) if given.format == "terminal" or given.html else [[] for _ in chosen]
+    _print(found, answers, loaded, given)
     if given.figures:
         from opal.report.figures.compare import write_figures
 
@@ -74,7 +77,7 @@ def run(given: argparse.Namespace) -> None:
         from opal.report.page import write_page
 
         typed = "python -m opal.compare " + shlex.join(given.typed)
-        write_page(found, loaded, given.html, typed, given.ui)
+        write_page(found, answers, loaded, given.html, typed, given.ui)
         print(given.html, file=sys.stderr)
 
 
@@ -108,7 +111,20 @@ def _protocols(loaded: Loaded, asked: str | None) -> list[Protocol]:
     )
 
 
-def _print(found: Sequence[Comparison], loaded: Loaded, given: argparse.Namespace) -> None:
+def _answers(chosen: Sequence[Protocol], given: argparse.Namespace) -> list[list[Answer]]:
+    """What to do, by protocol; none where the runs are so many that reading all of their figures would take long."""
+    from opal.report.answer import SINGLES, answers_of, finished_in
+    from opal.report.read.load import load
+
+    if sum(int(p.runs.sum()) for p in chosen) > MOST_ANSWERED:
+        return [[] for _ in chosen]
+    every = load(_where(given), None, given.uri, given.experiment or (), SINGLES)
+    return [answers_of(finished_in(every.take(p.runs))) for p in chosen]
+
+
+def _print(
+    found: Sequence[Comparison], answers: Sequence[Sequence[Answer]], loaded: Loaded, given: argparse.Namespace
+) -> None:
     from opal.report import render
 
     if given.format == "csv":
@@ -116,24 +132,26 @@ def _print(found: Sequence[Comparison], loaded: Loaded, given: argparse.Namespac
 
         pd.concat([render.frame(c) for c in found]).to_csv(sys.stdout, index=False)
         return
-    for comparison in found:
+    for comparison, answered in zip(found, answers, strict=True):
         title = f"Protocol {comparison.protocol.name}: {len(comparison.runs)} runs"
         if given.format == "markdown":
             print(f"# {title}\n\n{render.markdown(comparison)}")
         elif given.format == "latex":
             print(f"% {title}\n{render.latex(comparison)}")
         else:
-            _terminal(comparison, title, given.rows)
+            _terminal(comparison, answered, title, given.rows)
     if left := _left_out(loaded):
         print(f"Left out{left}", file=sys.stderr)
 
 
-def _terminal(comparison: Comparison, title: str, most: int) -> None:
+def _terminal(comparison: Comparison, answered: Sequence[Answer], title: str, most: int) -> None:
     from rich.console import Console
 
     from opal.report import render
 
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    for one in answered:
+        console.print(" ".join(one.sentences[:2]), markup=False)
     console.print(f"{title}\n{render.caption(comparison)}\n", markup=False)
     shown = 0
     for grid in render.error_grids(comparison):

@@ -6,6 +6,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -18,6 +19,11 @@ from opal.trial.measures import LEVEL, SEEN_ROWS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
+
+    from opal.report.read.load import Loaded
+
+SINGLES = ("llm/", "time/rows", "train/", "test/", "looks/", SEEN_ROWS)  # figures of whole runs that answers need
+MEANS = ("train/rows", "train/minority_rows", "test/rows", LEVEL)  # of several runs; other figures are added
 
 # How to take a free action without OPAL, in scikit-learn's words.
 RECIPES = {
@@ -64,35 +70,71 @@ def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -
     return [one for one in found if one is not None]
 
 
-def answers_of(runs: Sequence[tuple[Run, pd.DataFrame]], margin: float = MARGIN) -> list[Answer]:
+@dataclass(frozen=True)
+class Finished:
+    """A recorded run, as far as the answer needs it: tidy ``errors`` [seed, amount, metric, value], single figures."""
+
+    data: str
+    classifier: str
+    method: str
+    config_hash: str
+    errors: pd.DataFrame
+    metrics: Mapping[str, float]
+
+    @classmethod
+    def of(cls, run: Run, errors: pd.DataFrame) -> Finished:
+        """An MLflow run."""
+        data = str(run.info.run_name).partition("/")[0]  # the table's name, where the option is csv
+        options = (run.data.params.get(key, "") for key in ("classifier", "method"))
+        return cls(data, *options, run.data.tags.get("opal.config_hash", ""), errors, run.data.metrics)
+
+
+def finished_in(loaded: Loaded) -> list[Finished]:
+    """The runs of a comparison, which were loaded with every metric and the figures of `SINGLES`."""
+    values, found = loaded.values, []
+    singles, by_run = values[values["seed"] == -1], values[values["seed"] != -1].groupby("run")
+    for i, run in enumerate(loaded.runs.itertuples()):
+        if i not in by_run.groups:
+            continue
+        mine = by_run.get_group(i)
+        control = mine["control"].astype(str)
+        names = mine["metric"].astype(str)
+        errors = mine[["seed", "amount", "value"]].assign(
+            metric=names.where(control == "", "control/" + control + "/" + names)
+        )
+        own = singles[singles["run"] == i]
+        metrics = dict(zip(own["metric"].astype(str), own["value"], strict=True))
+        found.append(Finished(run.data, run.classifier, run.method, run.config_hash, errors, metrics))
+    return found
+
+
+def answers_of(runs: Sequence[Finished], margin: float = MARGIN) -> list[Answer]:
     """The answers of recorded runs.
 
-    Parameters
-    ----------
-    runs : MLflow runs, each with its tidy errors; those of one method that differ in their seeds alone are taken
-        together, those that differ in a setting are told by their hash
+    Those of one method that differ in their seeds alone are taken together, those that differ in a setting are told by
+    their hash.
     """
-    groups: dict[tuple[str, ...], list[tuple[Run, pd.DataFrame]]] = {}
-    for run, errors in runs:
-        data = str(run.info.run_name).partition("/")[0]  # the table's name, where the option is csv
-        place = (data, *(run.data.params.get(key, "") for key in ("classifier", "method")))
-        groups.setdefault(place, []).append((run, errors))
+    groups: dict[tuple[str, str, str], list[Finished]] = {}
+    for run in runs:
+        groups.setdefault((run.data, run.classifier, run.method), []).append(run)
     given = []
     for (data, classifier, method), group in groups.items():
-        for label, member in pooled(method, group):
-            metrics = pd.DataFrame([run.data.metrics for run, _ in member])
-            errors = pd.concat([errors for _, errors in member], ignore_index=True)
-            total = metrics.sum(min_count=1) if len(member) > 1 else metrics.iloc[0]
+        for label, members in pooled(method, group):
+            metrics = pd.DataFrame([run.metrics for run in members])
+            errors = pd.concat([run.errors for run in members], ignore_index=True)
+            total = metrics.sum(min_count=1) if len(members) > 1 else metrics.iloc[0]
+            for name in total.index.intersection(MEANS):
+                total[name] = metrics[name].mean()
             given.append((data, classifier, measured(label, errors, total.dropna().to_dict())))
     return answers(given, margin)
 
 
-def pooled(method: str, group: list[tuple[Run, pd.DataFrame]]) -> list[tuple[str, list[tuple[Run, pd.DataFrame]]]]:
+def pooled(method: str, group: list[Finished]) -> list[tuple[str, list[Finished]]]:
     """Runs of one method by label: all together where no two share a seed, else each with its hash."""
-    seeds = pd.concat([pd.Series(errors["seed"].unique()) for _, errors in group])
+    seeds = pd.concat([pd.Series(run.errors["seed"].unique()) for run in group])
     if len(group) == 1 or seeds.is_unique:
         return [(method, group)]
-    return [(f"{method} #{run.data.tags.get('opal.config_hash', '')[:6]}", [(run, errors)]) for run, errors in group]
+    return [(f"{method} #{run.config_hash[:6]}", [run]) for run in group]
 
 
 def how(found: Answer, typed: Sequence[str] = ()) -> str:

@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 import opal
 from opal.errors import ConfigError
+from opal.evaluate.answer import Answer
 from opal.report import render
+from opal.report.answer import how, rows_of
 from opal.report.comparison import Comparison
 from opal.report.figures.compare import plots, svg
 from opal.report.protocol import differing, protocols
@@ -19,12 +21,20 @@ from opal.report.read.load import Loaded
 UI = "http://127.0.0.1:5000"  # where plain `mlflow ui` listens
 
 
-def write_page(found: Sequence[Comparison], loaded: Loaded, path: Path, command: str, ui: str | None = None) -> None:
+def write_page(
+    found: Sequence[Comparison],
+    answers: Sequence[Sequence[Answer]],
+    loaded: Loaded,
+    path: Path,
+    command: str,
+    ui: str | None = None,
+) -> None:
     """Write the page.
 
     Parameters
     ----------
-    found : one comparison a protocol, of runs in ``loaded``
+    found : one comparison for each protocol, of runs in ``loaded``
+    answers : what to do, for each protocol; may be empty
     command : what was typed; it stands on the page
     ui : address of the MLflow UI that the runs' links lead to; default the server read from, else UI
 
@@ -38,7 +48,7 @@ def write_page(found: Sequence[Comparison], loaded: Loaded, path: Path, command:
     template = Environment(loader=FileSystemLoader(folder), autoescape=True).get_template("compare.html.j2")
     ui = ui or (loaded.uri if loaded.uri.startswith("http") else UI)
     text = template.render(
-        sections=[_section(c, loaded, ui) for c in found],
+        sections=[_section(c, a, loaded, ui) for c, a in zip(found, answers, strict=True)],
         differing=differing(protocols(loaded)),
         left_out=sorted(loaded.left_out.items()),
         command=command,
@@ -53,7 +63,7 @@ def write_page(found: Sequence[Comparison], loaded: Loaded, path: Path, command:
         raise ConfigError(f"--html {path} cannot be written: {err.strerror}") from err
 
 
-def _section(comparison: Comparison, loaded: Loaded, ui: str) -> dict[str, Any]:
+def _section(comparison: Comparison, answers: Sequence[Answer], loaded: Loaded, ui: str) -> dict[str, Any]:
     """What the template shows of one protocol; figures are markup already, all else is escaped there."""
     from markupsafe import Markup
 
@@ -61,6 +71,10 @@ def _section(comparison: Comparison, loaded: Loaded, ui: str) -> dict[str, Any]:
     return {
         "name": name,
         "facts": comparison.protocol.facts,
+        "answers": [
+            {"said": one.sentences, "how": how(one), "title": f"{one.data}, {one.classifier}", "table": rows_of(one)}
+            for one in answers
+        ],
         "caption": render.caption(comparison),
         "findings": [render.counted(comparison), *comparison.ranks.sentences()],
         "notes": comparison.notes,

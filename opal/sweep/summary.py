@@ -21,7 +21,7 @@ from opal.record.environment import tags as environment_tags
 from opal.record.read import errors_of
 from opal.record.run_record import RunRecord
 from opal.record.tracking import Tracking
-from opal.report.answer import answers_of, frame, markdown
+from opal.report.answer import Finished, answers_of, frame, markdown
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -84,7 +84,7 @@ def close_sweep(
     errors = {run_id: errors_of(tracking, run) for run_id, run in runs.items()}
     curves = pd.concat([_curve(run, errors[run_id]) for run_id, run in runs.items()] or [NO_CURVE], ignore_index=True)
     table = _table(jobs, curves)
-    found = answers_of([(run, errors[run_id]) for run_id, run in runs.items()], margin)
+    found = answers_of([Finished.of(run, errors[run_id]) for run_id, run in runs.items()], margin)
     typed = str((params or {}).get("overrides", "")).split()
     counts = {outcome: sum(n["outcome"] == outcome for n in jobs) for outcome in get_args(Outcome)}
 

@@ -111,3 +111,25 @@ def test_the_page_in_a_browser(page, store, browser):
     browser.find_element(By.CSS_SELECTOR, "input[type=search]").send_keys("bank/llm")
     assert sum(line.is_displayed() for line in lines) == 1
     assert not [entry for entry in browser.get_log("browser") if "favicon" not in entry["message"]]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1400, 800, 400])
+def test_the_page_fits_its_window(page, browser, width):
+    from selenium.webdriver.common.by import By
+
+    metrics = {"width": width, "height": 1200, "deviceScaleFactor": 1, "mobile": width < 500}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        browser.get(page.as_uri())
+        scrolled, window = browser.execute_script(
+            "return [document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+        )
+        figures = browser.find_elements(By.TAG_NAME, "figure")
+        tops = {round(figure.location["y"]) for figure in figures[:2]}
+        named = [figure.get_attribute("aria-label") for figure in figures]
+    finally:
+        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    assert width - 20 <= window <= width and scrolled <= window, "no horizontal scroll bar"
+    assert len(tops) == (1 if width == 1400 else 2), "figures stand side by side where there is room"
+    assert all(named)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pandas as pd
 from trials import artifacts, runs
@@ -32,6 +33,14 @@ def test_a_sweep_ends_in_one_answer_per_table_and_classifier(verb):
     assert table_of(again) == table_of(out)
     code, again, err = verb("answer", sweep.data.tags["opal.sweep_id"])
     assert code == 0 and table_of(again) == table_of(out)
+    code, compared, err = verb("compare", "--html", "page.html")
+    assert code == 0, err
+    first = [
+        " ".join(text.split()) for text in re.findall(r"^Recommended for .*?over", compared, re.MULTILINE | re.DOTALL)
+    ]
+    assert sorted(first) == sorted(re.findall(r"^Recommended for .*?over", out, re.MULTILINE)), "the same answer"
+    page = Path("page.html").read_text()
+    assert page.count('class="answer"') == 2 and page.index('class="answer"') < page.index("Findings")
 
 
 def test_runs_that_differ_in_their_seeds_are_one_answer_and_of_no_common_seed_none(verb):

@@ -78,7 +78,7 @@ def open_store(uri: str | None = None) -> tuple[RunSource, str]:
 
 def load(
     where: Where | None = None,
-    metrics: Sequence[str] = ("error",),
+    metrics: Sequence[str] | None = ("error",),
     uri: str | None = None,
     experiments: Sequence[str] = (),
     singles: Sequence[str] = (),
@@ -87,7 +87,7 @@ def load(
 
     Parameters
     ----------
-    metrics : by seed, for the curve and every control
+    metrics : by seed, for the curve and every control; None means all
     uri : MLflow address; None is MLFLOW_TRACKING_URI, else ``mlflow.db`` in the working folder
     experiments : names of MLflow experiments; none means all
     singles : figures of whole runs, by the beginning of their name (``contamination/``)
@@ -199,12 +199,14 @@ def _newest(done: list[dict], left_out: dict[str, int]) -> list[dict]:
     return list(newest.values())
 
 
-def _values(store: RunSource, run_ids: list[str], metrics: Sequence[str], singles: Sequence[str]) -> pd.DataFrame:
-    wanted, parsed = set(metrics), []
+def _values(
+    store: RunSource, run_ids: list[str], metrics: Sequence[str] | None, singles: Sequence[str]
+) -> pd.DataFrame:
+    wanted, parsed = set(metrics or ()), []
     if run_ids:
         for key in store.metric_names():
             seed, control, metric = split_key(key)
-            if (seed != -1 and metric in wanted) or (
+            if (seed != -1 and (metrics is None or metric in wanted)) or (
                 seed == -1 and not control and singles and metric.startswith(tuple(singles))
             ):
                 parsed.append((key, seed, control, metric))
