@@ -58,6 +58,8 @@ def judge(strata: Sequence[Stratum], seeds: int = 1) -> tuple[dict[str, float], 
     coarse = expected / rows > COARSE
     what = f"{matched} of {rows} synthetic rows{f' over {seeds} seeds' if seeds > 1 else ''} equal a test row"
     chance = f"by chance about {expected:.3g} of as many fresh real rows would (95 % interval {low:.0f} to {high:.0f})"
+    if expected < low:  # so few real rows are held out that the prior decides the interval
+        chance = f"few real rows are held out to compare with: by chance 0 to {high:.0f} of as many would"
     if p < ALPHA and matched > expected:
         also = ", or prefers this coarse table's commonest values" if coarse else ""
         text = (

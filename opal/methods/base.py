@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from opal.errors import MethodError
+from opal.methods import gaps
 from opal.result import Funnel, Rows
 from opal.table import Group, Train
 
@@ -24,11 +25,14 @@ class Oversampler:
     Attributes
     ----------
     makes_rows : False for a method that stands for adding nothing
+    impute : how gaps are filled in before rows are made, and put back afterwards (`opal.methods.gaps`); None for a
+        method that carries missing values itself
     remake : what asking again for other train rows costs: nothing, money or time, or it cannot be done
     client : the language model that it asks, or None
     """
 
     makes_rows: bool = True
+    impute: gaps.Impute | None = None
     remake: Literal["free", "paid", "never"] = "free"
     client: Any = None
 
@@ -62,8 +66,12 @@ class Oversampler:
         """
         wanted = share_out(n, train)
         rng = np.random.default_rng([train.seed, 1])  # 1: another stream than the split's
-        made = self._sample(train, wanted, rng, progress)
+        fills = self.impute is not None and bool(gaps.columns_with_gaps(train))
+        made = self._sample(gaps.filled(train, self.impute) if fills else train, wanted, rng, progress)
         rows = made if isinstance(made, Rows) else Rows(made)
+        if fills:  # another stream again, so that a table without gaps has the rows it always had
+            rows.frame = gaps.put_back(rows.frame, train, list(wanted), np.random.default_rng([train.seed, 2]))
+        rows.note = " ".join(filter(None, [rows.note, self.remark(train, [g for g, k in wanted.items() if k])]))
         rows.frame = self.arrange(train.schema.cast(rows.frame), train, n)
         if len(rows.frame) < n and not rows.stopped:
             raise MethodError(f"{type(self).__name__} made {len(rows.frame)} valid rows where {n} were wanted")
@@ -77,6 +85,11 @@ class Oversampler:
             (only,) = train.wanted_groups
             return frame[only.mask(frame)].iloc[:n].reset_index(drop=True)
         return take_turns(frame, turns(n, train))
+
+    def remark(self, train: Train, groups: Sequence[Group]) -> str:
+        """What a reader should know of how rows for ``groups`` are made, "" if nothing."""
+        filled_in = gaps.note(train, self.impute) if self.impute is not None else ""
+        return " ".join(filter(None, [self.shortcut(train, groups), filled_in]))
 
     def shortcut(self, train: Train, groups: Sequence[Group]) -> str:
         """What rows for ``groups`` of so many train rows are spared of the method, in a sentence; "" if nothing."""

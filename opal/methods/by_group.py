@@ -16,13 +16,10 @@ from opal.table import Group, Train
 class ByGroup(Oversampler):
     """A subclass writes ``_rows``; columns come to it as numbers and go back as values."""
 
-    carries_missing = True  # whether ``_rows`` copes with numbers that are missing
     least = 1  # rows a group must have
 
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
         schema, who = train.schema, self._name
-        if not self.carries_missing:
-            refuse_missing(train, who)
         codes, levels = encode(train.frame, schema)
         nominal = np.array([c.nominal for c in schema.features])
         made = []
@@ -45,12 +42,3 @@ class ByGroup(Oversampler):
     def _rows(self, own: np.ndarray, nominal: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
         """``n`` new rows like ``own`` (n_rows, n_features); columns where ``nominal`` is true hold level codes."""
         raise NotImplementedError
-
-
-def refuse_missing(train: Train, who: str) -> None:
-    """Raise MethodError where a number is missing, naming the columns."""
-    if gaps := [c.name for c in train.schema.features if not c.nominal and train.frame[c.name].isna().any()]:
-        raise MethodError(
-            f"{who} cannot use the missing values of {', '.join(map(repr, gaps))}: "
-            "fill them in, leave the columns out (data.drop), or use method=duplicate or method=llm"
-        )

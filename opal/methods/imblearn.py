@@ -11,7 +11,7 @@ import pandas as pd
 
 from opal.errors import MethodError
 from opal.methods.base import Oversampler
-from opal.methods.by_group import refuse_missing
+from opal.methods.gaps import Impute
 from opal.methods.smote import check_width, decode, encode
 from opal.table import Group, Schema, Train
 
@@ -30,13 +30,13 @@ class Imblearn(Oversampler):
     ----------
     sampler : makes the oversampler, given ``sampling_strategy`` and ``random_state`` (in YAML: ``_partial_: true``).
         Its ``k_neighbors``, ``n_neighbors`` and ``m_neighbors`` are lowered where there are fewer rows.
+    impute : how missing values are filled in to make rows, ``median`` or ``knn``; they are put back in the new rows
     """
 
-    def __init__(self, sampler: Callable[..., Any]) -> None:
-        self.sampler = sampler
+    def __init__(self, sampler: Callable[..., Any], impute: Impute = "median") -> None:
+        self.sampler, self.impute = sampler, impute
 
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
-        refuse_missing(train, self._name)
         codes, levels = encode(train.frame, train.schema)
         check_width(codes, train.schema, len(codes), self._name)
         made = []

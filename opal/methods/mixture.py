@@ -8,6 +8,7 @@ import numpy as np
 
 from opal.errors import ConfigError, MethodError
 from opal.methods.by_group import ByGroup
+from opal.methods.gaps import Impute
 
 
 class GaussianMixture(ByGroup):
@@ -21,17 +22,17 @@ class GaussianMixture(ByGroup):
         Tried: 1 up to this many, with at least five rows for each.
     regularisation : float
         Added to the variances, of columns scaled to variance 1: few rows do not span their columns.
+    impute : how missing values are filled in to fit, ``median`` or ``knn``; they are put back in the new rows
     """
 
-    carries_missing = False
     least = 2
 
-    def __init__(self, max_components: int = 5, regularisation: float = 0.01) -> None:
+    def __init__(self, max_components: int = 5, regularisation: float = 0.01, impute: Impute = "median") -> None:
         if max_components < 1:
             raise ConfigError(f"method.max_components={max_components!r} must be 1 or more")
         if not regularisation > 0:
             raise ConfigError(f"method.regularisation={regularisation!r} must be above 0")
-        self.max_components, self.regularisation = max_components, regularisation
+        self.max_components, self.regularisation, self.impute = max_components, regularisation, impute
 
     def _rows(self, own: np.ndarray, nominal: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
         if nominal.all():

@@ -11,8 +11,8 @@ import pandas as pd
 from opal.errors import ConfigError, MethodError
 from opal.methods import smote_neighbours
 from opal.methods.base import Oversampler
+from opal.methods.gaps import Impute
 from opal.methods.smote_neighbours import Indicators, Neighbours
-from opal.result import Rows
 from opal.table import Group, Schema, Train
 
 MOST_CELLS = 2**28  # numbers of 8 bytes in one array
@@ -31,27 +31,23 @@ class Smote(Oversampler):
     ----------
     k_neighbors : int
         At most; a group with fewer rows uses all its other rows.
+    impute : how missing values are filled in to interpolate, ``median`` or ``knn``; they are put back in the new rows
     """
 
-    def __init__(self, k_neighbors: int = 5) -> None:
+    def __init__(self, k_neighbors: int = 5, impute: Impute = "median") -> None:
         if k_neighbors < 1:
             raise ConfigError(f"method.k_neighbors={k_neighbors} must be at least 1")
-        self.k_neighbors = k_neighbors
+        self.k_neighbors, self.impute = k_neighbors, impute
 
-    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> Rows:
+    def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
         schema = train.schema
-        if gaps := [c.name for c in schema.features if not c.nominal and train.frame[c.name].isna().any()]:
-            raise MethodError(
-                f"method=smote cannot interpolate the missing values of {', '.join(map(repr, gaps))}: "
-                "fill them in, leave the columns out (data.drop), or use method=duplicate or method=llm"
-            )
         codes, levels = encode(train.frame, schema)
         made = []
         for group, n in wanted.items():
             mask = group.mask(train.frame)
             rows = self._group(codes, schema, group, mask, n, int(rng.integers(2**31)))
             made.append(decode(rows, schema, levels).assign(**{schema.target: group.label}))
-        return Rows(pd.concat(made), note=self.shortcut(train, [g for g, n in wanted.items() if n]))
+        return pd.concat(made)
 
     def shortcut(self, train: Train, groups: Sequence[Group]) -> str:
         sampled = [g.name for g in groups if bounded(int(g.mask(train.frame).sum()), train.schema)]

@@ -41,7 +41,7 @@ def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[
             why = control.obstacle(splits[0].train) if isinstance(control, Balanced) else ""
             result.notes.append(f"control {name} is not possible on this table{': ' * bool(why)}{why}")
         elif isinstance(control, Balanced):
-            notes = dict.fromkeys(control.method.shortcut(s.train, s.train.minority_groups) for s in splits)
+            notes = dict.fromkeys(control.method.remark(s.train, s.train.minority_groups) for s in splits)
             result.notes += [f"Control {name}: {note}" for note in notes if note]
 
 

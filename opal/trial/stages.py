@@ -32,6 +32,7 @@ class Stages:
     def __init__(self, trial: Trial, progress: Progress) -> None:
         self.trial, self.progress, self.clock = trial, progress, Clock()
         self.splits: list[Split] = []
+        self.amounts: list[int] | None = None
         self.steps: list[list[int]] = []  # amounts by seed
         self.made: list[Rows] = []
         self.remade: list[Rows] = []  # rows of the validation folds
@@ -62,7 +63,9 @@ class Stages:
         trial, clock = self.trial, self.clock
         with clock("split"):
             splits = [trial.task.split(trial.table, seed) for seed in seeds]
-            steps = [trial.amounts(len(split.train.frame)) for split in splits]
+            if self.amounts is None:  # the same for all seeds, whose train rows may differ by a few
+                self.amounts = trial.amounts(min(len(split.train.frame) for split in splits))
+            steps = [self.amounts] * len(splits)
         with clock("curve"):  # finds what is wrong with classifier or controls before rows are made and paid for
             self.curves.append(self.curve_without_rows(splits, steps))
         with clock("rows"):

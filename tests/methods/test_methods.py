@@ -79,11 +79,6 @@ def test_smote_with_a_single_row_says_what_to_do():
         Smote().sample(train, 10)
 
 
-def test_smote_names_the_columns_it_cannot_carry():
-    with pytest.raises(MethodError, match=r"missing values of 'age', 'income'.*data\.drop.*duplicate"):
-        Smote().sample(train_of(mixed_table(300)), 10)
-
-
 def test_smote_takes_a_missing_category_as_a_category():
     frame = mixed_table(400, missing=0.6).frame.drop(columns=["age", "income"])
     rows = Smote().sample(train_of(table_of(frame, target="outcome", minority="yes")), 40).frame

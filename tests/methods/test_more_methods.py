@@ -73,12 +73,6 @@ def test_missing_values_keep_their_share(method):
     assert set(made["job"].dropna()) <= set(own["job"].dropna())
 
 
-@pytest.mark.parametrize("method", [METHODS[0], GaussianMixture()], ids=name_of)
-def test_others_name_the_columns_with_missing_values(method):
-    with pytest.raises(MethodError, match=r"missing values of 'age', 'income'.*data\.drop"):
-        method.sample(train_of(mixed_table(400)), 10)
-
-
 def test_numbers_alone_come_out_as_imbalanced_learn_makes_them():
     train = train_of(table_of(number_table(400).frame[["x1", "x2", "label"]], target="label", minority=1))
     rows = Imblearn(partial(RandomOverSampler, shrinkage=1.0)).sample(train, 24).frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -158,9 +159,30 @@ def test_seeds_without_validation_are_named():
 
 def test_controls_that_the_table_does_not_allow_are_named():
     named = {"smote": controls.Balanced(Smote()), "class_weight": controls.class_weight}
-    result = trial(Duplicate(), mixed_table(400), seeds=(1,), controls=named)
+    single = Imbalanced(40, 0.025, test_rows=60)
+    result = trial(Duplicate(), task=single, seeds=(1,), controls=named)
     note = result.notes[0]
-    assert note.startswith("control smote is not possible on this table: ") and "missing" in note
+    assert note.startswith("control smote is not possible on this table: ") and "needs two train rows" in note
+
+
+def test_missing_values_leave_no_control_out():
+    named = {"smote": controls.Balanced(Smote())}
+    result = trial(Duplicate(), mixed_table(400), seeds=(1,), controls=named)
+    assert "control/smote/error" in set(result.errors["metric"])
+    (note,) = (note for note in result.notes if note.startswith("Control smote: "))
+    assert "Missing values of 3 columns" in note
+
+
+def test_amounts_are_those_of_all_seeds_where_train_sizes_differ():
+    class Uneven(Imbalanced):
+        def split(self, table, seed):
+            split = super().split(table, seed)
+            frame = split.train.frame.iloc[: len(split.train.frame) - 5 * (seed == 2)]
+            return replace(split, train=replace(split.train, frame=frame))
+
+    errors = trial(Duplicate(), task=Uneven(40, 0.2, test_rows=80), seeds=(1, 2)).errors
+    amounts = errors[errors["metric"] == "error"].groupby("seed")["amount"].agg(list)
+    assert amounts[1] == amounts[2] == [0, 7, 14]
 
 
 class Thief(Oversampler):

@@ -96,6 +96,7 @@ SENTENCES = {
     "method=llm llm=openai": "OPENAI_API_KEY",
     "method=llm llm=openai_compatible llm.base_url=http://127.0.0.1:9/v1 llm.model=m": "127.0.0.1:9",
     "seeds=[1] nosuch=1": "nosuch",
+    "method=smote method.impute=mean": "method.impute=mean must be",
     "seeds=auto answer.most_seeds=3": "answer.most_seeds=3 must be a whole number, 5 or more",
     "seeds=auto method=replay method.path=rows_{seed}.csv": "seeds=auto does not fit rows_{seed}.csv",
     "classifier=logistic classifier.encoding=fancy": "fancy",
