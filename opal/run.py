@@ -16,6 +16,8 @@ from opal.cli.launch import FAILED, INTERRUPTED, launch
 from opal.cli.prepare import fetch_paper, limit_budget
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
+from opal.data.outline import outline
+from opal.data.traps import leaks_of
 from opal.errors import AlreadyReported, OpalError
 from opal.evaluate.curve import share_raw_fits
 from opal.progress import Progress
@@ -72,6 +74,7 @@ def run(composed: DictConfig) -> float | None:
             share_raw_fits(raw_fits(HydraConfig.get().sweep.dir))
         with Progress() as progress:
             result = trial.run(progress)
+        result.warnings += [str(leak) for leak in leaks_of(trial.table)]
         started = Job(choices(), list(HydraConfig.get().overrides.task), sweep_id())
         record = describe(config, trial, result, digest, started)
         record.seconds = time.perf_counter() - start
@@ -84,6 +87,8 @@ def run(composed: DictConfig) -> float | None:
         print(summary)
     for warning in result.warnings if sweep_id() else []:
         log.warning("opal: %s: %s", record.name, warning)
+    if not sweep_id():
+        log.info("opal: %s", outline(trial.table))
     if bill := result.bill():
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)

@@ -6,6 +6,7 @@ import sys
 from importlib import import_module
 
 VERBS = {
+    "look": ("what OPAL understands of a table", "opal look data=csv data.path=in.csv data.target=label"),
     "run": ("do synthetic rows help on this table?", "opal run -m data=craft method=smote,duplicate"),
     "augment": (
         "synthetic rows after your own",

@@ -31,8 +31,8 @@ class Key:
     spare: bool = False
 
 
-RUN, AUGMENT, SPLIT, TUNE = "run", "augment", "split", "tune"
-ALL = (RUN, AUGMENT, SPLIT, TUNE)
+RUN, AUGMENT, SPLIT, TUNE, LOOK = "run", "augment", "split", "tune", "look"
+ALL = (RUN, AUGMENT, SPLIT, TUNE, LOOK)
 
 KEYS = {
     # The hash replaces `data` by facts about the table itself; `llm`, `prompt` and `paper` count where other sections
@@ -44,15 +44,15 @@ KEYS = {
     "llm": Key("nothing", (RUN, AUGMENT), spare=True),
     "prompt": Key("nothing", (RUN, AUGMENT), spare=True),
     "curate": Key("rows", (RUN, AUGMENT)),
-    "classifier": Key("figures", (RUN, TUNE)),
-    "controls": Key("figures", (RUN,), nullable=True),
+    "classifier": Key("figures", (RUN, TUNE, LOOK)),
+    "controls": Key("figures", (RUN, LOOK), nullable=True),
     "tracking": Key("nothing", (RUN,)),
     "paper": Key("nothing", ALL),
     "experiment": Key("nothing", ALL, spare=True),
     "debug": Key("nothing", ALL, spare=True),
-    "seeds": Key("rows", (RUN, SPLIT, TUNE)),
-    "amounts": Key("rows", (RUN,), nullable=True),
-    "validation": Key("figures", (RUN,), nullable=True),
+    "seeds": Key("rows", (RUN, SPLIT, TUNE, LOOK)),
+    "amounts": Key("rows", (RUN, LOOK), nullable=True),
+    "validation": Key("figures", (RUN, LOOK), nullable=True),
     "replicates": Key("figures", (RUN,), nullable=True),
     "fidelity": Key("figures", (RUN,), bool),
     "contamination": Key("figures", (RUN,), Literal["count", "refit", "off"]),

@@ -1,0 +1,32 @@
+"""A table, and a column, in a few words."""
+
+from __future__ import annotations
+
+from opal.table import Column, Table
+
+MOST_LEVELS = 6
+
+
+def outline(table: Table) -> str:
+    """The table in a sentence: rows, features, classes and their shares."""
+    counts = table.frame[table.schema.target].value_counts()
+    n, features = len(table.frame), table.schema.features
+    numbers = sum(not column.nominal for column in features)
+    shares = ", ".join(f"{label} {count} ({count / n:.1%})" for label, count in counts.head(MOST_LEVELS).items())
+    more = f" and {len(counts) - MOST_LEVELS} more classes" if len(counts) > MOST_LEVELS else ""
+    return (
+        f"{table.name}: {n:,} rows, {len(features)} features ({numbers} of numbers, "
+        f"{len(features) - numbers} of names); target {table.schema.target}: {shares}{more}; "
+        f"short of rows: {table.minority}"
+    )
+
+
+def range_of(column: Column) -> str:
+    """The levels of names, the range of numbers."""
+    if column.nominal:
+        shown = ", ".join(map(str, column.levels[:MOST_LEVELS]))
+        return shown + (f", ... ({len(column.levels)} in all)" if len(column.levels) > MOST_LEVELS else "")
+    if column.low != column.low:
+        return "none"
+    decimals = 0 if column.kind == "integer" else column.decimals
+    return f"{column.low:.{decimals}f} to {column.high:.{decimals}f}"

@@ -1,0 +1,35 @@
+"""opal look prints what is there and writes nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tables import mixed_frame
+from trials import runs
+
+
+def test_every_column_its_traps_and_what_comes_next(verb):
+    data = mixed_frame(200).assign(same=1, refused=lambda d: (d["outcome"] == "no").astype(int))
+    data.to_csv("ward.csv", index=False)
+    before = sorted(Path().iterdir())
+    code, out, err = verb("look", "data=csv", "data.path=ward.csv", "data.target=outcome")
+    assert code == 0, err
+    assert out.startswith("ward: 200 rows, 8 features") and "short of rows: yes" in out
+    shown = dict(re.findall(r"^│ (\S+) +│ (\S.*?) +│", out, re.MULTILINE))
+    assert list(shown) == list(data.columns) and shown["outcome"] == "target" and shown["income"] == "numbers"
+    assert "Trap: 'refused' alone tells 'outcome'" in out and "Trap: 'same' has the same value in every row" in out
+    assert re.search(r"A run splits it into 140 train and 60 test rows, 5 times, and makes some \d+ fits", out)
+    assert out.rstrip().endswith("opal run -m method=smote,llm data=csv data.path=ward.csv data.target=outcome")
+    assert [p for p in Path().iterdir() if p not in before and p.name != "mlruns"] == []
+    code, _, err = verb("look", "data=csv", "data.path=ward.csv", "data.target=outcome", "score=error")
+    assert code == 2 and "opal look does not use score=error" in err
+
+
+def test_a_single_run_tells_of_a_leak(verb):
+    mixed_frame(200).assign(refused=lambda d: (d["outcome"] == "no").astype(int)).to_csv("ward.csv", index=False)
+    quick = ["seeds=[1]", "amounts.steps=1", "figures=false", "fidelity=false", "controls=none"]
+    code, _, err = verb("run", "method=duplicate", "data=csv", "data.path=ward.csv", "data.target=outcome", *quick)
+    assert code == 0 and "opal: ward: 200 rows, 7 features" in err, err
+    (run,) = runs()
+    assert "'refused' alone tells 'outcome'" in run.data.tags["mlflow.note.content"]
