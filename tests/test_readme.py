@@ -60,6 +60,7 @@ def test_every_command_is_known():
         "opal.store",
         "opal.compare",
         "opal.answer",
+        "opal.look",
         "opal.augment",
         "opal.tune",
     ]
@@ -103,6 +104,7 @@ def test_own_table(here, monkeypatch):
         {"x": range(80), "z": [i % 7 / 10 for i in range(80)], "label": [i % 4 == 0 for i in range(80)]}
     )
     table.to_csv("table.csv", index=False)
+    start(words("opal.look"), monkeypatch)
     start(words("-m data=csv") + SMALL, monkeypatch)
     assert {r.data.params.get("method") for r in finished(here)} >= {"smote", "duplicate"}
     start(words("opal.augment"), monkeypatch)

@@ -18,10 +18,11 @@ from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control, above_share
 from opal.evaluate.features import label_codes
-from opal.evaluate.metrics import BY_NAME, Record, errors, score
+from opal.evaluate.metrics import BY_NAME, Record, errors, ranking, score
 from opal.table import Split
 
 MOVED = "threshold/"  # metrics with rows and a moved threshold
+CORRECTED = "corrected/"  # metrics of probabilities, corrected for the classes' shares that rows have moved
 CLEAN = "without_test_matches/"  # metrics of the curve without the synthetic rows that equal a test row
 MOST_STEPS = 10_000
 KEPT_RAW = 1000  # fits, some 20 kB each
@@ -130,6 +131,7 @@ def measure(
     found = score(split, proba, proba.argmax(axis=1), minority, amount)
     if len(added):
         found += moved_threshold(proba, frame, split, minority, amount)
+    found += prior_corrected(proba, frame, split, minority, amount)
     for name, control in (controls or {}).items():
         try:
             predictions = control(classifier, split, minority, proba)
@@ -152,6 +154,27 @@ def moved_threshold(proba: np.ndarray, frame: pd.DataFrame, split: Split, minori
         {"seed": split.seed, "amount": amount, "metric": MOVED + name, "value": value}
         for name, value in found.items()
         if name in kept
+    ]
+
+
+def prior_corrected(proba: np.ndarray, frame: pd.DataFrame, split: Split, minority: Any, amount: int) -> list[Record]:
+    """Brier score and calibration error of the same fit as if synthetic rows had not changed how common each class is.
+
+    p'(k) ~ p(k) x share of k in train / share of k in what was trained on. Source: Saerens, Latinne and Decaestecker,
+    "Adjusting the outputs of a classifier to new a priori probabilities", Neural Computation 14 (2002), eq. 2.4.
+    """
+    schema = split.train.schema
+    code, size = schema.labels.index(minority), len(schema.labels)
+    before = np.bincount(label_codes(split.train.frame, schema), minlength=size) / len(split.train.frame)
+    after = np.bincount(label_codes(frame, schema), minlength=size) / len(frame)
+    weighted = proba * np.divide(before, after, out=np.zeros(size), where=after > 0)
+    total = weighted.sum(axis=1, keepdims=True)
+    adjusted = np.divide(weighted, total, out=proba.copy(), where=total > 0)
+    found = ranking(adjusted[:, code], label_codes(split.test, schema) == code)
+    return [
+        {"seed": split.seed, "amount": amount, "metric": CORRECTED + name, "value": found[name]}
+        for name in ("brier", "calibration_error")
+        if name in found
     ]
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score
-from tables import mixed_table, number_table
+from tables import mixed_table, number_table, table_of
 
 from opal.errors import ConfigError
 from opal.evaluate import controls
@@ -112,9 +112,8 @@ def test_controls_move_what_they_say_they_move(trial):
             assert found[seed, f"control/{threshold}/roc_auc"] == found[seed, "roc_auc"]
             assert found[seed, f"control/{threshold}/brier"] == found[seed, "brier"]
         assert found[seed, "control/base_rate_threshold/minority_error"] <= found[seed, "minority_error"]
-        for refitted in ("class_weight", "duplicate", "catboost"):
+        for refitted in ("class_weight", "duplicate", "smote", "catboost"):
             assert found[seed, f"control/{refitted}/brier"] != found[seed, "brier"]
-        assert (seed, "control/smote/error") not in found  # the table has gaps, which SMOTE cannot carry
 
 
 def test_tuned_threshold_is_chosen_without_test_rows(trial):
@@ -190,3 +189,17 @@ def test_ranking_equals_scikit_learn(levels):
     assert found["roc_auc"] == pytest.approx(roc_auc_score(truth, proba), abs=1e-14)
     assert found["brier"] == pytest.approx(brier_score_loss(truth, proba), abs=1e-14)
     assert ranking(proba[~truth], truth[~truth]) == {}
+
+
+def test_probabilities_are_brought_back_to_trains_own_shares():
+    rng = np.random.default_rng(0)
+    label = (rng.random(6000) < 0.1).astype(int)
+    frame = pd.DataFrame({"x": (rng.normal(size=6000) + 1.5 * label).round(3), "y": label})
+    split = Imbalanced(600, 0.1, test_rows=5000, deduplicate=False).split(table_of(frame, "y", 1), 1)
+    rows = Duplicate().sample(split.train, 480).frame  # as many of the minority as of the majority
+    found = curve(Classifier(partial(LogisticRegression, max_iter=500)), [split], [rows], [[0, 480]], 1)
+    value = found.set_index(["metric", "amount"])["value"]
+    for name in ("brier", "calibration_error"):
+        assert value["corrected/" + name, 0] == value[name, 0]
+        assert value["corrected/" + name, 480] < 0.7 * value[name, 480]
+    assert value["corrected/brier", 480] == pytest.approx(value["brier", 0], abs=0.005)
