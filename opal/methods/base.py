@@ -66,10 +66,11 @@ class Oversampler:
         """
         wanted = share_out(n, train)
         rng = np.random.default_rng([train.seed, 1])  # 1: another stream than the split's
-        fills = self.impute is not None and bool(gaps.columns_with_gaps(train))
-        made = self._sample(gaps.filled(train, self.impute) if fills else train, wanted, rng, progress)
+        with_gaps = self.impute is not None and bool(gaps.columns_with_gaps(train))
+        known = gaps.filled(train, self.impute) if self.impute is not None and with_gaps else train
+        made = self._sample(known, wanted, rng, progress)
         rows = made if isinstance(made, Rows) else Rows(made)
-        if fills:  # another stream again, so that a table without gaps has the rows it always had
+        if with_gaps:  # another stream again, so that a table without gaps has the rows it always had
             rows.frame = gaps.put_back(rows.frame, train, list(wanted), np.random.default_rng([train.seed, 2]))
         rows.note = " ".join(filter(None, [rows.note, self.remark(train, [g for g, k in wanted.items() if k])]))
         rows.frame = self.arrange(train.schema.cast(rows.frame), train, n)

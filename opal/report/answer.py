@@ -85,8 +85,8 @@ class Finished:
     def of(cls, run: Run, errors: pd.DataFrame) -> Finished:
         """An MLflow run."""
         data = str(run.info.run_name).partition("/")[0]  # the table's name, where the option is csv
-        options = (run.data.params.get(key, "") for key in ("classifier", "method"))
-        return cls(data, *options, run.data.tags.get("opal.config_hash", ""), errors, run.data.metrics)
+        classifier, method = (run.data.params.get(key, "") for key in ("classifier", "method"))
+        return cls(data, classifier, method, run.data.tags.get("opal.config_hash", ""), errors, run.data.metrics)
 
 
 def finished_in(loaded: Loaded) -> list[Finished]:
