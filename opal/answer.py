@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exit status 2, and one sentence, where it cannot be done."""
+    """Exit status 2, and one sentence, on an error."""
     given = parser().parse_args(arguments)
     try:
         tracking = existing_store(given.uri, given.experiment)
@@ -57,7 +57,7 @@ def answer(tracking: Tracking, runs: list[Run], margin: float) -> None:
     """
     from opal.report.answer import Finished, answers_of, show
 
-    given = [Finished.of(run, errors_of(tracking, run)) for run in reversed(runs)]  # as they were started
+    given = [Finished.of(run, errors_of(tracking, run)) for run in reversed(runs)]  # in order of start
     if not (found := answers_of(given, margin)):
         raise TrackingError(
             "these runs measured no validation errors to choose by: run them with validation.folds=2 or more, controls "
@@ -70,7 +70,7 @@ def parser() -> Parser:
     """The command line."""
     parser = Parser("answer", __doc__)
     parser.add_argument("sweep", nargs="?", help="name of a sweep, as `opal run` prints it (default: the newest)")
-    parser.add_argument("--margin", type=float, default=MARGIN, help="differences of an error up to it do not matter")
+    parser.add_argument("--margin", type=float, default=MARGIN, help="differences up to this size do not matter")
     parser.add_argument("--uri", help="MLflow store that holds the runs (default: the one here)")
     parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the runs")
     return parser

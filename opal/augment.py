@@ -1,4 +1,4 @@
-"""python -m opal.augment: a table's own rows, untouched, then synthetic ones of the classes short of rows.
+"""python -m opal.augment: a table's own rows, unchanged, followed by synthetic rows of the minority classes.
 
 python -m opal.augment data=csv data.path=in.csv data.target=label method=smote output=out.csv
 python -m opal.augment data=csv data.path=in.csv data.target=label method=llm provenance=origin output=out.parquet
@@ -57,7 +57,7 @@ class Made:
 
 
 def wanted_rows(train: Train, rows: int | None) -> dict[Group, int]:
-    """Synthetic rows for each group: ``rows`` over the minority groups, or what brings every group to the largest."""
+    """Synthetic rows for each group: ``rows`` over the minority groups, or enough to balance all groups."""
     if rows is not None:
         return share_out(rows, train)
     sizes = {g: len(train.rows(g)) for g in train.groups}
@@ -82,7 +82,7 @@ def make(
 
 
 def summary(table: Table, train: Train, made: Made, method: str) -> str:
-    """What was made, what was refused on the way, and how many rows are copies."""
+    """What was made, what was rejected, and how many rows are copies."""
 
     def counts(frame: pd.DataFrame) -> str:
         return ", ".join(f"{g.name}: {int(g.mask(frame).sum())}" for g in train.groups)
@@ -111,11 +111,11 @@ def summary(table: Table, train: Train, made: Made, method: str) -> str:
 
 
 def check_output(config: Any, source: str) -> Path:
-    """Where to write, before anything is made or paid for.
+    """Check where to write, before anything is made or paid for.
 
     Raises
     ------
-    ConfigError : not set, no CSV or Parquet, the input itself, a folder, or there already
+    ConfigError : not set, not CSV or Parquet, the input itself, a folder, or an existing file
     """
     if not config["output"]:
         raise ConfigError("output is not set: name the CSV or Parquet file to write, for example output=augmented.csv")
@@ -134,7 +134,7 @@ def check_output(config: Any, source: str) -> Path:
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="augment")
 def job(composed: DictConfig) -> None:
-    """Make the rows that are missing, write the table, and say what is in it."""
+    """Make the missing rows, write the table, and report what it holds."""
     limit_budget(composed, Path(HydraConfig.get().runtime.output_dir).name)
     config = resolved(composed)
     check_number("rows", config["rows"], 1, whole=True, null="to balance the groups")

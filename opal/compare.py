@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from opal.report.protocol import Protocol
     from opal.report.read.load import Loaded
 
-MOST_ANSWERED = 200  # runs whose figures are all read, to say what to do
+MOST_ANSWERED = 200  # up to this many runs, all figures are read for an answer
 DRAWN = ("contamination/", "funnel/", "llm/", "time/rows", "time/llm")  # figures of whole runs that are drawn
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exit status 2, and one sentence, where it cannot be done."""
+    """Exit status 2, and one sentence, on an error."""
     given = parser().parse_args(arguments)
     try:
         run(given)
@@ -82,11 +82,11 @@ def run(given: argparse.Namespace) -> None:
 
 
 def _protocols(loaded: Loaded, asked: str | None) -> list[Protocol]:
-    """The protocols that are meant.
+    """The protocols selected.
 
     Raises
     ------
-    ConfigError : several are there and none is chosen; the table printed before says how they differ
+    ConfigError : there are several and none is chosen; the table printed before says how they differ
     """
     from rich.console import Console
 
@@ -112,7 +112,7 @@ def _protocols(loaded: Loaded, asked: str | None) -> list[Protocol]:
 
 
 def _answers(chosen: Sequence[Protocol], given: argparse.Namespace) -> list[list[Answer]]:
-    """What to do, by protocol; none where the runs are so many that reading all of their figures would take long."""
+    """Answers by protocol; none where there are so many runs that reading all their figures would take long."""
     from opal.report.answer import SINGLES, answers_of, finished_in
     from opal.report.read.load import load
 
@@ -168,7 +168,7 @@ def _terminal(comparison: Comparison, answered: Sequence[Answer], title: str, mo
 
 
 def _none(given: argparse.Namespace, loaded: Loaded) -> str:
-    """Why no run is meant: the first option that no finished run has, with those that runs have."""
+    """Why no run is selected: the first option that no finished run has, with those that runs have."""
     from opal.report.read.load import load
 
     every = load(None, (), given.uri, given.experiment or ())
@@ -222,7 +222,7 @@ def _at(text: str) -> Any:
 
 
 class _Parser(Parser):
-    """Keeps what was typed, for the page."""
+    """Keeps the command as typed, for the page."""
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         given = super().parse_args(args, namespace)

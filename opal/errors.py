@@ -14,7 +14,7 @@ from typing import Any
 
 
 class OpalError(Exception):
-    """A mistake or fault that one sentence explains; the verbs print it without a traceback.
+    """A mistake or fault explained in one sentence; the verbs print it without a traceback.
 
     ``status`` is the verb's exit status: 2 where the command asks for something impossible, 1 where a fault came up.
     """
@@ -54,7 +54,7 @@ class TrackingError(OpalError):
 
 
 class AlreadyReported(OpalError):
-    """A fault whose sentence the user has read already."""
+    """A fault whose message has already been shown."""
 
     def __init__(self, sentence: str, status: int = 1) -> None:
         super().__init__(sentence)

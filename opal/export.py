@@ -18,7 +18,7 @@ from opal.record.tracking import existing_store
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exit status 2, and one sentence, where it cannot be done."""
+    """Exit status 2, and one sentence, on an error."""
     given = parser().parse_args(arguments)
     try:
         print(f"{export_run(given.run, given.output, given.uri, given.experiment)} is in {given.output}")
@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def export_run(reference: str, output: Path, uri: str | None = None, experiment: str = "opal") -> str:
-    """Copy the run that ``reference`` means to ``output``; gives its name.
+    """Copy the run that ``reference`` names to ``output``; returns its name.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def export_run(reference: str, output: Path, uri: str | None = None, experiment:
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise TrackingError(f"--output {output} exists already: name a new folder")
     tracking = existing_store(uri, experiment)
-    part = output.with_name(output.name + ".part")  # whole or not there
+    part = output.with_name(output.name + ".part")  # complete or absent
     shutil.rmtree(part, ignore_errors=True)
     try:
         recorded = load(tracking, reference, part / "artifacts")

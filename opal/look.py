@@ -1,4 +1,4 @@
-"""python -m opal.look: what OPAL understands of a table, what may mislead, and how long a run would take.
+"""python -m opal.look: how OPAL reads a table, what may mislead, and how long a run would take.
 
 opal look data=csv data.path=t.csv data.target=y
 """
@@ -34,7 +34,7 @@ def job(composed: DictConfig) -> None:
     for trap in (found := traps(table)):
         print(f"Trap: {trap}")
     if not found:
-        print("No traps found: no column tells the target, none is constant or looks like a key.")
+        print("No traps found: no column predicts the target almost perfectly, none is constant or looks like a key.")
     print(effort(build(config, table)))
     print(f"Next: {shlex.join(['opal', 'run', '-m', 'method=smote,llm', *HydraConfig.get().overrides.task])}")
 

@@ -1,4 +1,4 @@
-"""Progress of long work on the terminal; silent where nobody looks."""
+"""Progress of long work on the terminal; silent elsewhere."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Progress:
             self._task = self._bars.add_task(name, total=count, unit=self._unit, tokens="")
 
     def advance(self, tokens: int = 0, **done: int) -> None:
-        """``rows=3, tokens=60``: what came since the last call."""
+        """``rows=3, tokens=60``: progress since the last call."""
         self._tokens += tokens
         if self._bars is not None:
             text = f", {self._tokens:,} tokens" if self._tokens else ""

@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def recorded_run(reference: str, uri: str | None, experiment: str, folder: Path) -> Recorded:
-    """The run that ``reference`` means: an exported folder, or a hash, id or name in the MLflow store.
+    """The run that ``reference`` names: an exported folder, or a hash, id or name in the MLflow store.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def version_of(recorded: Recorded) -> tuple[str, str]:
 
 
 def hash_difference(recorded: Recorded, table: Table) -> list[Difference]:
-    """Whether the recorded configuration has another hash now, and where the rule has changed, that."""
+    """Notes on whether the recorded configuration has another hash now, or the hash rule has changed."""
     _, version = version_of(recorded)
     if version != str(SCHEMA_VERSION):
         return [Difference("version of the config hash", version, str(SCHEMA_VERSION), False)]
@@ -140,7 +140,7 @@ def data_difference(config: dict[str, Any], recorded: Recorded) -> list[Differen
 
 
 def fresh(recorded: Recorded) -> bool:
-    """Ask the model anew, or draw with today's code, and report the difference; True: nothing is judged."""
+    """Ask the model again, or draw with today's code, and report the difference; always True, as nothing is judged."""
     config = read_config(recorded.artifacts)
     client = (config.get("method") or {}).get("client")
     if client:
@@ -161,7 +161,7 @@ def _replay(config: dict[str, Any], recorded: Recorded, store: Path) -> None:
         return
     wanted = len(keys_of(recorded.artifacts / "prompts"))
     if unpack_responses(recorded.artifacts / RESPONSES, store) < wanted:
-        raise TrackingError(f"{recorded.name} kept not all of its {wanted} stored answers: --fresh asks the model anew")
+        raise TrackingError(f"{recorded.name} lacks some of its {wanted} stored answers: --fresh asks the model again")
     client |= {"model": model_of(recorded.artifacts), "server": None, "store": str(store), "cache": "replay"}
     client |= {"mode": "direct", "key_env": None, "budget": None}
 
@@ -206,7 +206,7 @@ def _told_fresh(recorded: Recorded, result: TrialResult) -> None:
     old = pd.read_csv(recorded.artifacts / "errors.csv")
     before = old[old["metric"] == "error"].pivot(index="seed", columns="amount", values="value")
     after = result.curve()
-    shown = Printed(title=escape(f"{recorded.name}: asked anew"))
+    shown = Printed(title=escape(f"{recorded.name}: asked again"))
     for name in ("synthetic rows", "recorded error", "new error", "difference", "95 % interval"):
         shown.add_column(name, justify="right")
     for amount in before.columns.intersection(after.columns):
@@ -223,7 +223,7 @@ def parser() -> Parser:
     parser.add_argument("run", help="full or short hash, run id, run name, or folder of an exported run")
     parser.add_argument("--to", metavar="URI", help="MLflow store that holds the run (default: the one here)")
     parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the run")
-    parser.add_argument("--fresh", action="store_true", help="ask the model anew and report the difference")
+    parser.add_argument("--fresh", action="store_true", help="ask the model again and report the difference")
     parser.add_argument(
         "--recorded-data", action="store_true", help="do not look whether the data file has changed since"
     )

@@ -1,4 +1,4 @@
-"""What a trial gives back: rows and their funnel, usage, prompts; the curve; all as plain data."""
+"""The result of a trial: rows and their funnel, usage, prompts and the curve, all as plain data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pandas as pd
 class Usage:
     """What an LLM's answers cost. Tokens and requests count answers from the store too, at what they cost when
     first made (so that a replayed run logs equal figures); ``paid_*`` count only what this run called for.
-    ``money`` is None where a price is unknown: unknown is never zero.
+    ``money`` is None where a price is unknown: unknown is never counted as zero.
     """
 
     requests: int = 0
@@ -38,7 +38,7 @@ class Usage:
         return Usage(**sums)
 
     def after(self, earlier: Usage) -> Usage:
-        """This usage, ``earlier`` having asked for part of the same answers: what was paid and waited for adds up."""
+        """This usage and an ``earlier`` one for part of the same answers: payments and waiting times add up."""
         paid = ("retries", "paid_requests", "paid_tokens", "paid_money", "seconds")
         both = self + earlier
         return replace(self, **{k: getattr(both, k) for k in paid})
@@ -83,8 +83,8 @@ class Rows:
     frame : DataFrame of shape (n_rows, n_columns), columns and dtypes of the train frame
     prompts : one record per request (messages, response, usage, model, cached)
     stopped : why fewer rows than asked for are here, or "" when none is missing
-    unused : further rows of the same source, which are checked against the test set and never trained on
-    note : what a reader of the result must know of how they were made, or ""
+    unused : further rows of the same source, checked against the test set but never trained on
+    note : a remark on how they were made, or ""
     sources : key of the request that each row came from, or empty
     """
 
@@ -114,7 +114,7 @@ class Rows:
 
 @dataclass
 class TrialResult:
-    """All that a trial found.
+    """Everything that a trial measured.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ class TrialResult:
         return sum((r.usage for r in self.rows.values()), Usage())
 
     def bill(self) -> str:
-        """What the language model took, in a sentence; "" where none was asked."""
+        """The language model's cost in one sentence; "" where none was used."""
         u, rows = self.usage, sum(len(r.frame) for r in self.rows.values())
         if not u.requests:
             return ""
@@ -169,7 +169,7 @@ class TrialResult:
         return "; ".join(sorted({r.stopped for r in self.rows.values() if r.stopped}))
 
     def curve(self, metric: str = "error") -> pd.DataFrame:
-        """One row a seed, one column an amount."""
+        """One row per seed, one column per amount."""
         chosen = self.errors[self.errors["metric"] == metric]
         return chosen.pivot(index="seed", columns="amount", values="value").loc[list(self.rows)]
 

@@ -96,7 +96,7 @@ def run(composed: DictConfig) -> float | None:
 
 
 def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
-    """Print what to do with the table, as far as this one trial tells; False where it measured nothing to choose by."""
+    """Print the answer of this one trial; False where it measured nothing to choose by."""
     from opal.report.answer import answers, measured, show
 
     run = measured(trial.method_name, result.errors, singles_of(result))
@@ -111,7 +111,7 @@ def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
 
 
 def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:
-    """Leave word of this job for the sweep's own run."""
+    """Leave a note of this job for the sweep's own run."""
     if sweep_id():
         hydra_config = HydraConfig.get()
         note_job(Path(hydra_config.sweep.dir), hydra_config.job.num, outcome, run_id, name, error)

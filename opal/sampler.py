@@ -48,12 +48,12 @@ class OpalSampler(BaseOverSampler):
     random_state : int, RandomState instance or None, default=0
         Fixed by default, so that fitting again costs nothing. None and a RandomState make other rows each time.
     kinds : dict, default=None
-        ``{column: binary | categorical | integer | real}``, where the values do not tell: codes, say.
+        ``{column: binary | categorical | integer | real}``, where the values do not show it, such as codes.
     descriptions : dict, default=None
         ``{column: meaning and unit}``, for prompts that show them.
     free_text : {"drop", "carry"}, default="drop"
-        What becomes of a data frame's columns of notes, names and keys, most values of which differ. They would
-        carry real persons' text into synthetic rows: "drop" leaves them missing there, with a warning; "carry", or
+        What happens to a data frame's columns of notes, names and keys, most values of which differ. They would
+        put real persons' text into synthetic rows: "drop" leaves them missing there, with a warning; "carry", or
         ``kinds={column: "categorical"}``, treats them as any other names.
 
     Attributes
@@ -147,7 +147,7 @@ class OpalSampler(BaseOverSampler):
         return pd.concat([X, new], ignore_index=True), y_all
 
     def _duplicated(self, X: Any, y: np.ndarray, method: Duplicate) -> tuple[Any, np.ndarray]:
-        """Rows drawn by their place, whatever they hold: a million of them go through no table."""
+        """Rows drawn by position: no table is built, so that a million of them are quick."""
         places = [np.arange(len(y))]
         for label, n in self.sampling_strategy_.items():
             rng = np.random.default_rng([self._seed(), 1])
@@ -168,7 +168,7 @@ class OpalSampler(BaseOverSampler):
         return [f"x{i}" for i in range(self.n_features_in_)]
 
     def _train(self, given: pd.DataFrame, y: np.ndarray, free_text: str) -> Train:
-        """The rows as a method sees them, their target last."""
+        """The rows as a method sees them, target last."""
         target = next(n for n in chain(("class", "label", "target"), map("y{}".format, count())) if n not in given)
         frame = normalise(given.assign(**{target: y}), keep=(target,))
         kinds, descriptions = self.kinds or {}, self.descriptions or {}

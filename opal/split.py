@@ -32,7 +32,7 @@ def write_split(table: Table, split: Split, folder: Path) -> list[Path]:
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="split")
 def job(composed: DictConfig) -> None:
-    """Write the splits of all seeds and say what is in them."""
+    """Write the splits of all seeds and print what they hold."""
     config = resolved(composed)
     check_top_level(config, "split")
     check_text(config, "output")

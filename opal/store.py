@@ -1,4 +1,4 @@
-"""What lies under mlruns/ and how large it is, what no run refers to, what waits to be logged.
+"""What mlruns/ holds and its size, what no run refers to, and results waiting to be logged.
 
   opal store                  sizes
   opal store prune --yes      remove what no run refers to
@@ -20,7 +20,7 @@ from opal.record.tracking import Tracking, existing_store
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Exit status 2, and one sentence, where it cannot be done."""
+    """Exit status 2, and one sentence, on an error."""
     given = parser().parse_args(arguments)
     try:
         if given.verb == "log":
@@ -35,7 +35,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def show(tracking: Tracking, responses: Path | None, prune: bool, sure: bool) -> None:
-    """Print size by kind; with ``prune`` and ``sure`` remove what no run refers to."""
+    """Print sizes by kind; with ``prune`` and ``sure`` remove what no run refers to."""
     from rich.console import Console
     from rich.table import Table
 
@@ -62,7 +62,7 @@ def show(tracking: Tracking, responses: Path | None, prune: bool, sure: bool) ->
 
 
 def log(tracking: Tracking, folders: list[Path]) -> None:
-    """Record the results in ``folders``, by default all that wait.
+    """Record the results in ``folders``, by default all pending ones.
 
     Raises
     ------

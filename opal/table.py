@@ -14,15 +14,15 @@ import pandas as pd
 from opal.errors import ConfigError, DataError
 
 Kind = Literal["binary", "categorical", "integer", "real"]
-MAX_DECIMALS = 6  # what float32 tables hold; more digits are noise to a model and cost tokens
+MAX_DECIMALS = 6  # as many as float32 holds; more digits are noise to a model and cost tokens
 
 
 @dataclass(frozen=True)
 class Column:
-    """What is known of one column.
+    """What is known about one column.
 
-    ``levels`` (binary, categorical) and ``low``/``high`` (integer, real) describe the frame that the column
-    was learned from, never more: learn from train to keep test rows out.
+    ``levels`` (binary, categorical) and ``low``/``high`` (integer, real) describe only the frame that the column
+    was learned from: learn from train to keep test rows out.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Column:
 
     @property
     def nominal(self) -> bool:
-        """Whether the values are names without an order: what SMOTE cannot interpolate."""
+        """Whether the values are names without an order, which SMOTE cannot interpolate."""
         return self.kind in ("binary", "categorical")
 
     def learn(self, values: pd.Series) -> Column:
@@ -95,7 +95,7 @@ class Schema:
         kinds: Mapping[str, Any] | None = None,
         descriptions: Mapping[str, str] | None = None,
     ) -> Schema:
-        """Read kinds off the values; ``kinds`` overrides: ``{name: kind or {kind:, decimals:}}``."""
+        """Infer kinds from the values; ``kinds`` overrides: ``{name: kind or {kind:, decimals:}}``."""
         kinds, descriptions = dict(kinds or {}), dict(descriptions or {})
         for key, given in (("kinds", kinds), ("descriptions", descriptions)):
             if unknown := sorted(set(given) - set(frame.columns)):
@@ -230,9 +230,9 @@ class Train:
 
 @dataclass(frozen=True)
 class Split:
-    """One seed's train and test rows; the index of both tells the rows of the table.
+    """One seed's train and test rows; the index of both is that of the table's rows.
 
-    overlap : test rows that equal a train row, where the split came from elsewhere and may have some
+    overlap : test rows that equal a train row; 0 unless the split came from files
     """
 
     train: Train
@@ -252,7 +252,7 @@ def frame_digest(frame: pd.DataFrame) -> str:
         values = frame[name]
         if isinstance(values.dtype, np.dtype) and pd.api.types.is_numeric_dtype(values.dtype):
             state.update(np.ascontiguousarray(values.to_numpy()).tobytes())
-        elif pd.api.types.infer_dtype(values) == "string":  # a text is written once, not once per row
+        elif pd.api.types.infer_dtype(values) == "string":  # each text is encoded once, not once per row
             codes, found = pd.factorize(values)
             written = [*map(_cell_bytes, found), _cell_bytes(None)]
             state.update(b"".join([written[code] for code in codes]))
@@ -288,7 +288,7 @@ def _infer_column(values: pd.Series, forced: Any = None) -> Column:
     numeric = pd.api.types.is_numeric_dtype(values.dtype)
     given = dict(forced) if isinstance(forced, Mapping) else {"kind": forced} if forced else {}
     decimals = decimals_of(known) if numeric and not pd.api.types.is_bool_dtype(values.dtype) else 0
-    if known.iloc[:1000].nunique() <= 2 and known.nunique() <= 2:  # the first rows mostly tell
+    if known.iloc[:1000].nunique() <= 2 and known.nunique() <= 2:  # the first rows usually suffice
         kind: Kind = "binary"
     elif not numeric:
         kind = "categorical"
@@ -305,13 +305,13 @@ def _infer_column(values: pd.Series, forced: Any = None) -> Column:
 
 
 def decimals_of(values: pd.Series) -> int:
-    """The fewest decimals that hold every value as written, at most MAX_DECIMALS, more where all are below 0.1."""
+    """The fewest decimals that represent every value, at most MAX_DECIMALS, more where all are below 0.1."""
     numbers = values.to_numpy(dtype=float)
     numbers = numbers[np.isfinite(numbers)]
     largest = float(np.abs(numbers).max(initial=0.0))
     zeros = max(0, -1 - int(np.floor(np.log10(largest)))) if largest else 0  # 0.00071: three
     most = MAX_DECIMALS + min(zeros, 12)
-    needed = _decimals(numbers[:1000], most)  # the first rows mostly tell
+    needed = _decimals(numbers[:1000], most)  # the first rows usually suffice
     return needed if needed == most else _decimals(np.unique(numbers), most)
 
 

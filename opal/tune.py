@@ -107,7 +107,7 @@ def job(composed: DictConfig) -> float:
 
 
 def check(config: Mapping[str, Any]) -> None:
-    """Raise ConfigError for a setting that has no meaning."""
+    """Raise ConfigError for an invalid setting."""
     check_top_level(config, "tune")
     if config["metric"] not in names("tuned"):
         raise ConfigError(f"metric={config['metric']} is not one of {', '.join(names('tuned'))}")

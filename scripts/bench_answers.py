@@ -30,7 +30,7 @@ from sklearn import datasets
 from opal.config.build import compose, instantiate
 from opal.data import build_table
 from opal.evaluate import Amounts, Folds
-from opal.evaluate.answer import Answer, answer
+from opal.evaluate.answer import answer
 from opal.evaluate.curve import MOVED, measure
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import confidence_interval, verdict
@@ -124,7 +124,8 @@ def regrets(name: str, classifier: str, repeat: int) -> dict[str, object]:
     found = answer(name, classifier, runs)
     assert found is not None
     scale = len(table.frame) / results[0].metrics["train/rows"]
-    errors = applied(table, hidden, model, controls, scale, found)
+    amounts = sorted(set(results[0].errors["amount"]) - {0})
+    errors = applied(table, hidden, model, controls, amounts, scale)
     chosen = found.recommended
     mine = errors[f"{chosen.name}/{chosen.amount}/{chosen.moved}" if chosen.amount else chosen.name]
     best = min(errors.values())
@@ -143,8 +144,11 @@ def parts(name: str, repeat: int) -> tuple[Table, pd.DataFrame]:
     return build_table(name, small, source="bench", target="y", minority=1), hidden
 
 
-def applied(table: Table, hidden: pd.DataFrame, model, controls, scale: float, found: Answer) -> dict[str, float]:
-    """Balanced error on the hidden rows of every action, fitted on the whole small part."""
+def applied(table: Table, hidden: pd.DataFrame, model, controls, amounts: list[int], scale: float) -> dict[str, float]:
+    """Balanced error on the hidden rows of every action, fitted on the whole small part.
+
+    ``scale`` is its size against the train rows of the trials, whose amounts are scaled up with it.
+    """
     hidden = table.schema.cast(hidden[table.schema.names])
     train = Train(table.frame, table.schema, Imbalanced().groups(table), 1)
     split = Split(train, hidden)
@@ -156,7 +160,7 @@ def applied(table: Table, hidden: pd.DataFrame, model, controls, scale: float, f
         elif record["metric"].startswith("control/") and record["metric"].endswith("/balanced_error"):
             errors[record["metric"].split("/")[1]] = record["value"]
     for label, method in (("smote rows", Smote()), ("duplicate rows", Duplicate())):
-        for amount in (Amounts(4)(len(table.frame) - round(0.3 * SMALL)))[1:]:
+        for amount in amounts:
             rows = method.sample(train, round(amount * scale)).frame
             for record in measure(model, split, rows, amount, 1):
                 if record["metric"] in ("balanced_error", MOVED + "balanced_error"):

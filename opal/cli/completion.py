@@ -13,7 +13,7 @@ from pathlib import Path
 
 from opal.config.options import HYDRA_VERBS, Options
 
-# Bash cuts words at = and :, so the line is cut anew, and only what follows the last of them is put in.
+# Bash cuts words at = and :, so the line is split here, and only what follows the last of them is inserted.
 BASH = r"""_opal() {
     local line="${COMP_LINE:0:$COMP_POINT}" word before
     local -a words
@@ -43,11 +43,11 @@ FISH = r"""complete -c opal -f -a '(opal --complete (commandline -opc)[2..] (com
 SHELLS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 HYDRA_FLAGS = ["--help", "--multirun", "--config-dir", "--cfg"]
-FREE = {"compare": ["data", "task", "method", "classifier", "llm", "prompt", "curate"]}  # that select runs
+FREE = {"compare": ["data", "task", "method", "classifier", "llm", "prompt", "curate"]}  # verbs that select runs
 
 
 def candidates(words: Sequence[str], verbs: Sequence[str]) -> list[str]:
-    """What the last of ``words`` (those after ``opal``) may become, whole."""
+    """Completions of the last of ``words`` (those after ``opal``), as whole words."""
     *typed, word = words or [""]
     if not typed:
         return _beginning(word, [*verbs, "completion", "--help"])

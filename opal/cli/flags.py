@@ -28,7 +28,7 @@ class Parser(argparse.ArgumentParser):
         self.settings = settings
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong and leave."""
+        """Print what is wrong and exit."""
         said = sentence(message, self._option_string_actions, self.settings(), sys.argv[1:], self.prog)
         print(f"opal: {said}", file=sys.stderr)
         sys.exit(STATUS)
@@ -37,14 +37,14 @@ class Parser(argparse.ArgumentParser):
 def sentence(
     message: str, flags: Collection[str], settings: Collection[str], typed: Sequence[str], help_of: str
 ) -> str:
-    """What argparse's ``message`` means to a user, with the nearest right word.
+    """argparse's ``message`` as one clear sentence, with the nearest valid word.
 
     Parameters
     ----------
-    flags : all that there are, dashes included
+    flags : all valid ones, dashes included
     settings : what may stand before ``=``, without dashes
     typed : the words of the command line
-    help_of : the command whose ``--help`` says more
+    help_of : the command whose ``--help`` explains more
     """
     if unknown := re.match(r"unrecognized arguments: (.*)", message):
         return _unknown(unknown[1].split(), flags, settings, typed, help_of)
@@ -76,5 +76,5 @@ def _unknown(
         return f"{word} begins with dashes, which settings do not: write {name}={value}"
     right = {flag.lstrip("-"): flag for flag in flags if flag.startswith("--")} | {s: f"{s}={value}" for s in settings}
     best = nearest(name, right)
-    mend = f"did you mean {right[best]}?" if best else f"{help_of} --help shows what there is"
+    mend = f"did you mean {right[best]}?" if best else f"{help_of} --help lists them"
     return f"{word} is not a flag; {mend}"

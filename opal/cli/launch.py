@@ -1,4 +1,4 @@
-"""How a verb starts Hydra: one sentence for what a user can mend, everything with HYDRA_FULL_ERROR=1."""
+"""How a verb starts Hydra: one sentence for a mistake that a user can fix, a traceback with HYDRA_FULL_ERROR=1."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     SystemExit : 2 where the command is wrong, 1 after a fault, 130 after Ctrl-C
     """
     full = os.environ.get("HYDRA_FULL_ERROR")
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves the telling to us
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves error messages to us
     patches.check_some_jobs(one_for_all)
     patches.raise_faults_as_they_are()
     sys.argv[1:] = free_names(quoted(sys.argv[1:]))
@@ -64,12 +64,12 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
 
 
 def one_for_all(batch: Batch) -> Batch:
-    """Jobs of a sweep whose composing finds the faults of all: one for every option and every key."""
+    """Jobs of a sweep that reveal the mistakes of all when composed: one for every option and every key."""
     options = Options(verb(), sys.argv[1:])
 
     @cache
     def tried(override: str) -> str:
-        """What one job shows for all: that an option is there, or a key, whatever its value."""
+        """What one job shows for all: that an option or a key exists, whatever its value."""
         key = override.partition("=")[0]
         return override if options.options(key.lstrip("+")) or "/" in key else key
 
@@ -83,7 +83,7 @@ def one_for_all(batch: Batch) -> Batch:
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Raise ConfigError for ``--method=smote`` and other flags to which Hydra has no better answer than its usage."""
+    """Raise ConfigError for ``--method=smote`` and other flags which Hydra answers only with its usage."""
     parser = get_args_parser()
 
     def refuse(message: str) -> NoReturn:
@@ -91,7 +91,7 @@ def check_flags(arguments: Sequence[str]) -> None:
         raise ConfigError(flags.sentence(message, known, names, arguments, f"opal {verb()}"))
 
     parser.error = refuse  # type: ignore[method-assign]
-    settings = cache(lambda: Options(verb(), arguments))  # reads YAMLs: only where a word is in doubt
+    settings = cache(lambda: Options(verb(), arguments))  # reads YAMLs, so only where a word is doubtful
     for word in parser.parse_args(arguments).overrides:
         if ignored(verb(), word):
             used = ", ".join(name for name, key in KEYS.items() if verb() in key.verbs)
@@ -109,13 +109,13 @@ def check_flags(arguments: Sequence[str]) -> None:
 
 
 def verb() -> str:
-    """The verb that was started, by either of its two names."""
+    """The verb that was started, by whichever of its two names."""
     found = re.search(r"(\w+?)(\.py)?$", sys.argv[0])
     return found[1] if found and found[1] in HYDRA_VERBS else "run"
 
 
 def sentence(fault: Exception) -> str:
-    """What went wrong in one line, with the nearest right word."""
+    """What went wrong in one line, with the nearest valid word."""
     if isinstance(fault, MissingConfigException) and fault.missing_cfg_file and fault.options:
         group, _, option = str(fault.missing_cfg_file).rpartition("/")
         best = nearest(option, fault.options)

@@ -16,14 +16,14 @@ VERBS = {
     "compare": ("recorded runs as tables, figures, a page", "opal compare --html report.html"),
     "reproduce": ("repeat a run from its record", "opal reproduce 1a2b3c4d5e6f"),
     "export": ("copy a run to a folder", "opal export 1a2b3c4d5e6f --output run"),
-    "store": ("what is kept, and how large it is", "opal store"),
+    "store": ("what is stored, and its size", "opal store"),
     "split": ("a table's splits as files", "opal split data=craft output=splits"),
     "tune": ("search a classifier's settings on train rows", "opal tune data=craft classifier=random_forest"),
 }
 
 
 def main() -> None:
-    """Run the verb named first; without one, list them. Exit status 2 where there is no such verb."""
+    """Run the verb named first; without one, list all verbs. Exit status 2 for an unknown verb."""
     verb, *rest = sys.argv[1:] or ["--help"]
     if verb in VERBS:
         sys.argv[:2] = [f"opal {verb}"]
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def leave(sentence: str) -> None:
-    """Say what is wrong and end with status 2."""
+    """Print what is wrong and exit with status 2."""
     print(f"opal: {sentence}", file=sys.stderr)
     sys.exit(2)
 

@@ -1,4 +1,4 @@
-"""What users type, in the form that Hydra's grammar asks for."""
+"""What users type, in the form that Hydra's grammar needs."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def free_names(arguments: Sequence[str]) -> list[str]:
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:
-    """Overrides with quotes around text that Hydra reads only so: ``Größe``, ``>50K``, ``rows (1).csv``, ``{seed}``.
+    """Overrides with quotes added where Hydra needs them: ``Größe``, ``>50K``, ``rows (1).csv``, ``{seed}``.
 
-    Commas and brackets still part a sweep's or a list's values; what has quotes already, is a function of Hydra's
+    Commas and brackets still separate values of a sweep or list; what is quoted already, is a function of Hydra's
     (``range(1,5)``) or an interpolation stays as typed.
     """
     return [_quoted(argument) for argument in arguments]

@@ -1,4 +1,4 @@
-"""What a composed configuration is given before it is resolved: the scope of its budget, the study's files."""
+"""What is filled into a composed configuration before it is resolved: the budget's scope, the study's files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from opal.errors import ConfigError
 
 
 def limit_budget(config: DictConfig, scope: str) -> None:
-    """Make a budget without a scope of its own hold for ``scope``: this sweep, or this run alone."""
+    """Give a budget without a scope the scope ``scope``: this sweep, or this run alone."""
     budget = OmegaConf.select(config, "llm.budget")
     if budget is not None and budget.get("scope") is None:
         budget.scope = scope
 
 
 def fetch_paper(config: DictConfig, choices: Mapping[str, str]) -> None:
-    """Fetch the study's files that ``paper.rows`` asks for, and go on as if ``paper.folder`` had named them.
+    """Fetch the study's files that ``paper.rows`` asks for, and set ``paper.folder`` to them.
 
     Raises
     ------

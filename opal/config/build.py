@@ -66,7 +66,7 @@ def instantiate(config: Mapping[str, Any], section: str) -> Any:
 
     Raises
     ------
-    OpalError : raised while building comes out as it is
+    OpalError : raised while building, passed on unchanged
     ConfigError : anything else that prevents it
     """
     from hydra.errors import HydraException

@@ -1,4 +1,4 @@
-"""Which arguments have no effect on figures: marked beside the argument, read by the hashes."""
+"""Arguments that have no effect on figures: marked beside the argument, read by the hashes."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def without_effect(target: str) -> frozenset[str]:
         built = get_object(target)
         maker: Any = built.__init__ if inspect.isclass(built) else built
         hints = get_type_hints(maker, include_extras=True)
-    except Exception:  # building it says what is wrong
+    except Exception:  # the error appears when it is built
         return frozenset()
     return frozenset(n for n, h in hints.items() if get_origin(h) is Annotated and _NO_EFFECT in get_args(h))

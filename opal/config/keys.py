@@ -1,4 +1,4 @@
-"""What stands at the top of a configuration: one row per key and section.
+"""The top level of a configuration: one row per key and section.
 
 A new option is a row here and a line in the verb's YAML. Hashing, type checks and the verbs read this table.
 """
@@ -17,7 +17,7 @@ class Key:
 
     Parameters
     ----------
-    decides : the synthetic rows (and so the figures), the figures alone, or nothing that is measured
+    decides : what it affects: the synthetic rows (and so the figures), only the figures, or no figure
     verbs : those that read it; the others refuse it on the command line
     type : of a plain value; None for a section
     nullable : whether a section may be null, for none or the default

@@ -1,6 +1,6 @@
-"""What may follow a verb, read from the YAML files alone: groups, their options, the keys of both.
+"""What may follow a verb, read from the YAML files: groups, their options, the keys of both.
 
-Imports little, since completion answers a keystroke; Hydra remains the judge of what is typed.
+Imports little, since completion must answer a keystroke; Hydra itself decides what is valid.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ class Options:
         return sorted({path.stem for folder in self.folders for path in (folder / group).glob("*.yaml")})
 
     def names(self) -> list[str]:
-        """All that may stand before ``=``."""
+        """Everything that may stand before ``=``."""
         names = {*self.groups, *self.keys, "hydra/launcher"}
         return sorted(name for name in names if not ignored(self.verb, name))
 
     def _read(self, name: str, package: str) -> None:
-        """Take the keys of a YAML and of those that its defaults name; a missing or broken one has none."""
+        """Add the keys of a YAML and of those that its defaults name; a missing or broken one has none."""
         import yaml
 
         path = next((p for folder in self.folders if (p := folder / f"{name}.yaml").is_file()), None)
@@ -80,7 +80,7 @@ class Options:
 
 
 def unknown_key(setting: str, verb: str, typed: Sequence[str]) -> str:
-    """The sentence about ``KEY=VALUE`` whose key no YAML has: the nearest that one has."""
+    """The sentence about an unknown key in ``KEY=VALUE``, with the nearest known one."""
     key = setting.partition("=")[0]
     options = Options(verb, typed)
     group = key.partition(".")[0]
@@ -99,7 +99,7 @@ def unknown_key(setting: str, verb: str, typed: Sequence[str]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The one of ``known`` that ``word`` was probably meant to be, or ""."""
+    """The word in ``known`` closest to ``word``, or ""."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), "")
 
 

@@ -1,4 +1,4 @@
-"""Settings of the wrong type, told before anything is built: by the annotations of what a section builds."""
+"""Settings of the wrong type, found before anything is built, from the annotations of what a section builds."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ NO_VALUE = "???"  # OmegaConf's
 
 
 def check_section(node: Any, path: str) -> None:
-    """Compare a section and those within it with what their ``_target_`` takes: names of keys, and annotations.
+    """Compare a section and those within it with the signature of their ``_target_``: names and annotations.
 
     Raises
     ------
-    ConfigError : a key that is not taken or is missing, or a value of another type; names key, value and mend
+    ConfigError : an unknown or missing key, or a value of another type; names key, value and fix
     """
     if isinstance(node, Sequence) and not isinstance(node, str):
         for place, part in enumerate(node):
@@ -47,7 +47,7 @@ def check_section(node: Any, path: str) -> None:
 
 
 def check_value(value: Any, hint: Any, key: str) -> None:
-    """Raise ConfigError unless ``value`` may stand where ``hint`` does."""
+    """Raise ConfigError unless ``value`` is valid for ``hint``."""
     if value == NO_VALUE:
         raise ConfigError(f"{key} is not set: give it, as in {key}=VALUE")
     if not _fits(value, hint):
@@ -79,7 +79,7 @@ def check_number(key: str, value: Any, least: float = 0, whole: bool = False, nu
 
     Parameters
     ----------
-    null : what null means where it may stand, "" where that needs no words; None where it may not
+    null : what null means where it is allowed ("" if that is obvious); None where it is not
     """
     if value is None and null is not None:
         return
@@ -120,7 +120,7 @@ def check_jobs(config: Any) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value as it is typed."""
+    """A value as typed on the command line."""
     if isinstance(value, str) and not value:
         return "''"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
@@ -128,7 +128,7 @@ def shown(value: Any) -> str:
 
 @cache
 def _arguments(target: str) -> tuple[dict[str, Any], set[str], bool]:
-    """What ``target`` takes: annotations by name, the names it must be given, and whether it takes any other too.
+    """What ``target`` accepts: annotations by name, required names, and whether it accepts any other.
 
     A class that hands ``**arguments`` on to its base class takes those of the base class.
     """
@@ -145,12 +145,12 @@ def _arguments(target: str) -> tuple[dict[str, Any], set[str], bool]:
             if not handed_on:
                 break
         return hints, needed or set(), handed_on
-    except Exception:  # not available, or written in C: building it says what is wrong
+    except Exception:  # not available, or written in C: the error appears when it is built
         return {}, set(), True
 
 
 def _read(maker: Any, hints: dict[str, Any]) -> tuple[set[str], bool]:
-    """Add the arguments of one function or ``__init__``; gives those without default, and whether others are taken."""
+    """Add a function's arguments to ``hints``; returns those without default, and whether others are accepted."""
     try:
         typed = get_type_hints(maker)
     except Exception:  # an annotation that cannot be resolved
@@ -170,7 +170,7 @@ def _read(maker: Any, hints: dict[str, Any]) -> tuple[set[str], bool]:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether ``value`` may stand where ``hint`` does; True for hints that are not plain types."""
+    """Whether ``value`` is valid for ``hint``; True for hints that are not plain types."""
     from pydantic import ValidationError
 
     try:
@@ -188,7 +188,7 @@ def _adapter(hint: Any) -> Any:
 
 
 def _of_yaml(hint: Any) -> Any:
-    """An argument's type as its value stands in a YAML, for pydantic's strict mode."""
+    """An argument's type as written in a YAML, for pydantic's strict mode."""
     from pydantic import AfterValidator, InstanceOf
 
     origin = get_origin(hint)
@@ -224,14 +224,14 @@ def _refuse_without_target(node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _holds(hint: Any, container: type) -> tuple[Any, ...]:
-    """What a list or mapping among the alternatives of ``hint`` holds, () if there is none."""
+    """The item types of a list or mapping among the alternatives of ``hint``, () if there is none."""
     parts = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
     found = (p for p in parts if isinstance(get_origin(p), type) and issubclass(get_origin(p), container))
     return next((get_args(p) for p in found), ())
 
 
 def _words(hint: Any) -> str:
-    """A type as a user says it."""
+    """A type in a user's words."""
     origin = get_origin(hint)
     if origin in (Union, UnionType):
         words = [_words(part) for part in get_args(hint)]

@@ -1,4 +1,4 @@
-"""Rows written beneath those of the file they belong to: what the file holds stays as it is, byte for byte."""
+"""Appending rows to a text file: its existing content stays unchanged, byte for byte."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NUMBER = re.compile(r"-\d+(?:[.,'\u2019\u00a0\u2009\u202f]\d+)*[ \u00a0]?[%€$
 
 
 class CsvFile:
-    """A text table as it was written: its cells, separator, quotes, line ends and encoding.
+    """A text table as written: its cells, separator, quotes, line ends and encoding.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ class CsvFile:
         ----------
         rows, frame, schema : new rows; those of the file as a Table has them, and what they hold
         extra : name and cells of a further column, empty in the file's own rows
-        formulas : write text that a spreadsheet would run as it is; else behind an apostrophe
+        formulas : write text that a spreadsheet would run unchanged; otherwise an apostrophe is put in front
 
         Returns
         -------
-        (content, number of cells behind an apostrophe)
+        (content, number of cells with an apostrophe added)
         """
         text, names = self.text, list(self.cells.columns)
         new = pd.DataFrame({name: self._written(name, rows, frame, schema) for name in names})
@@ -104,7 +104,7 @@ class CsvFile:
 
     @cached_property
     def _quoted(self) -> list[bool]:
-        """Which columns of the first row stand in quotes though they need none."""
+        """Which columns of the first row are quoted though they need not be."""
         s = re.escape(self.separator)
         records = re.finditer(rf'((?:(?:"(?:[^"]|"")*"|[^{s}"\r\n][^{s}\r\n]*|){s}?)+)(?:\r\n|\n|\r|$)', self._bare)
         rows = [m[1] for m in records if m[1]][:2]
@@ -117,7 +117,7 @@ class CsvFile:
         return text
 
     def _with_column(self, name: str, rows: int) -> str:
-        """The text with one cell more in each record, all else as it was."""
+        """The text with one more cell in each record, otherwise unchanged."""
         if name in self.cells.columns:
             raise DataError(f"provenance={name!r} is a column of the table already: choose another name")
         s = re.escape(self.separator)
@@ -163,7 +163,7 @@ def _plain(cell: str, form: Form) -> str:
 
 
 def guard(columns: Sequence[Sequence[str]], formulas: bool) -> tuple[list[list[str]], int]:
-    """Cells of text that a spreadsheet would run, behind an apostrophe, and how many there were."""
+    """Cells with an apostrophe in front of text that a spreadsheet would run, and how many there were."""
     count, out = 0, []
     for cells in columns:
         risky = [not formulas and _runs(cell) for cell in cells]

@@ -1,4 +1,4 @@
-"""New rows beneath those of a Parquet file, or of a frame."""
+"""Appending new rows to a Parquet file, or to a frame."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from opal.data.restore import places_of, restore
 from opal.errors import DataError
 from opal.table import Schema
 
-Extra = tuple[str, Sequence[str]] | None  # name and cells of a further column, missing in the rows that were there
+Extra = tuple[str, Sequence[str]] | None  # name and cells of a further column, missing in the existing rows
 
 
 def extended_parquet(path: Path, rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, extra: Extra = None) -> Any:
-    """An Arrow table: that of the file, its types and values untouched, then ``rows``.
+    """An Arrow table: that of the file, types and values unchanged, then ``rows``.
 
     Parameters
     ----------

@@ -18,7 +18,7 @@ from opal.table import Schema, Table
 log = logging.getLogger(__name__)
 
 NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f]")
-MAX_CLASSES = 20  # above it, and with fewer than 4 rows per class, a target is a quantity or a key
+MAX_CLASSES = 20  # above this, and with fewer than 4 rows per class, a target is a quantity or a key
 
 
 class Common(TypedDict, total=False):
@@ -28,7 +28,7 @@ class Common(TypedDict, total=False):
     minority : label short of rows, by value or as written; default: the rarest class (ties: the first)
     group : feature that may be spuriously correlated with the target, for ``task=spurious``
     drop : columns to leave out
-    kinds : ``{column: kind}`` or ``{column: {kind:, decimals:}}``, overrides what the values tell
+    kinds : ``{column: kind}`` or ``{column: {kind:, decimals:}}``, overrides what the values suggest
     descriptions : ``{column: meaning and unit}``, for prompts
     free_text : drop leaves out columns of notes, names and keys (see opal.data.free_text), carry keeps them
     sizes : ``{task: {key: value}}``, split sizes that suit the table
@@ -57,7 +57,7 @@ def build_table(
     free_text: str = "drop",
     sizes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Table:
-    """Drop, normalise, infer and check: every source ends here; see Common for the keys.
+    """Drop, normalise, infer and check: the last step of every source; see Common for the keys.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def build_table(
 
 
 def check_name(name: str) -> None:
-    """Raise ConfigError unless ``name`` can stand in names of runs and files, and lead out of no folder."""
+    """Raise ConfigError unless ``name`` is safe in names of runs and files."""
     if NOT_IN_NAMES.search(name) or not name.strip("."):
         raise ConfigError(f"data.name={name!r} stands in the names of runs and files: let it hold no / or \\")
 
@@ -133,7 +133,7 @@ def match_label(labels: Sequence[Hashable], given: Hashable) -> Hashable:
 
 
 def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
-    """Every column as int64, float64 or text, so that all that follows meets three dtypes only.
+    """Every column as int64, float64 or text, so that later code meets only three dtypes.
 
     Booleans become 0/1; other numbers int64 or float64 (float32 keeps its shortest decimal form); categories
     their values; dates ISO text; whole numbers beyond int64, and mixtures, text. Columns without
@@ -240,5 +240,5 @@ def _listed(names: Iterable[str], most: int = 20) -> str:
 
 
 def _without(mapping: Mapping[Any, Any] | None, gone: set[str]) -> dict[str, Any]:
-    """What is said of columns that are still there; other names stay in and are reported."""
+    """Settings of the columns that remain; unknown names stay in and are reported."""
     return {str(k): v for k, v in (mapping or {}).items() if str(k) not in gone}

@@ -1,4 +1,4 @@
-"""The made-up table ``craft``: known structural equations, so that nothing need be downloaded."""
+"""The simulated table ``craft``: known structural equations, no download."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def load(name: str = "craft", rows: int = 1000, seed: int = 42, **common: Unpack
 def craft_frame(rows: int, seed: int) -> pd.DataFrame:
     """Draw the table from its structural equations.
 
-    The order of the draws and the places of rounding decide the values: X3 is rounded before X5 and X8
+    The order of the draws and the points of rounding determine the values: X3 is rounded before X5 and X8
     use it. NumPy's legacy generator is used because its stream is frozen.
 
     Returns

@@ -1,10 +1,10 @@
-"""What every download shares: patience, and a word on why it failed."""
+"""What every download shares: time-outs, and the reason of a failure."""
 
 from __future__ import annotations
 
 from typing import Any
 
-TIMEOUT_S = (5, 15)  # to connect, and between two bytes: a source that is down costs seconds
+TIMEOUT_S = (5, 15)  # seconds to connect, and between two bytes: a source that is down costs no more
 
 
 def over_http() -> Any:
@@ -15,7 +15,7 @@ def over_http() -> Any:
 
 
 def reason(error: Exception) -> str:
-    """Why a source failed, in few words: the status of its answer, what the system says, or the kind of error."""
+    """Why a source failed, in a few words: the HTTP status, the system's message, or the kind of error."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"

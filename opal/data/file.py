@@ -1,4 +1,4 @@
-"""A table of the user's own: any CSV or Parquet file."""
+"""The user's own table: any CSV or Parquet file."""
 
 from __future__ import annotations
 

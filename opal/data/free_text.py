@@ -1,4 +1,4 @@
-"""Columns of free text and of names that belong to one row each: nothing to learn from, and not for synthetic rows."""
+"""Columns of free text, or of names that differ in every row: nothing to learn from, and not for synthetic rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pandas as pd
 from opal.errors import ConfigError
 
 FreeText = Literal["drop", "carry"]
-LEAST_ROWS = 20  # with fewer, different values say nothing
+LEAST_ROWS = 20  # with fewer rows, different values mean little
 MOST_DIFFERENT = 0.5  # of the values known
 LONG = 200  # characters of the middle value; sentences that are repeated (codes spelt out) are shorter
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d\d?([./-])\d\d?\2\d{2,4}|\d\d?:\d\d(:\d\d)?")
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 def free_text_columns(frame: pd.DataFrame, policy: str, keep: Collection[str]) -> list[str]:
     """The text columns that ``policy`` leaves out.
 
-    Drawn into synthetic rows, a note or a name would be that of a real person; one column a value would teach a
-    classifier nothing.
+    In a synthetic row, a note or a name would be a real person's; and a classifier learns nothing from values that
+    each occur once.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def free_text_columns(frame: pd.DataFrame, policy: str, keep: Collection[str]) -
 
 
 def without_free_text(frame: pd.DataFrame, policy: str, keep: Collection[str]) -> pd.DataFrame:
-    """``frame`` without its ``free_text_columns``, of each of which a warning tells."""
+    """``frame`` without its ``free_text_columns``, with a warning for each."""
     found = free_text_columns(frame, policy, keep)
     for name in found:
         log.warning(

@@ -109,7 +109,7 @@ def _without_brackets(text: str) -> tuple[bool, str]:
 
 
 def _fitting(cells: pd.Series) -> list[Form]:
-    """The forms that all cells have; one alone where no cell tells two forms apart."""
+    """The forms that all cells have; a single one where no cell distinguishes two forms."""
     known = [c.strip() for c in cells.unique() if not is_missing(c)]
     if not known or not all(any(ch.isdigit() for ch in c) for c in known):
         return []

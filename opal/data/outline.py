@@ -1,4 +1,4 @@
-"""A table, and a column, in a few words."""
+"""Short descriptions of a table and of its columns."""
 
 from __future__ import annotations
 

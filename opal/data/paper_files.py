@@ -23,7 +23,7 @@ ROWS = ("llm", "smote", "duplicate")
 
 
 def fetch(task: str, data: str, rows: str, url: str, cache_dir: str | None = None) -> Path:
-    """The folder with the study's splits and synthetic rows of one table; downloads what it lacks.
+    """The folder with the study's splits and synthetic rows of one table; missing files are downloaded.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def fetch(task: str, data: str, rows: str, url: str, cache_dir: str | None = Non
                 f"paper.url={url} cannot be read ({reason(error)}): name a mirror or a folder of the files in "
                 "paper.url, or a folder of your own in paper.folder"
             ) from error
-        except ValueError as error:  # the digest; pooch has removed the file
+        except ValueError as error:  # wrong digest; pooch has removed the file
             raise DataError(
                 f"{source.get_url(name)} is not the published file: its SHA-256 is not {registry[name]['sha256']}; "
                 "it was not kept"
@@ -75,7 +75,7 @@ def listed(task: str, data: str, rows: str) -> list[dict[str, str]]:
 
     Raises
     ------
-    ConfigError : there are none; names those that there are
+    ConfigError : there are none; names the available ones
     """
     if rows not in ROWS:
         raise ConfigError(f"paper.rows={rows} must be one of {', '.join(ROWS)}")

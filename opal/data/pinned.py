@@ -31,7 +31,7 @@ def load(
     cache_dir: str | None = None,
     **common: Unpack[Common],
 ) -> Table:
-    """Load ``<data_dir>/<name>.csv`` (.arff, .zip, .parquet) if it is there, else download it once.
+    """Load ``<data_dir>/<name>.csv`` (.arff, .zip, .parquet) if it exists, else download it once.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def _download(
         fetch(url, output_file, caller)
         try:
             read(output_file)
-        except DataError as error:  # the temporary name says nothing
+        except DataError as error:  # the temporary name means nothing to a user
             raise DataError(str(error).replace(str(output_file), "the file")) from error
 
     faults = []

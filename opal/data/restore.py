@@ -1,4 +1,4 @@
-"""From the plain dtypes that methods see back to those of the frame they came from."""
+"""From the plain dtypes that methods see back to the dtypes of the original frame."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def restore(rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, given: pd.D
 
 
 def places_of(values: pd.Series, seen: pd.Series) -> np.ndarray:
-    """For each value the place of the first equal one in ``seen``, -1 where there is none; missing equals missing."""
+    """For each value the position of the first equal one in ``seen``, or -1; missing equals missing."""
     codes, levels = pd.factorize(seen, use_na_sentinel=False)
     first = np.append(np.unique(codes, return_index=True)[1], -1)
     return first[pd.Index(levels).get_indexer(pd.Index(values.astype(levels.dtype)))]
@@ -37,7 +37,7 @@ def _column(name: str, rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, 
     if name not in rows:
         return pd.Series([None] * len(rows), dtype=object).astype(_with_missing(given.dtype))
     column, values = schema[name], rows[name].reset_index(drop=True)
-    if column.nominal:  # every value is one of those given: taken from there, whatever its type
+    if column.nominal:  # every value is among those given: taken from there, whatever its type
         return given.iloc[places_of(values, frame[name])].reset_index(drop=True)
     return _number(values, column, given.dtype)
 

@@ -1,4 +1,4 @@
-"""Rows from files of any tool, checked against a table's schema."""
+"""Reading rows written by other tools, checked against a table's schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opal.table import Column, Schema
 
 
 def fill_in(name: str, seed: int) -> Path:
-    """The path that ``name`` means for ``seed``."""
+    """The path of ``name`` for ``seed``."""
     return Path(name.replace("{seed}", str(seed))).expanduser()
 
 
@@ -44,7 +44,7 @@ def read_rows(path: Path, schema: Schema, key: str, exact: bool = True, complete
 
 
 def _levels(column: Column, schema: Schema, exact: bool, complete: bool) -> tuple[Hashable, ...]:
-    """What values the column must be among; () if any will do."""
+    """The allowed values of the column; () if any is allowed."""
     if column.name == schema.target:
         return column.levels
     known = complete or (column.kind == "binary" and len(column.levels) == 2)
@@ -85,7 +85,7 @@ def _fitted(
 def _fitted_numbers(
     numbers: np.ndarray, column: Column, where: str, levels: tuple[Hashable, ...], exact: bool
 ) -> np.ndarray:
-    """The same for numbers; in NumPy, since a study reads its files again for every classifier."""
+    """The same for numbers, in NumPy for speed: a study reads its files again for every classifier."""
     known = numbers if numbers.dtype.kind != "f" else numbers[~np.isnan(numbers)]
     _refuse_missing(len(numbers) - len(known), column, where)
     if np.isinf(known).any():

@@ -1,4 +1,4 @@
-"""What is likely to mislead a person about a table, told before anything runs."""
+"""What may mislead a person about a table, reported before anything runs."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pandas as pd
 
 from opal.table import Table
 
-LEAK = 0.995  # balanced accuracy from which a column, or a pair, is said to tell the target
-LEAST_ROWS = 50  # with fewer rows a column may tell the target by chance
+LEAK = 0.995  # balanced accuracy from which a column, or a pair, is reported as a leak
+LEAST_ROWS = 50  # with fewer rows a column may predict the target by chance
 MOST_ROWS = 5_000  # drawn at random, for the search for leaks
 MOST_PAIRED = 12  # the best single columns, whose pairs are looked at
 _leaks: dict[str, list[Trap]] = {}  # by the table's digest
@@ -28,8 +28,8 @@ class Trap:
     Parameters
     ----------
     kind : leak, key, constant, repeated, person, labels or rare
-    sentence : what is there, with the column's name
-    mend : what to type, or to think of
+    sentence : what was found, with the column's name
+    mend : what to type or consider
     """
 
     kind: str
@@ -45,21 +45,21 @@ def traps(table: Table, pairs: bool = True) -> list[Trap]:
 
     Parameters
     ----------
-    pairs : also look for two columns that tell the target together, which takes seconds
+    pairs : also look for pairs of columns that predict the target together, which takes seconds
     """
     searches: list[Callable[[Table], Iterator[Trap]]] = [constants, keys, persons, repeated, labels]
     return [*leaks(table, pairs), *(trap for search in searches for trap in search(table))]
 
 
 def leaks_of(table: Table) -> list[Trap]:
-    """Single columns that tell the target; searched once per process and table."""
+    """Single columns that predict the target; searched once per process and table."""
     if table.digest not in _leaks:
         _leaks[table.digest] = list(leaks(table, pairs=False))
     return _leaks[table.digest]
 
 
 def leaks(table: Table, pairs: bool = True) -> Iterator[Trap]:
-    """Columns, or pairs of them, that tell the target: shallow trees on five folds."""
+    """Columns, or pairs of them, that predict the target: shallow trees on five folds."""
     frame, names = _numbers(table)
     truth = pd.factorize(table.frame[table.schema.target])[0]
     if len(frame) > MOST_ROWS:
@@ -72,7 +72,7 @@ def leaks(table: Table, pairs: bool = True) -> Iterator[Trap]:
         if score >= LEAK:
             yield Trap(
                 "leak",
-                f"{name!r} alone tells {table.schema.target!r} (balanced accuracy {score:.3f})",
+                f"{name!r} alone predicts {table.schema.target!r} (balanced accuracy {score:.3f})",
                 f"if it is not known before the target is, leave it out: data.drop=[{name}]",
             )
     others = [name for name in sorted(found, key=lambda n: -found[n]) if found[name] < LEAK][:MOST_PAIRED]
@@ -81,7 +81,7 @@ def leaks(table: Table, pairs: bool = True) -> Iterator[Trap]:
         if score >= LEAK:
             yield Trap(
                 "leak",
-                f"{one!r} and {two!r} together tell {table.schema.target!r} (balanced accuracy {score:.3f})",
+                f"{one!r} and {two!r} together predict {table.schema.target!r} (balanced accuracy {score:.3f})",
                 f"if they are not known before the target is, leave one out: data.drop=[{two}]",
             )
 
@@ -94,7 +94,7 @@ def constants(table: Table) -> Iterator[Trap]:
 
 
 def keys(table: Table) -> Iterator[Trap]:
-    """Whole numbers that count rows or name them."""
+    """Whole numbers that number or identify rows."""
     n = len(table.frame)
     for column in table.schema.features:
         values = table.frame[column.name]

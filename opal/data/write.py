@@ -1,4 +1,4 @@
-"""A table with new rows beneath its own, as a file: what the source holds stays as it is where formats agree."""
+"""Writing a table with new rows below its own: the source's content stays unchanged where formats agree."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write_table(
     path : the suffix tells the format
     rows : in the plain dtypes of ``table.frame``
     extra : name and cells of a further column, empty in the table's own rows
-    formulas : text that a spreadsheet would run goes to CSV as it is; else behind an apostrophe
+    formulas : write text that a spreadsheet would run to CSV unchanged; otherwise an apostrophe is put in front
     separator, encoding : of the table's source, as given to opal.data.load_csv
 
     Returns
@@ -70,7 +70,7 @@ def write_table(
 
 
 def file_kind(content: bytes) -> str:
-    """text (its bytes can stay), parquet, or other (packed, ARFF, nothing)."""
+    """text (its bytes can stay), parquet, or other (compressed, ARFF, none)."""
     if content[:4] == b"PAR1":
         return "parquet"
     start = content.lstrip(b"\xef\xbb\xbf \r\n")[:9].lower()
@@ -79,7 +79,7 @@ def file_kind(content: bytes) -> str:
 
 
 def as_read(source: Path | None, table: Table, separator: str | None, encoding: str | None) -> pd.DataFrame:
-    """The table as its file has it, columns that were left out included; without a file, as OPAL has it."""
+    """The table as in its file, including columns left out; without a file, as OPAL has it."""
     if source is None:
         return table.frame
     given = parse_file(source, separator, encoding)

@@ -1,4 +1,4 @@
-"""Classifiers, curves, controls, curation, and what the errors tell.
+"""Classifiers, curves, controls, curation, and conclusions from the errors.
 
 A public name never equals that of a module here: importing the module would hide it.
 """

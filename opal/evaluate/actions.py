@@ -1,4 +1,4 @@
-"""What one can do with a table, and which of it the folds of the train rows recommend.
+"""The possible actions on a table, and which one the folds of the train rows recommend.
 
 An action is: nothing, a free control, or a method at an amount, with or without a moved threshold. All are measured on
 the same folds of the same train rows. The free action that does best there is recommended, unless an action with rows
@@ -27,14 +27,14 @@ MOVED_ONLY, OTHER_CONTROL, MADE, ASKED = 1, 2, 3, 4  # prices of actions; doing 
 
 @dataclass(frozen=True)
 class Measured:
-    """One run, as far as the answer needs it.
+    """What the answer needs of one run.
 
     Parameters
     ----------
-    method : what it is called
+    method : its display name
     errors : tidy [seed, amount, metric, value]
-    paid : whether its rows were asked of a language model
-    cost : seconds, tokens and money that its rows took, where known
+    paid : whether its rows came from a language model
+    cost : seconds, tokens and money spent on its rows, where known
     seen : whether the folds used rows made from all train rows, the held-out ones included
     minority_rows : of train, the mean over seeds; NaN where unknown
     test_share : test rows for each train row; NaN where unknown
@@ -53,7 +53,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Action:
-    """Something to do with the table.
+    """One possible action.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Action:
     amount : synthetic rows of the method, 0 for the others
     moved : whether the method's threshold is moved to the minority's share of the rows trained on
     price : order of cost: nothing, thresholds, other controls, free rows, rows of a language model
-    seen : whether its rows have seen the rows that the folds hold out: its validation error is too good
+    seen : whether its rows were made from the rows that the folds hold out: its validation error is then too low
     """
 
     name: str
@@ -72,12 +72,12 @@ class Action:
 
     @property
     def free(self) -> bool:
-        """Whether it needs no method."""
+        """Whether it needs no synthetic rows."""
         return not self.amount
 
     @property
     def words(self) -> str:
-        """What a reader calls it."""
+        """Its name in tables and sentences."""
         if self.free:
             return self.name.replace("_", " ")
         return f"{self.name}, {self.amount} rows" + (", moved threshold" if self.moved else "")
@@ -86,7 +86,7 @@ class Action:
 def collect(
     runs: Sequence[Measured], measure: str
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], dict[str, Mapping[str, float]]]:
-    """Validation errors, and each shown test metric, by seed (rows) and action (columns); costs by method."""
+    """Validation errors and each shown test metric, by seed (rows) and action (columns); costs by method."""
     validation: dict[Action, pd.Series] = {}
     test: dict[str, dict[Action, pd.Series]] = {metric: {} for metric in dict.fromkeys((*SHOWN, *RANKING, measure))}
     for run in runs:
@@ -143,7 +143,7 @@ def choose(validation: pd.DataFrame) -> Action:
 
 
 def best(validation: pd.DataFrame) -> Action:
-    """The action of least mean error; the cheapest among equals."""
+    """The action with the lowest mean error; the cheapest among equals."""
     means = validation.mean().round(9)
     return min(validation, key=lambda action: (means[action], action.price, action.amount, action.moved))
 

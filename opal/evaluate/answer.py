@@ -1,4 +1,4 @@
-"""What should I do with this table? The action that folds of train recommend, and how well it did on test rows."""
+"""What should I do with this table? The action recommended by folds of train, and how well it did on test rows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.validate import chosen_by
 from opal.evaluate.verdict import MARGIN
 
-FRAGILE = 50  # minority rows below which a tuned threshold is not to be relied on; AutoGluon tunes none then
+FRAGILE = 50  # minority rows below which a tuned threshold is unreliable; AutoGluon tunes none there
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Answer:
     ----------
     data, classifier : names
     measure : the metric by which the folds choose
-    recommended : the action that they choose
-    best_free : the free action that they would choose, nothing included
+    recommended : the action chosen on the folds
+    best_free : the best free action on the folds, nothing included
     table : one row per action, the recommended one first: action, rows, validation error, test metrics, cost
     against_nothing, against_free : how the recommendation did on test rows
-    seen : actions that the folds cannot judge, as their rows have seen the held-out rows; how each did on test rows
-        against the best free action
+    seen : actions that the folds cannot judge, since their rows were made from the held-out rows too; each with its
+        difference to the best free action on test rows
     sources : where the gain of the best method that folds can judge comes from; None without synthetic rows
     minority_rows : of train
     """
@@ -66,10 +66,10 @@ class Answer:
         elif done.name != NOTHING:
             said.append("It is free: no rows of a language model are needed.")
         for action, against in self.seen.items():
-            anew = " (validation.remake=always makes them anew for each fold)" if action.price == ASKED else ""
+            remade = " (validation.remake=always makes them again for each fold)" if action.price == ASKED else ""
             said.append(
                 f"The folds cannot judge {action.words}: its rows were made from all train rows, the held-out ones "
-                f"included{anew}. On test rows it "
+                f"included{remade}. On test rows it "
                 f"{against.changes(measure)}, against the best free action ({self.best_free.words}): {against.word}."
             )
         if self.sources is not None:
@@ -78,7 +78,7 @@ class Answer:
 
     @property
     def caveats(self) -> list[str]:
-        """How far the recommendation may be trusted."""
+        """How reliable the recommendation is."""
         said, (low, high) = [], self.against_nothing.corrected
         if self.recommended.name != NOTHING and low == low:
             said.append(

@@ -1,4 +1,4 @@
-"""The chance baseline of contamination: how many rows would equal a test row if they were fresh real rows."""
+"""The chance baseline of contamination: how many fresh real rows would equal a test row."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ALPHA = 0.01  # the warning is loud: at most one false alarm in a hundred clean trials
+ALPHA = 0.01  # at most one false alarm in a hundred clean trials
 PRIOR_SEEDS = 5  # of one group, in which the prior counts in full
-COARSE = 0.02  # a chance rate above this is worth a word on the table
+COARSE = 0.02  # a chance rate above this deserves a remark on the table
 
 
 @dataclass(frozen=True)
 class Stratum:
     """Counts of one group in one seed: rows, those equal to a test row, and the same for held-out real rows.
 
-    ``new`` and ``held_out_new`` leave out rows equal to a train row (a copy of train is no sign of memory),
+    ``new`` and ``held_out_new`` leave out rows equal to a train row (a copy of a train row is no sign of memory),
     and ``new`` counts equal synthetic rows once (repeating itself is no further evidence).
     """
 
@@ -122,6 +122,6 @@ def _sum(pmfs: Sequence[np.ndarray]) -> np.ndarray:
 
     total = np.ones(1)
     for pmf in pmfs:
-        short = len(total) * len(pmf) < 10_000_000  # the transform loses the far tail, so only where it must be
+        short = len(total) * len(pmf) < 10_000_000  # the transform loses the far tail, so only where needed
         total = np.convolve(total, pmf) if short else np.clip(fftconvolve(total, pmf), 0, None)
     return total

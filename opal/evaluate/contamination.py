@@ -1,4 +1,4 @@
-"""Are synthetic rows copies of test rows, and of more of them than chance would give?
+"""Do synthetic rows equal test rows more often than chance explains?
 
 An exact match alone proves nothing: in a coarse table two real rows are often equal. The chance baseline is
 what fresh *real* rows of the same groups do. It is estimated from the table's rows outside train, each
@@ -31,15 +31,15 @@ COLUMNS = [
 
 @dataclass(frozen=True)
 class Contamination:
-    """What was found, for one seed or (by `pool`) for several.
+    """The finding for one seed or (from `pool`) for several.
 
     Parameters
     ----------
     metrics : ``contamination/<name>`` to value
     per_row : a row for each synthetic row: exact flags, and nearest distances, to four sets of real rows
-    warning : one loud sentence, or None when there are no more test matches than chance gives
+    warning : one sentence, or None when there are no more matches with test rows than by chance
     matched : boolean array of shape (n_rows,), the rows equal to a test row in every column
-    sentence : the finding in words and numbers, whatever it is
+    sentence : the finding in words and numbers
     looked_up : synthetic rows whose nearest real rows were looked up: all, or as many as time allows
     """
 
@@ -184,7 +184,7 @@ def _held_out_nearest(
     """Median distance of held-out real rows, in the groups of ``rows``, to the nearest other test row."""
     rng = np.random.default_rng(train.seed)
     pool_rows = pd.concat([test, rest])
-    own = np.concatenate([np.arange(len(test)), np.full(len(rest), -1)])  # itself does not count
+    own = np.concatenate([np.arange(len(test)), np.full(len(rest), -1)])  # the row itself does not count
     chosen = []
     for _, of in _masks(train.groups):
         share, candidates = of(rows).mean(), np.flatnonzero(of(pool_rows))

@@ -1,7 +1,7 @@
-"""Controls: what costs nothing, on the same splits. ``conf/controls`` names the ones to run.
+"""Controls: free remedies on the same splits. ``conf/controls`` names the ones to run.
 
 A control is a function of a classifier, a split, the minority label and the raw test probabilities (those of the
-classifier fitted without synthetic rows); it gives its own probabilities and label codes, or None where the table
+classifier fitted without synthetic rows); it returns its own probabilities and label codes, or None where the table
 does not allow it.
 """
 
@@ -28,7 +28,7 @@ class Control(Protocol):
 
 
 class Sampler(Protocol):
-    """An oversampler (opal.methods.base.Oversampler), as far as a control needs it."""
+    """What a control needs of an oversampler (opal.methods.base.Oversampler)."""
 
     def sample(self, train: Train, n: int) -> Any: ...
 
@@ -63,7 +63,7 @@ class Balanced:
 
 @dataclass(frozen=True)
 class Instead:
-    """Another classifier in place of the trial's, such as a balanced ensemble."""
+    """Another classifier instead of the trial's, such as a balanced ensemble."""
 
     classifier: Classifier
 
@@ -120,7 +120,7 @@ def base_rate_threshold(classifier: Classifier, split: Split, minority: Any, raw
 def tuned_threshold(
     classifier: Classifier, split: Split, minority: Any, raw: np.ndarray, folds: int = 5
 ) -> Predictions:
-    """The threshold with the least balanced error on out-of-fold train probabilities.
+    """The threshold with the lowest balanced error on out-of-fold train probabilities.
 
     A class with a single train row leaves nothing to tune on: the likeliest class is predicted then.
     """
@@ -132,7 +132,7 @@ def tuned_threshold(
 
 
 def best_cut(held_out: np.ndarray, truth: np.ndarray, code: int) -> float:
-    """The threshold of least balanced error.
+    """The threshold with the lowest balanced error.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ def best_cut(held_out: np.ndarray, truth: np.ndarray, code: int) -> float:
 
 
 def balanced_accuracies(proba: np.ndarray, truth: np.ndarray, code: int, cuts: np.ndarray) -> np.ndarray:
-    """Mean recall of the classes of ``above`` at each threshold in ``cuts``: one sort, not a look at all rows a cut."""
+    """Mean recall of the classes of ``above`` at each threshold in ``cuts``: one sort, not a pass per threshold."""
     rest, recalls = above(proba, code, np.inf), []
     for label in np.unique(truth):
         mine = truth == label
@@ -163,7 +163,7 @@ def likeliest(proba: np.ndarray) -> Predictions:
 
 
 def takes_weights(classifier: Classifier) -> bool:
-    """Whether it can be fitted with weights of rows; nearest neighbours cannot."""
+    """Whether it accepts row weights; nearest neighbours does not."""
     from sklearn.utils.validation import has_fit_parameter
 
     return bool(has_fit_parameter(classifier.estimator(), "sample_weight"))

@@ -1,4 +1,4 @@
-"""Curation: which synthetic rows to keep, judged from train alone.
+"""Curation: which synthetic rows to keep, decided from the train rows alone.
 
 A filter is called as ``keep, reason = filter(rows, train, rng)``: a boolean array of shape (n_rows,) and the name
 under which the funnel counts what is left out. docs/curation.md has formulas and sources.
@@ -25,7 +25,7 @@ class Filter:
     reason = "none"
 
     def __call__(self, rows: pd.DataFrame, train: Train, rng: np.random.Generator) -> tuple[np.ndarray, str]:
-        """Boolean array of shape (n_rows,), and the reason for which the others are left out."""
+        """Boolean array of shape (n_rows,) of rows to keep, and the reason why the others are left out."""
         keep = self._keep(rows, train, rng) if len(rows) else np.zeros(0, dtype=bool)
         return np.asarray(keep, dtype=bool), self.reason
 
@@ -95,12 +95,12 @@ class Neighbour(Filter):
 
 
 class Confidence(Filter):
-    """Leaves out rows whose label a model of the train rows steadily disbelieves (learning dynamics).
+    """Leaves out rows whose label a model of the train rows consistently rejects (learning dynamics).
 
     Gradient boosting is fitted to train, classes weighted equally. With P_e the probability it gives the row's own
     label after iteration e: confidence = mean of P_e; uncertainty (aleatoric) = mean of P_e (1 - P_e), at most
     0.25. Left out: confidence at most ``confidence`` and uncertainty at most ``uncertainty``. A row that is merely
-    hard to tell (high uncertainty) stays. The thresholds are those of the first source's code.
+    hard to classify (high uncertainty) stays. The thresholds are those of the first source's code.
     Source: Seedat et al., "Curated LLM" (arXiv 2312.12112) and "Data-IQ" (arXiv 2210.13043).
     """
 
@@ -131,7 +131,7 @@ class Agreement(Filter):
 
 
 class Chain(Filter):
-    """Several filters one after the other; each sees what the earlier ones left."""
+    """Several filters in sequence; each sees what the earlier ones kept."""
 
     reason = "curated"
 
@@ -162,7 +162,7 @@ def curate(
 def own_label_probabilities(rows: pd.DataFrame, train: Train, iterations: int, rng: np.random.Generator) -> np.ndarray:
     """Probability of each row's own label after each boosting iteration, shape (iterations, n_rows)."""
     codes, probabilities = _staged(rows, train, iterations, rng)
-    return np.where(codes < 0, 0.0, probabilities[:, np.arange(len(rows)), codes])  # a label that train has not
+    return np.where(codes < 0, 0.0, probabilities[:, np.arange(len(rows)), codes])  # a label that train does not have
 
 
 def _staged(

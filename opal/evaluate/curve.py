@@ -26,7 +26,7 @@ CORRECTED = "corrected/"  # metrics of probabilities, corrected for the classes'
 CLEAN = "without_test_matches/"  # metrics of the curve without the synthetic rows that equal a test row
 MOST_STEPS = 10_000
 KEPT_RAW = 1000  # fits, some 20 kB each
-_raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by what they were made of
+_raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by digest of their inputs
 _folder: Path | None = None  # the same for other processes, a file per fit
 
 
@@ -58,7 +58,7 @@ def curve(
     progress: Any = None,
     controls: Mapping[str, Control] | None = None,
 ) -> pd.DataFrame:
-    """Tidy errors [seed, amount, metric, value]; an amount that the rows do not reach is left out.
+    """Tidy errors [seed, amount, metric, value]; amounts with too few rows are left out.
 
     Controls stand at amount 0 as ``control/<name>/<metric>``; they share the fit without synthetic rows.
     Results are the same for any ``n_jobs``: a fit sees its seed's rows and nothing else. A fit without synthetic rows
@@ -179,13 +179,13 @@ def prior_corrected(proba: np.ndarray, frame: pd.DataFrame, split: Split, minori
 
 
 def control_names(errors: pd.DataFrame) -> list[str]:
-    """The controls that were measured, in their order."""
+    """The controls that were measured, in order."""
     found = errors["metric"].str.extract(r"^control/([^/]+)/error$")[0].dropna()
     return list(dict.fromkeys(found))
 
 
 def share_raw_fits(folder: Path) -> None:
-    """Let other processes that name the same folder have this one's fits without synthetic rows, and the reverse."""
+    """Share fits without synthetic rows with other processes that name the same folder."""
     global _folder
     _folder = folder
 
@@ -202,14 +202,14 @@ def _keep(key: str, records: list[Record]) -> None:
     for old in list(_raw)[:-KEPT_RAW]:
         del _raw[old]
     if _folder:
-        with suppress(OSError, TypeError):  # sharing saves time and nothing else
+        with suppress(OSError, TypeError):  # sharing only saves time
             _folder.mkdir(parents=True, exist_ok=True)
             with whole_file(_folder / f"{key}.json") as part:  # not forced to the disk: a lost fit is made again
                 part.write_text(json.dumps(records))
 
 
 def _key(*made_of: Any) -> str | None:
-    """Digest of all that a fit is made of; None, and then it is never shared, if that cannot be pickled."""
+    """Digest of all inputs of a fit; None, so that it is never shared, if they cannot be pickled."""
     from joblib import hash as digest
 
     try:
@@ -219,7 +219,7 @@ def _key(*made_of: Any) -> str | None:
 
 
 def each(work: Callable[..., Any], jobs: Sequence[tuple], n_jobs: int, progress: Any = None) -> Iterable[Any]:
-    """``work(*job)`` for every job, in order, one thread a fit: tables this small fit slower on more."""
+    """``work(*job)`` for every job, in order, one thread per fit: small tables fit slower on more."""
     from joblib import Parallel, delayed, parallel_config
     from threadpoolctl import threadpool_limits
 

@@ -1,4 +1,4 @@
-"""When two rows are equal, and how far apart they are: what contamination, fidelity and curation share."""
+"""Equality of rows and distances between them, shared by contamination, fidelity and curation."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pandas as pd
 
 from opal.table import Column, Schema
 
-DIGITS = 12  # significant digits that count as written; the rest is floating-point noise
+DIGITS = 12  # significant digits compared; the rest is floating-point noise
 BLOCK = 2_000_000  # distances held in memory at once (16 MB)
 MAX_PAIRS = 50_000_000  # beyond this many distances the longer side is sampled
 
 
 def row_keys(schema: Schema, *frames: pd.DataFrame) -> list[np.ndarray]:
-    """One integer a row, the same for two rows exactly when they are equal in every column.
+    """One integer per row, the same for two rows exactly if they are equal in every column.
 
     Numbers are equal when their first 12 significant digits are, whatever their dtype: 5 equals 5.0, 0 equals
     -0.0. A missing value equals a missing value. Names are compared as text.
@@ -109,7 +109,7 @@ class Gower:
         return self._block(lefts, rights)
 
     def _encode(self, rows: pd.DataFrame, others: pd.DataFrame) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """Three arrays a side: plain numbers, numbers with missing values, and codes of nominal columns."""
+        """Three arrays per side: plain numbers, numbers with missing values, and codes of nominal columns."""
         plain: tuple[list, list] = ([], [])
         gaps: tuple[list, list] = ([], [])
         codes: tuple[list, list] = ([], [])

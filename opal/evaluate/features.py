@@ -10,7 +10,7 @@ import pandas as pd
 from opal.table import Schema
 
 Encoding = Literal["onehot", "native"]
-MOST_LEVELS = 100  # columns that one-hot encoding makes of one: a thousand would fill the memory and teach little
+MOST_LEVELS = 100  # most columns that one-hot encoding makes of one: a thousand would fill the memory and add little
 
 
 def is_text(schema: Schema, name: str) -> bool:
@@ -23,7 +23,7 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     """An unfitted scikit-learn transformer for the features of ``schema``.
 
     onehot: numbers imputed by the median with a flag for what was missing (and standardised where ``scale``),
-    names one column a level, a missing name being a level; an unseen level is all zeros. Beyond ``MOST_LEVELS``
+    names one column per level, a missing name being a level; an unseen level is all zeros. Beyond ``MOST_LEVELS``
     the rarest levels share a column with unseen ones.
     native: for classifiers that take names and missing numbers themselves.
     """
@@ -45,7 +45,7 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
 
 
 class OneHot:
-    """Numbers through ``steps``, then a column a level of each name, in the order of the levels' text.
+    """Numbers through ``steps``, then a column per level of each name, in the order of the levels' text.
 
     Equal to a ColumnTransformer of both with scikit-learn's OneHotEncoder, which reads text cell by cell and copies
     the matrix when it joins the two: on a million rows that took three times as long as a logistic regression.

@@ -1,7 +1,7 @@
-"""How alike synthetic and real rows are, and how varied: distances, coverage, duplicates, a detector.
+"""How similar synthetic rows are to real ones, and how varied: distances, coverage, duplicates, a detector.
 
-With ten reference rows even perfect rows lie far off by chance, so the distances come with what two random halves
-of the pooled rows show (`..._chance`). docs/fidelity.md has formulas and sources.
+With ten reference rows even perfect rows lie far off by chance, so the distances come with those of two random halves
+of the pooled rows (`..._chance`). docs/fidelity.md has formulas and sources.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from opal.evaluate.distance import Gower, as_floats, column_codes, row_keys
 from opal.evaluate.features import transformer
 from opal.table import Column, Schema, Train
 
-SHUFFLES = 20  # pooled rows dealt out anew, for the chance level of a distance
+SHUFFLES = 20  # random halves of the pooled rows, for the chance level of a distance
 NEIGHBOURS = 5  # as in the paper on coverage
-MOST = 2000  # rows a side; more tell nothing new and cost quadratic time
+MOST = 2000  # rows per side; more add nothing and cost quadratic time
 NO_COLUMNS = pd.DataFrame(columns=["column", "distance", "chance"])
 DETECTED = 5  # synthetic rows for each real one at most, for the detector
 
@@ -27,7 +27,7 @@ class Fidelity(NamedTuple):
     """What was measured.
 
     metrics : name -> figure
-    columns : DataFrame [column, distance, chance], a row a feature: the distance of its distributions and its chance
+    columns : DataFrame [column, distance, chance], a row per feature: the distance of its distributions and its chance
         level; empty where rows or reference are
     """
 
@@ -184,7 +184,7 @@ def _marginal(codes: np.ndarray, nominal: bool, mine: np.ndarray, theirs: np.nda
 
 
 def _as_numbers(pooled: pd.DataFrame, columns: Sequence[Column], codes: dict[str, np.ndarray]) -> np.ndarray:
-    """Ranks of numbers and of two-valued columns, an indicator a level of other names (the 20 commonest)."""
+    """Ranks of numbers and of two-valued columns, an indicator per level of other names (the 20 commonest)."""
     from scipy.stats import rankdata
 
     out = []
@@ -221,7 +221,7 @@ def _neighbours(rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema) -> 
 def _detector(
     rows: pd.DataFrame, reference: pd.DataFrame, schema: Schema, rng: np.random.Generator
 ) -> dict[str, float]:
-    """Cross-validated area under the ROC curve, all folds' scores pooled; 0.5 when no one can tell."""
+    """Cross-validated area under the ROC curve, all folds' scores pooled; 0.5 when they cannot be told apart."""
     from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score

@@ -1,4 +1,4 @@
-"""What an action gains over another on test rows, with its intervals, and where a method's gain comes from."""
+"""The gain of one action over another on test rows, with intervals, and the sources of a method's gain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.validate import PREFIX, chosen_by
 from opal.evaluate.verdict import MARGIN, Word, at_amounts, choose_amount, confidence_interval, word_of
 
-THRESHOLDS = ("base_rate_threshold", "tuned_threshold")  # free controls that change no fit of the classifier
+THRESHOLDS = ("base_rate_threshold", "tuned_threshold")  # free controls that leave the fitted classifier unchanged
 RANKING = ("roc_auc", "average_precision")
 
 
@@ -24,7 +24,7 @@ class Gain:
     Parameters
     ----------
     difference : of an error, so that negative is better; of a measure such as ROC AUC, where positive is better
-    low, high : Student's interval over seeds: it speaks of new splits of the same table
+    low, high : Student's interval over seeds: it is about new splits of the same table
     corrected : Nadeau and Bengio's interval, for new rows of the same kind; NaN where sizes are unknown
     level : of both intervals
     """
@@ -63,8 +63,8 @@ class Sources:
     Parameters
     ----------
     measure : the error in which the first two are
-    threshold : the best free threshold without synthetic rows, less nothing
-    information : the method with its threshold moved, less that
+    threshold : the best free threshold without synthetic rows minus doing nothing
+    information : the method with its threshold moved minus that
     ranking : change of ROC AUC and average precision by the rows, which no threshold moves
     """
 
@@ -75,7 +75,7 @@ class Sources:
 
     @property
     def sentence(self) -> str:
-        """The split in words."""
+        """The sources in words."""
         measure = BY_NAME[self.measure].words
         part, rest = self.threshold.difference, self.information.difference
         share = f"; that is {part / (part + rest):.0%} of the gain" if part < 0 and rest < 0 else ""
@@ -90,7 +90,7 @@ class Sources:
 def gain(
     mine: pd.Series, other: pd.Series, margin: float = MARGIN, level: float = 0.95, test_share: float = float("nan")
 ) -> Gain:
-    """One measure less another, both by seed, paired.
+    """One measure minus another, both by seed, paired.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
-"""Controls that know groups: remedies for task=spurious that need no synthetic rows.
+"""Group-aware controls: remedies for task=spurious that need no synthetic rows.
 
-Each gives None where no attribute defines groups, or where the classifier takes no weights and the control needs them.
+Each returns None where no attribute defines groups, or where it needs weights and the classifier takes none.
 Weights by group (`class_weight`) and sub-sampling of groups (`UnderSampled`) are among the other controls.
 """
 
@@ -20,7 +20,7 @@ from opal.table import Split, Train
 def just_train_twice(
     classifier: Classifier, split: Split, minority: Any, raw: np.ndarray, folds: int = 3, weight: float = 5.0
 ) -> Predictions | None:
-    """Rows that a first fit gets wrong weigh more in a second one; needs no attribute.
+    """Rows that a first fit misclassifies weigh more in a second one; needs no attribute.
 
     The errors are out of fold: on tables this small most classifiers fit their train rows without any. Source: Liu et
     al., "Just train twice", ICML 2021.
@@ -28,7 +28,7 @@ def just_train_twice(
     Parameters
     ----------
     folds : for the errors of the first fit
-    weight : of a row that it gets wrong, against 1 of the others
+    weight : of a misclassified row, relative to 1 for the others
     """
     train = split.train
     if not _grouped(train) or not takes_weights(classifier) or not _splits(train):
@@ -75,7 +75,7 @@ def group_robust(
     Parameters
     ----------
     rounds : refits of the folds, after which the last weights train the classifier
-    step : how fast weights move towards groups with more errors
+    step : how fast weights move to groups with more errors
     """
     train = split.train
     if not _grouped(train) or not takes_weights(classifier) or not _splits(train):

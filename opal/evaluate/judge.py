@@ -1,4 +1,4 @@
-"""Was it worth it? The verdict and the scaling law of one trial, as sentences and figures of its result."""
+"""The verdict and the scaling law of one trial, as sentences and figures of its result."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from opal.result import TrialResult
 
 
 def judge(result: TrialResult, method: str, margin: float = MARGIN, level: float = 0.95) -> None:
-    """Add to the result, for error, balanced error and, where an attribute tells the groups, the worst group's:
+    """Add to the result, for error, balanced error and, where an attribute defines groups, the worst group's:
     the verdict at the amount that validation chose.
 
-    Metrics ``verdict/<measure>/{difference,low,high}`` and ``seed_<s>/amount_chosen``; the word stands in
+    Metrics ``verdict/<measure>/{difference,low,high}`` and ``seed_<s>/amount_chosen``; the word is in
     ``result.verdicts``. Where synthetic rows equal test rows, the curve without them has its own
     (``verdict/without_test_matches/...``). Without validation errors or controls there is no verdict.
     docs/answer.md has the formula.
@@ -98,7 +98,7 @@ def add_verdict(
 def add_sources(result: TrialResult, amounts: dict[int, int], margin: float, level: float) -> None:
     """Metrics ``gain/threshold``, ``gain/information`` and those of the ranking, each with ``_low`` and ``_high``.
 
-    More is better: an error's gain is what it falls by.
+    More is better: an error's gain is its reduction.
     """
     found = sources(result.errors, amounts, margin, level)
     if found is None:
@@ -113,7 +113,7 @@ def add_sources(result: TrialResult, amounts: dict[int, int], margin: float, lev
 
 
 def add_scaling(result: TrialResult) -> None:
-    """The law that the error follows, where the curve tells one, and the amount it recommends."""
+    """The scaling law of the error, where the curve determines one, and the recommended amount."""
     rows = sum(len(r.frame) for r in result.rows.values())
     usage = result.usage
     cost: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""``seeds=auto``: as many seeds as the answer takes, looked at after 5, 10, 20, 40, ... of them.
+"""``seeds=auto``: as many seeds as the answer needs, checked after 5, 10, 20, 40, ... of them.
 
 Each look uses a part of the error probability, so that stopping early does not make false answers more likely: all
 looks have the same nominal level, found for the doubling numbers of seeds (Pocock, "Group sequential methods in the
@@ -23,7 +23,7 @@ PUBLISHED = (1, 2, 6, 8, 42)  # the seeds of the published study come first
 
 
 def look_sizes(most: int) -> list[int]:
-    """Numbers of seeds after which the answer is looked at: 5, 10, 20, ... and at last ``most``.
+    """Numbers of seeds after which the answer is checked: 5, 10, 20, ... and finally ``most``.
 
     Raises
     ------

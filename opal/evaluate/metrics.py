@@ -1,4 +1,4 @@
-"""Metrics of one fit: one table that says what is measured and where it is used, and the functions that measure it.
+"""Metrics of one fit: a table of what is measured and where it is used, and the functions that compute it.
 
 A new metric is a row of `METRICS` and a value in `errors` or `ranking`.
 """
@@ -48,7 +48,7 @@ class Metric:
 
     @property
     def words(self) -> str:
-        """What a reader calls it."""
+        """Its name for readers."""
         return self.label or self.name.replace("_", " ")
 
 
@@ -106,8 +106,8 @@ def errors(
 
     balanced_error: mean over classes. group_balanced_error: mean over groups, given where an attribute tells more
     groups than classes. minority_error, majority_error: over the pooled rows of those groups. worst_group_error:
-    the largest over groups; group_gap: the largest less the smallest. A group without test rows counts nowhere; a
-    side (minority, majority) without any gives no figure.
+    the largest over groups; group_gap: the largest minus the smallest. A group without test rows is ignored; a
+    side (minority, majority) without any has no figure.
     """
     wrong = predicted != truth
     masks = [(g, g.mask(frame)) for g in groups]
@@ -124,7 +124,7 @@ def errors(
 
 
 def ranking(minority_proba: np.ndarray, is_minority: np.ndarray) -> dict[str, float]:
-    """What a threshold does not move, the minority class being the positive one.
+    """Metrics that no threshold changes, with the minority class as the positive one.
 
     Equal to scikit-learn's ``average_precision_score``, ``roc_auc_score`` and ``brier_score_loss`` (tests compare
     them), from one sort: theirs take longer than a small fit. calibration_error: expected calibration error over ten

@@ -18,7 +18,7 @@ from opal.errors import ConfigError, DataError
 
 
 class _Published(ClassifierMixin, BaseEstimator):
-    """Numbers in, a column of ones first; ``_fit`` and ``_probabilities`` are the model's own."""
+    """Numbers in, a column of ones first; subclasses write ``_fit`` and ``_probabilities``."""
 
     def fit(self, X: pd.DataFrame, y: Any, sample_weight: np.ndarray | None = None) -> _Published:
         """Fit on ``X`` of shape (n_rows, n_features), numeric and complete, and labels ``y`` of shape (n_rows,)."""
@@ -46,7 +46,7 @@ class _Published(ClassifierMixin, BaseEstimator):
 class PaperLogistic(_Published):
     """Binomial GLM of statsmodels with an intercept and no penalty; on separable rows it does not converge.
 
-    Its coefficients then are those of the last of 100 iterations: the published errors are made of these.
+    Its coefficients are then those of the last of 100 iterations, as in the published errors.
     """
 
     def _fit(self, design: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> None:
@@ -94,13 +94,13 @@ class PaperCatBoost(_Published):
 
 
 class PaperForest(_Published):
-    """Random forest, with settings of its own for some tables; else 200 trees, sqrt features, 2 rows a leaf.
+    """Random forest, with settings of its own for some tables; else 200 trees, sqrt features, 2 rows per leaf.
 
     Parameters
     ----------
     data : name of the table
     tuned : {name of a table: keyword arguments of RandomForestClassifier}
-    plain : pass over ``tuned``, as the study did in its spurious task
+    plain : ignore ``tuned``, as the study did in its spurious task
     """
 
     def __init__(

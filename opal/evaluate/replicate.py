@@ -15,7 +15,7 @@ from opal.evaluate.curve import each, measure
 from opal.result import Rows
 from opal.table import Split, Train
 
-FAR = 1_000_003  # between the generator's seeds of two draws, so that no draw is another split's
+FAR = 1_000_003  # offset between the generator's seeds of two draws, so that no draw repeats another split's
 SEED_NAMES = ("random_state", "random_seed")
 
 
@@ -25,7 +25,7 @@ class Replicates:
 
     Parameters
     ----------
-    draws : draws of the generator a split, the curve's own among them; 0: no replicates
+    draws : draws of the generator per split, the curve's own among them; 0: no replicates
     trainings : training seeds per draw, the classifier's own among them
     """
 

@@ -20,11 +20,11 @@ EXPONENTS = np.geomspace(0.02, 20, 121)  # beyond these the law is a constant or
 
 @dataclass(frozen=True)
 class Scaling:
-    """The fitted law, or an honest refusal.
+    """The fitted law, or the reason why none can be fitted.
 
     Parameters
     ----------
-    told : whether the curve tells an exponent; if not, plateau, scale and exponent are NaN
+    told : whether the curve determines an exponent; if not, plateau, scale and exponent are NaN
     exponent_low, exponent_high : 95 % profile interval
     recommended : smallest measured amount whose mean error is within one standard error of the least
     cost : what that many rows cost, by unit, from the cost of one row
@@ -42,7 +42,7 @@ class Scaling:
     cost: dict[str, float] = field(default_factory=dict)
 
     def predict(self, amounts: np.ndarray) -> np.ndarray:
-        """The law's error at ``amounts``, same shape; NaN when the curve tells none."""
+        """The law's error at ``amounts``, same shape; NaN when the curve determines none."""
         return self.plateau + self.scale * (np.asarray(amounts, dtype=float) + self.n0) ** -self.exponent
 
 
@@ -118,7 +118,7 @@ def fit_scaling(
 
 @dataclass(frozen=True)
 class Variances:
-    """Two sources of variance apart.
+    """Two sources of variance, separated.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Validation errors on folds of train rows: what the amount is chosen by, so that no test row is looked at."""
+"""Validation errors on folds of the train rows, by which the amount is chosen, so that test rows choose nothing."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Job = tuple[tuple, int]  # arguments of ``measure``, and the rows held out
 
 MOST_WAITING = 1_000_000  # rows to predict in fits that wait: the folds of five large splits would fill the memory
 PREFIX = "validation_"  # of the metrics measured on folds
-# What folds choose by. Train rows are short of the minority by design, so that their plain error would always choose no
-# rows; where an attribute tells the groups (task=spurious), the classes are level and the balanced error is a plain
-# one. The worst group's own error would be the largest of several figures, each of a handful of rows: too noisy.
+# The measure that folds choose by. Train rows have few minority rows by design, so that their plain error would always
+# choose no rows; where an attribute defines the groups (task=spurious), the classes are balanced, and the balanced
+# error is the plain one. The worst group's error would be the largest of several, each of a few rows: too noisy.
 CHOSEN_BY = ("group_balanced_error", "balanced_error")
 
 
@@ -38,7 +38,7 @@ class Folds:
     folds : at most the rows of the rarest group; below 2 there is no validation
     remake : make each fold's synthetic rows from that fold's train rows alone: ``free`` does so for methods that
         cost nothing, ``always`` for language models too (``folds`` times the requests). Otherwise the rows made
-        from all train rows serve every fold; they have seen its held-out rows, which favours larger amounts.
+        from all train rows serve every fold; its held-out rows were among them, which favours larger amounts.
         The test error at the chosen amount stays honest either way.
     """
 
@@ -68,7 +68,7 @@ class Folds:
         and, where groups are told by an attribute, ``validation_group_balanced_error``.
 
         A fold adds the same share of synthetic rows to its own train rows. Values are means over held-out rows;
-        an amount that a fold's rows do not reach is left out, and so are seeds whose folds do not allow the method
+        an amount for which a fold has too few rows is left out, and so are seeds whose folds do not allow the method
         (SMOTE needs two rows per group) or get no rows.
 
         Parameters
@@ -80,7 +80,7 @@ class Folds:
 
         Returns
         -------
-        The errors, and what the folds' own rows took: `Rows` whose frames have been let go
+        The errors, and the cost of the folds' own rows: `Rows` without their frames
         """
         again, waiting, records, took = self.remakes(cost), [], [], []
         for split, made, steps in zip(splits, rows, amounts, strict=True):

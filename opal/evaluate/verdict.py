@@ -1,4 +1,4 @@
-"""Was it worth it? The method at its chosen amount against the best free control, paired by seed.
+"""The verdict: the method at its chosen amount against the best free control, paired by seed.
 
 Nothing here is chosen by looking at test rows: the amount comes from validation folds of each seed's train rows,
 and the control either from its own validation error or, lacking that, from the least favourable comparison.
@@ -24,13 +24,13 @@ MOST_SEEDS = 100_000
 
 @dataclass(frozen=True)
 class Verdict:
-    """The answer in numbers and words.
+    """The verdict in numbers and words.
 
     Parameters
     ----------
     difference : mean over seeds of (method - control), in the metric's unit
     low, high : bounds of its interval, which alone decides the word; NaN when fewer than two seeds are shared
-    seeds_needed : seeds that would show a true difference of this size, or None when no number would
+    seeds_needed : seeds needed to show a true difference of this size, or None when no number would
     control : the control compared with, and ``how`` it was chosen
     seeds : how many seeds the difference rests on
     margin : a difference within -margin to +margin does not matter
@@ -72,7 +72,7 @@ class Verdict:
 
 
 def choose_amount(errors: pd.DataFrame, metric: str = VALIDATION) -> dict[int, int]:
-    """For each seed the amount of least validation error; the smallest among equals.
+    """For each seed the amount with the lowest validation error; the smallest among equals.
 
     Each seed chooses alone: another seed's train rows may be this seed's test rows.
 
@@ -111,7 +111,7 @@ def verdict(
 ) -> Verdict:
     """Compare with the best control.
 
-    With ``control_validation`` the control of least mean validation error is the one compared with. Without it
+    With ``control_validation`` the method is compared with the control of lowest mean validation error. Without it
     the method is compared with every control, and the interval is that of the difference to the best of them: its
     unfavourable end is the least favourable of all intervals (an intersection-union test, which needs no correction:
     Berger, Technometrics 24, 1982), its favourable end is corrected for the number of controls (Bonferroni).
@@ -156,7 +156,7 @@ def verdict(
 
 
 def word_of(good: float, bad: float, margin: float = MARGIN) -> Word:
-    """What an interval says; ``good`` and ``bad`` are its ends, of differences where positive is bad."""
+    """The word for an interval with the ends ``good`` and ``bad``, of differences where positive is bad."""
     if bad < 0:
         return "helps"
     if good > 0:
@@ -169,7 +169,7 @@ def confidence_interval(
 ) -> tuple[float, float]:
     """Interval of the mean of ``gap``, shape (n_seeds,): mean -+ t(n - 1) sd / sqrt(n), or the BCa bootstrap.
 
-    Two equal gaps tell nothing of their spread and have no interval (NaN). Source: Student
+    Two equal gaps say nothing about their spread and have no interval (NaN). Source: Student
     (1908); Efron, "Better bootstrap confidence intervals", JASA 82 (1987), by SciPy.
     """
     from scipy import stats
@@ -180,7 +180,7 @@ def confidence_interval(
     if sd <= 1e-12 * max(1.0, abs(mean)):
         return (mean, mean) if len(gap) > 2 else (float("nan"), float("nan"))
     if interval == "bootstrap":
-        rng = np.random.default_rng(0)  # the same interval each time
+        rng = np.random.default_rng(0)  # reproducible
         found = stats.bootstrap((gap,), np.mean, confidence_level=level, rng=rng).confidence_interval
         return float(found.low), float(found.high)
     half = float(stats.t.ppf((1 + level) / 2, len(gap) - 1)) * sd / np.sqrt(len(gap))

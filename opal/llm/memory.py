@@ -1,4 +1,4 @@
-"""Does a language model know the real table? It is shown the first rows and asked for the next ones, word for word.
+"""Has a language model memorized the real table? It sees the first rows and is asked for the next ones, verbatim.
 
 The header test of Bordt, Nori, Rodrigues, Nushi and Caruana, "Elephants Never Forget: Memorization and Learning of
 Tabular Data in Large Language Models" (arXiv 2404.06209), with a chance level: as many other rows of the table.
@@ -44,8 +44,8 @@ class Memory:
     rows : one per row asked for: ``row`` (its place in the table), ``line``, ``recalled``, ``answer`` (the line at
         that place of the answer)
     recalled : rows that stand anywhere in the answer, equal in every column
-    chance : rows expected to, were the answer as many other rows of the table
-    p : of so many or more by chance
+    chance : rows expected by chance, were the answer as many other rows of the table
+    p : probability of at least as many by chance
     """
 
     rows: pd.DataFrame = field(repr=False)
@@ -84,7 +84,7 @@ class Memory:
 
 
 def recall(client: Client, frame: pd.DataFrame, schema: Schema) -> Memory:
-    """Ask once, without randomness, for the rows that follow the first ones of ``frame``.
+    """Ask once, at temperature 0, for the rows that follow the first ones of ``frame``.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def recall(client: Client, frame: pd.DataFrame, schema: Schema) -> Memory:
 
 
 def _fitting(lines: Sequence[str]) -> list[str]:
-    """As many lines as are short enough together, one at least."""
+    """As many lines as fit together, at least one."""
     lengths = np.cumsum([len(line) for line in lines])
     return list(lines[: max(1, int((lengths <= MOST_CHARACTERS).sum()))])
 

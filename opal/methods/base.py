@@ -20,15 +20,15 @@ class Oversampler:
     """Makes synthetic rows for the minority groups of a train set, from that train set alone.
 
     A subclass writes ``_sample(train, wanted, rng, progress)``, which returns rows of the wanted groups in any
-    order, as a DataFrame with the columns of ``train.frame`` or as ``Rows`` where it has more to tell.
+    order, as a DataFrame with the columns of ``train.frame`` or as ``Rows`` with more details.
 
     Attributes
     ----------
     makes_rows : False for a method that stands for adding nothing
     impute : how gaps are filled in before rows are made, and put back afterwards (`opal.methods.gaps`); None for a
         method that carries missing values itself
-    remake : what asking again for other train rows costs: nothing, money or time, or it cannot be done
-    client : the language model that it asks, or None
+    remake : the cost of asking again for other train rows: nothing, money or time, or impossible
+    client : the language model that it uses, or None
     """
 
     makes_rows: bool = True
@@ -46,7 +46,7 @@ class Oversampler:
         return None
 
     def sample(self, train: Train, n: int, progress: Any = None) -> Rows:
-        """``n`` synthetic rows, minority groups taking turns so that every prefix is balanced over them.
+        """``n`` synthetic rows, minority groups in turn, so that every prefix is balanced over them.
 
         With ``train.augment`` rows go to every group in turn once the minority groups have reached the largest.
 
@@ -65,12 +65,12 @@ class Oversampler:
         MethodError : the train rows do not allow this method.
         """
         wanted = share_out(n, train)
-        rng = np.random.default_rng([train.seed, 1])  # 1: another stream than the split's
+        rng = np.random.default_rng([train.seed, 1])  # 1: a stream other than the split's
         with_gaps = self.impute is not None and bool(gaps.columns_with_gaps(train))
         known = gaps.filled(train, self.impute) if self.impute is not None and with_gaps else train
         made = self._sample(known, wanted, rng, progress)
         rows = made if isinstance(made, Rows) else Rows(made)
-        if with_gaps:  # another stream again, so that a table without gaps has the rows it always had
+        if with_gaps:  # a separate stream, so that tables without gaps keep their rows
             rows.frame = gaps.put_back(rows.frame, train, list(wanted), np.random.default_rng([train.seed, 2]))
         rows.note = " ".join(filter(None, [rows.note, self.remark(train, [g for g, k in wanted.items() if k])]))
         rows.frame = self.arrange(train.schema.cast(rows.frame), train, n)
@@ -88,12 +88,12 @@ class Oversampler:
         return take_turns(frame, turns(n, train))
 
     def remark(self, train: Train, groups: Sequence[Group]) -> str:
-        """What a reader should know of how rows for ``groups`` are made, "" if nothing."""
+        """A note on how rows for ``groups`` are made, or ""."""
         filled_in = gaps.note(train, self.impute) if self.impute is not None else ""
         return " ".join(filter(None, [self.shortcut(train, groups), filled_in]))
 
     def shortcut(self, train: Train, groups: Sequence[Group]) -> str:
-        """What rows for ``groups`` of so many train rows are spared of the method, in a sentence; "" if nothing."""
+        """A sentence on what is simplified for ``groups`` of so many train rows, or ""."""
         return ""
 
     def _sample(
@@ -125,7 +125,7 @@ def share_out(n: int, train: Train) -> dict[Group, int]:
 
 
 def take_turns(frame: pd.DataFrame, order: Sequence[Group]) -> pd.DataFrame:
-    """Rows in the ``order`` of their groups, index 0..n-1; a group that has run out is passed over."""
+    """Rows in the ``order`` of their groups, index 0..n-1; a group that has run out is skipped."""
     left = {g: iter(np.flatnonzero(g.mask(frame))) for g in dict.fromkeys(order)}
     places = [place for g in order if (place := next(left[g], None)) is not None]
     return frame.iloc[places].reset_index(drop=True)

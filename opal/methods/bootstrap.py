@@ -1,4 +1,4 @@
-"""method=bootstrap: minority rows drawn again, their numbers shaken."""
+"""method=bootstrap: minority rows drawn again, with noise added to their numbers."""
 
 from __future__ import annotations
 

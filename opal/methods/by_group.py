@@ -1,4 +1,4 @@
-"""What methods share that make a group's rows from that group's rows alone."""
+"""Base class of methods that make a group's rows from that group's rows alone."""
 
 from __future__ import annotations
 

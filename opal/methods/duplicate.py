@@ -12,7 +12,7 @@ from opal.table import Group, Train
 
 
 class Duplicate(Oversampler):
-    """Random oversampling: carries every kind of column, and missing values."""
+    """Random oversampling: works with every kind of column and with missing values."""
 
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> pd.DataFrame:
         drawn = [train.rows(group) for group in wanted]

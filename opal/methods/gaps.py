@@ -1,6 +1,6 @@
 """Missing values for methods that cannot carry them: filled in before rows are made, put back afterwards.
 
-Gaps are filled from the train rows of the same group, so that a class keeps what tells it apart. A new row then has
+Gaps are filled from the train rows of the same group, so that differences between classes are kept. A new row then has
 the gaps of one train row of its group, drawn at random: each column is missing as often as there, and together with the
 same others.
 """
@@ -74,7 +74,7 @@ def put_back(rows: pd.DataFrame, train: Train, groups: Sequence[Group], rng: np.
 
 
 def note(train: Train, impute: Impute) -> str:
-    """What a reader should know of it, in a sentence; "" without gaps."""
+    """A note in one sentence; "" without gaps."""
     if not (gaps := columns_with_gaps(train)):
         return ""
     named = ", ".join(map(repr, gaps[:MOST_NAMED])) + (", ..." if len(gaps) > MOST_NAMED else "")

@@ -15,14 +15,14 @@ from opal.methods.gaps import Impute
 from opal.methods.smote import check_width, decode, encode
 from opal.table import Group, Schema, Train
 
-TRIES = 3  # ADASYN and its like make about as many rows as asked for, not exactly
+TRIES = 3  # ADASYN and similar samplers make about as many rows as asked for, not exactly
 
 
 class Imblearn(Oversampler):
     """Rows of an imbalanced-learn oversampler, which sees each minority group against all other train rows.
 
     Numbers go in unscaled, as imbalanced-learn itself does it; integer columns are rounded afterwards. A nominal
-    column goes in as one indicator a level, two different levels being as far apart as the median standard
+    column goes in as one indicator per level, two different levels being as far apart as the median standard
     deviation of the group's numbers (Chawla et al., JAIR 16, 2002, section 6.1), and comes out as the level with the
     largest indicator.
 
@@ -102,7 +102,7 @@ class Blocks:
         )
 
     def codes(self, matrix: np.ndarray) -> pd.DataFrame:
-        """Of each block the level with the largest indicator."""
+        """The level with the largest indicator in each block."""
         out, at = {}, 0
         for c in self._schema.features:
             width = self._widths.get(c.name, 1)

@@ -56,13 +56,13 @@ class LLM(Oversampler):
         )
 
     def forecast(self, train: Train, n: int) -> Estimate:
-        """What the first round of requests for ``n`` rows would take, rather too much; calls nothing."""
+        """The cost of the first round of requests for ``n`` rows, estimated on the high side; calls nothing."""
         plan = self.plan(train, n)
         each = -(-plan.completion_tokens // max(len(plan.requests), 1))
         return self.client.estimate(plan.requests, each)
 
     def plan(self, train: Train, n: int) -> Plan:
-        """The requests that ``n`` rows would begin with, and their rough size; calls nothing."""
+        """The first requests for ``n`` rows, and their approximate size; calls nothing."""
         return self._generator.plan(train, share_out(n, train))
 
     def _sample(self, train: Train, wanted: dict[Group, int], rng: np.random.Generator, progress: Any) -> Rows:

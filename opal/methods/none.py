@@ -10,7 +10,7 @@ from opal.table import Train
 
 
 class NoRows(Oversampler):
-    """Adds nothing, whatever is asked for."""
+    """Adds no rows."""
 
     makes_rows = False
 

@@ -14,8 +14,8 @@ from opal.table import Train
 class PaperDuplicate(Oversampler):
     """Draws from the first train rows with replacement, with one seed for every split.
 
-    In the study's splits the first 10 rows are 5 of the minority and 5 of the majority, so that half of what
-    is added is of the class that has rows enough.
+    In the study's splits the first 10 rows are 5 of the minority and 5 of the majority, so that half of the
+    added rows are of the majority class.
 
     Parameters
     ----------
@@ -35,5 +35,5 @@ class PaperDuplicate(Oversampler):
         return Rows(drawn.reset_index(drop=True), Funnel(n, n, n, n, n))
 
     def arrange(self, frame: pd.DataFrame, train: Train, n: int) -> pd.DataFrame:
-        """The first ``n`` rows as they stand."""
+        """The first ``n`` rows, unchanged."""
         return frame.iloc[:n].reset_index(drop=True)

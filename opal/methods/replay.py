@@ -1,4 +1,4 @@
-"""method=replay: synthetic rows from files, whatever tool made them."""
+"""method=replay: synthetic rows from files made by any tool."""
 
 from __future__ import annotations
 
@@ -51,5 +51,5 @@ class Replay(Oversampler):
         return Rows(rows, funnel, stopped=stopped, unused=frame.iloc[n:].reset_index(drop=True))
 
     def arrange(self, frame: pd.DataFrame, train: Train, n: int) -> pd.DataFrame:
-        """The first ``n`` rows as they stand."""
+        """The first ``n`` rows, unchanged."""
         return frame.iloc[:n].reset_index(drop=True)

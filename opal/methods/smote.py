@@ -1,4 +1,4 @@
-"""method=smote: imbalanced-learn's SMOTE, SMOTENC or SMOTEN, whichever the columns ask for."""
+"""method=smote: imbalanced-learn's SMOTE, SMOTENC or SMOTEN, depending on the columns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opal.methods.smote_neighbours import Indicators, Neighbours
 from opal.table import Group, Schema, Train
 
 MOST_CELLS = 2**28  # numbers of 8 bytes in one array
-PART_CELLS = 2**25  # the same, of an array that can be made part by part
+PART_CELLS = 2**25  # the same, of an array that can be made in parts
 TREE_WIDTH = 15  # columns up to which scikit-learn searches in a tree, in far less time
 
 
@@ -77,7 +77,7 @@ class Smote(Oversampler):
         places = np.append(np.flatnonzero(mask), np.flatnonzero(mask)[0])
         codes, mask = codes.iloc[places], np.arange(count + 1) < count
         check_width(codes, schema, count, "method=smote")
-        # SMOTENC lays out the neighbours of every row that it makes, an indicator a level: gigabytes, if made at once
+        # SMOTENC lays out the neighbours of every row that it makes, an indicator per level: gigabytes, if made at once
         most = max(count, PART_CELLS // (k * width(codes, schema))) if any(c.nominal for c in schema.features) else n
         neighbours = Neighbours(k, seed) if most < n or bounded(count, schema) else k
         parts = [(at, min(most, n - at)) for at in range(0, n, most)]
@@ -103,13 +103,13 @@ class Smote(Oversampler):
 
 
 def bounded(count: int, schema: Schema) -> bool:
-    """Whether neighbours among ``count`` rows are searched in a sample: names have no tree, nor have many columns."""
+    """Whether neighbours among ``count`` rows are searched in a sample: no tree works for names or for many columns."""
     names = any(c.nominal for c in schema.features)
     return count > smote_neighbours.MOST_REFERENCE and (names or len(schema.features) > TREE_WIDTH)
 
 
 def width(codes: pd.DataFrame, schema: Schema) -> int:
-    """Columns of ``codes`` where a nominal column becomes one a level."""
+    """Number of columns once each nominal column of ``codes`` becomes one per level."""
     return sum(codes[c.name].nunique() if c.nominal else 1 for c in schema.features)
 
 
@@ -136,7 +136,7 @@ def encode(frame: pd.DataFrame, schema: Schema) -> tuple[pd.DataFrame, dict[str,
 
 
 def decode(codes: pd.DataFrame, schema: Schema, levels: dict[str, pd.Index]) -> pd.DataFrame:
-    """What ``encode`` gave, as values again; integer columns rounded."""
+    """The inverse of ``encode``; integer columns are rounded."""
     out = {}
     for c in schema.features:
         values = codes[c.name].to_numpy()

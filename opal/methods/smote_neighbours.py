@@ -1,4 +1,4 @@
-"""What lets imbalanced-learn's SMOTENC make a million rows: neighbours found once, indicators read back at once."""
+"""Faster parts for imbalanced-learn's SMOTENC: neighbours searched once, indicators decoded all at once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Neighbours:
         """Positions of the rows themselves and of their neighbours, shape (n_rows, k + 1)."""
         return self.found
 
-    kneighbors_graph = kneighbors  # asked for by imbalanced-learn's check of its arguments alone
+    kneighbors_graph = kneighbors  # needed only by imbalanced-learn's check of its arguments
 
 
 class Indicators:
@@ -56,7 +56,7 @@ class Indicators:
         return made
 
     def inverse_transform(self, indicators: Any) -> np.ndarray:
-        """Level codes, shape (n_rows, n_columns), of a sparse matrix with an indicator a column and row."""
+        """Level codes, shape (n_rows, n_columns), of a sparse matrix with an indicator per column and row."""
         indicators.sort_indices()
         sizes = np.array([len(c) for c in self.categories_])
         if (np.diff(indicators.indptr) != len(sizes)).any():

@@ -1,4 +1,4 @@
-"""Runs in MLflow: written, read back, hashed, kept safe."""
+"""Runs in MLflow: writing, reading, hashing, recovery."""
 
 from opal._lazy import public
 

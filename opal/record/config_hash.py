@@ -1,6 +1,6 @@
-"""Two hashes over what can change a number, and nothing else.
+"""Two hashes over everything that can change a figure, and nothing else.
 
-``generation_hash`` covers what decides the synthetic rows, ``config_hash`` that and what decides the metrics.
+``generation_hash`` covers what determines the synthetic rows, ``config_hash`` also what determines the metrics.
 Both are SHA-256 over canonical JSON of the table's facts and of the resolved configuration. Every key counts unless
 `opal.config.keys` says that it decides nothing, so that a new option can never be forgotten. Numbers keep
 their type: 1 and 1.0 are different (``max_features=1`` is one feature, ``1.0`` all of them), since a needless
@@ -33,7 +33,7 @@ IGNORED_ARGUMENTS = frozenset(["n_jobs", "thread_count", "verbose", "progress", 
 
 
 def generation_hash(config: Mapping[str, Any], table: Table, model: str = "") -> str:
-    """SHA-256 (64 hex digits) over what decides the synthetic rows: table, task, method, seeds, amounts.
+    """SHA-256 (64 hex digits) over what determines the synthetic rows: table, task, method, seeds, amounts.
 
     Parameters
     ----------
@@ -45,24 +45,24 @@ def generation_hash(config: Mapping[str, Any], table: Table, model: str = "") ->
 
 
 def config_hash(config: Mapping[str, Any], table: Table, model: str = "") -> str:
-    """SHA-256 (64 hex digits) over all that can change a number; its first 12 digits name the run."""
+    """SHA-256 (64 hex digits) over everything that can change a figure; its first 12 digits name the run."""
     return _digest("config", science(config, table, model))
 
 
 def science(config: Mapping[str, Any], table: Table, model: str = "", evaluation: bool = True) -> dict[str, Any]:
-    """The part of the configuration that counts, as plain JSON types: what the hashes are taken over."""
+    """The part of the configuration that is hashed, as plain JSON types."""
     plain = resolved(config)
     seeds = plain.get("seeds") or ()
     skipped = {"nothing"} if evaluation else {"nothing", "figures"}
     kept = {name: value for name, value in plain.items() if name not in KEYS or KEYS[name].decides not in skipped}
     counted = {name: _plain(value, seeds) for name, value in kept.items() if name != "hydra"}
-    if seeds != AUTO and "answer" in counted:  # bounds nothing then
+    if seeds != AUTO and "answer" in counted:  # has no effect then
         counted["answer"].pop("most_seeds", None)
     return {"table": _facts(table), "model": model} | counted
 
 
 def _facts(table: Table) -> dict[str, Any]:
-    """All fields of the table but those that name it; levels and ranges follow from the digest."""
+    """All fields of the table except its names; levels and ranges follow from the digest."""
     named = {
         f.name: getattr(table, f.name) for f in fields(table) if f.name not in ("name", "source", "frame", "schema")
     }

@@ -21,7 +21,7 @@ _SETTINGS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "4",  # MLflow's own 7 wait for minutes when a server is gone
-    # the server hands artifacts on: else MLflow sends clients to the S3 store itself, which they need not reach
+    # artifacts go through the server: MLflow may send clients to an S3 store that they cannot reach
     "MLFLOW_ENABLE_PROXY_MULTIPART_DOWNLOAD": "false",
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -66,7 +66,7 @@ def sqlite_path(uri: str) -> Path | None:
 
 
 def connect(uri: str, mlruns: Path | None = None) -> MlflowClient:
-    """Client for ``uri``, which is asked once.
+    """A client for ``uri``, after one test request.
 
     With ``mlruns``, a SQLite file is initialised under a lock there (processes that meet on a missing database
     break it) and put into WAL mode, so that readers and writers do not wait for each other.

@@ -1,4 +1,4 @@
-"""What differs between a recorded run and its repetition."""
+"""Differences between a recorded run and its repetition."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from opal.record.run_record import Point, volatile
 NOT_COMPARED = ("config.yaml", "environment.json", "responses.jsonl.gz", "data/", "inputs/", "figures/")
 # Metrics of 0.1 that are no longer measured, or not in the same way: the ends of a verdict's interval.
 RETIRED = re.compile(r"seed_\d+/fidelity/|verdict/.*/(low|high)$")
-# Lines of summary.txt that hold the published figures; the sentences after them may be worded anew.
+# Lines of summary.txt that hold the published figures; the wording of the sentences after them may change.
 FIGURES = re.compile(rb"(data|method|classifier|Row \d+|Mean|Std|min): ")
 # Fields of a prompt's line that tell when and how its answer came; they differ in every repetition.
 VOLATILE_FIELDS = ("cached", "created")
@@ -53,7 +53,7 @@ def compare_metrics(recorded: Sequence[Point], now: Sequence[Point], older: bool
 
 
 def compare_versions(recorded: Sequence[Point], now: Sequence[Point]) -> list[Difference]:
-    """Metrics of an older record that are no longer measured, and those that are new, as notes without effect."""
+    """Metrics of an older record that are no longer measured, and new ones, as notes that do not count."""
     before, after = ({key for key, _ in stable_points(points)} for points in (recorded, now))
     retired, new = sorted(filter(RETIRED.match, before)), sorted(after - before)
     notes = []
@@ -95,7 +95,7 @@ def digest_of_metrics_in(recorded: Path, now: Path) -> str:
 
 
 def compare_environment(recorded: Path) -> list[Difference]:
-    """Versions and code that are other than when the run was made."""
+    """Versions and code that have changed since the run was made."""
     path = recorded / "environment.json"
     if not path.is_file():
         return []
@@ -113,7 +113,7 @@ def compare_environment(recorded: Path) -> list[Difference]:
 
 
 def content_digest(path: Path) -> str:
-    """SHA-256 (hex) of what counts in a file: of summary.txt the figures, of prompts what a repetition can have equal.
+    """SHA-256 (hex) of what counts in a file: the figures of summary.txt, and what a repetition of prompts can repeat.
 
     "missing" if there is none.
     """

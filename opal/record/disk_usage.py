@@ -1,4 +1,4 @@
-"""What lies under ``mlruns/``: its size by kind, and what no run refers to."""
+"""The content of ``mlruns/``: size by kind, and what no run refers to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ANSWERS = "[0-9a-f][0-9a-f]/*.json"  # of a response store, by key
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of kept thing. ``unused``: what no run refers to (files or folders)."""
+    """One kind of stored files. ``unused``: those that no run refers to (files or folders)."""
 
     name: str
     count: int
@@ -39,7 +39,7 @@ class Kind:
 
 
 def kinds(tracking: Tracking, responses: Path | None = None) -> list[Kind]:
-    """Size by kind of all that OPAL keeps beside this store.
+    """Size by kind of everything that OPAL stores beside this database.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ def kinds(tracking: Tracking, responses: Path | None = None) -> list[Kind]:
         _answers(tracking, runs, responses or mlruns / "responses"),
         _folders("results not logged yet", mlruns / "pending"),
         _hydra(mlruns / "hydra", runs),
-        _folders("rows asked anew", mlruns / "fresh"),
+        _folders("rows of --fresh", mlruns / "fresh"),
         _folders("locks", mlruns / "locks"),
     ]
 
 
 def prune(tracking: Tracking, found: Iterable[Kind]) -> int:
-    """Remove what no run refers to; gives the bytes that are free now.
+    """Remove what no run refers to; returns the bytes freed.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What else made a run: code revision, packages, Python, platform, memory."""
+"""The environment of a run: code revision, packages, Python, platform, memory."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def environment(overrides: list[str] | None = None) -> dict[str, Any]:
-    """Everything that a repetition may have to explain a difference by, as plain JSON types.
+    """Everything that may explain a difference in a repetition, as plain JSON types.
 
     Parameters
     ----------
@@ -42,7 +42,7 @@ def masked(text: str) -> str:
 
 
 def tags() -> dict[str, str]:
-    """The part of the environment that the UI filters by; the commit stands where MLflow looks for it."""
+    """The part of the environment that the UI can filter by; the commit is where MLflow looks for it."""
     revision = git("rev-parse", "HEAD") or "unknown"
     found = {"opal.version": opal.__version__, "opal.python": platform.python_version()}
     found |= {"mlflow.source.git.commit": revision, "opal.git_dirty": str(dirty()).lower()}

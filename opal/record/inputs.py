@@ -1,4 +1,4 @@
-"""Files that a configuration names (split files, replayed rows): what they hold, and their copies."""
+"""Files that a configuration names (split files, replayed rows): their digests and copies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COPY_LIMIT = 5_000_000  # bytes of all files of one argument: larger ones are no
 
 
 def files_of(value: str, seeds: Sequence[int]) -> list[Path]:
-    """The files that a path argument means: a file, one per seed where ``{seed}`` stands, or a folder's.
+    """The files of a path argument: a file, one per seed where it contains ``{seed}``, or those of a folder.
 
     Raises
     ------
@@ -33,7 +33,7 @@ def files_of(value: str, seeds: Sequence[int]) -> list[Path]:
 
 
 def content_of(value: str, seeds: Sequence[int]) -> Any:
-    """What stands for a path in a hash: names and digests of its files; the text itself where there are none."""
+    """What is hashed for a path: names and digests of its files, or the text itself where there are none."""
     files = files_of(value, seeds)
     named = "{seed}" in value or len(files) > 1  # a single file may have any name
     return [[p.name if named else "", file_digest(p)] for p in files] if files else value
@@ -60,7 +60,7 @@ def copy(config: Mapping[str, Any], seeds: Sequence[int], folder: Path) -> None:
 
 
 def redirect(config: Mapping[str, Any], folder: Path) -> None:
-    """Make the path arguments of ``config`` lead to the copies in ``folder``, in place, where there are any."""
+    """Point the path arguments of ``config`` to the copies in ``folder``, in place, where they exist."""
     for place, node, key in list(_arguments(config)):
         copied = folder / f"{place}.{key}"
         if copied.is_dir():
@@ -70,7 +70,7 @@ def redirect(config: Mapping[str, Any], folder: Path) -> None:
 
 
 def _arguments(node: Any, place: str = "") -> Iterator[tuple[str, Any, str]]:
-    """(place, keyword arguments, key) of every path argument that is set, the table's own left out."""
+    """(place, keyword arguments, key) of every path argument that is set, except the table's own."""
     if isinstance(node, Mapping):
         for key, value in node.items():
             if "_target_" in node and key in PATH_ARGUMENTS and isinstance(value, str):

@@ -24,7 +24,7 @@ def folder_of(mlruns: Path, config_hash: str) -> Path:
 
 
 def folders(mlruns: Path) -> list[Path]:
-    """Complete results that wait to be logged."""
+    """Complete results waiting to be logged."""
     return sorted(p for p in (mlruns / "pending").glob("*") if complete(p))
 
 
@@ -70,7 +70,7 @@ def load(folder: Path) -> RunRecord:
 
 
 def identity(folder: Path) -> str:
-    """What tells this result from every other, also from a later one of the same hash."""
+    """An identifier of this result, different even for a later one of the same hash."""
     return _content(folder)["identity"]
 
 

@@ -1,4 +1,4 @@
-"""What a run keeps so that it can be repeated anywhere: its table, files, stored answers and environment."""
+"""What a run stores so that it can be repeated anywhere: its table, files, model answers and environment."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def write_origin(
 
 
 def write_table(folder: Path, table: Table) -> bool:
-    """Keep ``table`` as Parquet beside its facts; False, and nothing kept, if it is too large or would change."""
+    """Store ``table`` as Parquet beside its facts; False, with nothing stored, if it is too large or would change."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / TABLE
     try:
@@ -114,7 +114,7 @@ def read_table(folder: Path) -> Table | None:
 
 
 def pack_responses(prompts: Path, store: Path, target: Path) -> int:
-    """Copy the stored answers that ``prompts/*.jsonl`` name by key into one file; gives their number."""
+    """Copy the stored answers that ``prompts/*.jsonl`` name by key into one file; returns their number."""
     records = []
     for key in keys_of(prompts):
         path = store / key[:2] / f"{key}.json"
@@ -127,13 +127,13 @@ def pack_responses(prompts: Path, store: Path, target: Path) -> int:
 
 
 def unpack_responses(packed: Path, store: Path) -> int:
-    """Make a response store of a file that `pack_responses` wrote; gives the number of answers."""
+    """Make a response store of a file that `pack_responses` wrote; returns the number of answers."""
     if not packed.is_file():
         return 0
     lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
     for line in lines:
         content = json.loads(line)
-        if not re.fullmatch("[0-9a-f]{64}", key := str(content["key"])):  # it makes a file name; runs are passed around
+        if not re.fullmatch("[0-9a-f]{64}", key := str(content["key"])):  # it becomes a file name
             raise TrackingError(f"{packed} is damaged: {key[:80]!r} is not a key of an answer")
         path = store / key[:2] / f"{key}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -152,7 +152,7 @@ def keys_of(prompts: Path) -> list[str]:
 
 
 def model_of(artifacts: Path) -> str:
-    """Identity of the language model that a run asked, "" if it asked none."""
+    """Identity of the language model that a run used, "" if it used none."""
     for path in sorted((artifacts / "prompts").glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():
             return json.loads(line)["model"]

@@ -1,4 +1,4 @@
-"""Runs read back: from MLflow by any of their names, or from an exported folder."""
+"""Reading runs back: from MLflow by any of their names, or from an exported folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Recorded:
 
 
 def find(tracking: Tracking, reference: str) -> Run:
-    """The trial that ``reference`` means: a hash of 4 digits or more, a run id or a run name.
+    """The trial that ``reference`` names: a hash of 4 digits or more, a run id or a run name.
 
     Of several runs of one hash the finished one is taken, then the newest.
 
@@ -76,7 +76,7 @@ def find(tracking: Tracking, reference: str) -> Run:
 
 
 def load(tracking: Tracking, reference: str, folder: Path) -> Recorded:
-    """The run that ``reference`` means, its artifacts copied into ``folder``."""
+    """The run that ``reference`` names, its artifacts copied into ``folder``."""
     run = find(tracking, reference)
     with faults(tracking.uri):
         metrics = [
@@ -116,7 +116,7 @@ def export(recorded: Recorded, folder: Path) -> None:
 
 
 def fetch(tracking: Tracking, run: Run, folder: Path, path: str = "") -> Path:
-    """Copy a run's artifacts (or the one at ``path``) into ``folder``; gives where they are.
+    """Copy a run's artifacts (or the one at ``path``) into ``folder``; returns their path.
 
     MLflow keeps local artifact addresses absolute. Where the store was moved, its artifacts are looked for
     beside the database, under the same ``mlruns/``.

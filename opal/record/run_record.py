@@ -19,7 +19,7 @@ from opal.table import Table
 Point = tuple[str, float, int]  # key, value, step
 Status = Literal["finished", "partial", "failed"]
 FIRST = names("leads")
-LATER = ("control/", "seed_")  # after all others, in this order
+LATER = ("control/", "seed_")  # logged after all others, in this order
 VOLATILE = ("time/", "paid/")  # metrics that differ between equal runs
 _NOT_ALLOWED = re.compile(r"[^\w\-. :/]")
 _MLFLOW_TYPES = {"i": "long", "u": "long", "f": "double", "b": "boolean", "M": "datetime"}
@@ -63,7 +63,7 @@ class DatasetInput:
 
 @dataclass
 class RunRecord:
-    """All that one MLflow run holds, apart from its artifacts.
+    """The content of one MLflow run, apart from its artifacts.
 
     Parameters
     ----------
@@ -123,7 +123,7 @@ def points_of(result: TrialResult) -> list[Point]:
 
 
 def singles_of(result: TrialResult) -> dict[str, float | None]:
-    """A trial's figures beside its curves: time, and what an LLM's rows cost, None where that is unknown.
+    """A trial's figures beside its curves: time, and the cost of an LLM's rows, None where unknown.
 
     ``llm/`` is what the rows cost when first made, equal in every repetition; ``paid/`` what this run paid.
     """

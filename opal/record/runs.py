@@ -1,4 +1,4 @@
-"""The runs of an MLflow experiment: where they lie, and how they are found."""
+"""The runs of an MLflow experiment: their location, and how to find them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Runs:
         from mlflow.exceptions import MlflowException
 
         with faults(self.uri):
-            for _ in range(2):  # another process may make it between our look and our try
+            for _ in range(2):  # another process may make it between our check and our attempt
                 found = self.client.get_experiment_by_name(self.experiment)
                 if found is not None and found.lifecycle_stage == "deleted":
                     raise TrackingError(
@@ -106,5 +106,5 @@ class Runs:
 
 
 def is_finished(run: Run) -> bool:
-    """Whether the run is whole: both its tag and MLflow's status say so."""
+    """Whether the run is complete: both its tag and MLflow's status say so."""
     return run.data.tags.get("opal.status") == "finished" and run.info.status == "FINISHED"

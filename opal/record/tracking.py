@@ -1,9 +1,9 @@
-"""The MLflow store, written so that no run is lost, none is double, and none is half and called finished.
+"""The MLflow store, written so that no run is lost or duplicated, and no incomplete run is called finished.
 
 A trial runs under the file lock of its hash (`claim`). Its result is first written to
 ``mlruns/pending/<hash>``; then one MLflow run is created with the tag ``opal.status=running``, filled by one
 batch and one folder of artifacts, and named finished at the very end; then the pending folder goes. Whatever a
-crash leaves behind, the next `claim` of that hash mends: a run that stayed ``running`` is marked
+crash leaves behind, the next `claim` of that hash repairs: a run that stayed ``running`` is marked
 ``interrupted``, and a complete pending result is logged.
 """
 
@@ -55,11 +55,11 @@ class Tracking(Runs):
 
     @contextmanager
     def claim(self, config_hash: str, waiting: Callable[[str], None] | None = None) -> Iterator[Run | None]:
-        """Hold this hash for the time of a trial; gives the run that makes the trial needless, or None.
+        """Lock this hash for the time of a trial; yields the run that makes the trial unnecessary, or None.
 
         Parameters
         ----------
-        waiting : told one sentence when another process holds the hash
+        waiting : called with one sentence when another process holds the hash
 
         Raises
         ------
@@ -72,7 +72,7 @@ class Tracking(Runs):
             yield run if self.existing == "skip" else None
 
     def log(self, record: RunRecord, write: Write | None = None) -> str:
-        """Record a trial; call it inside `claim`. Gives the run's id.
+        """Record a trial; call it inside `claim`. Returns the run's id.
 
         Parameters
         ----------
@@ -95,7 +95,7 @@ class Tracking(Runs):
         return run_id
 
     def log_pending(self, folder: Path) -> str:
-        """Record a result that an earlier `log` could not; gives the run's id."""
+        """Record a result that an earlier `log` could not; returns the run's id."""
         record = pending.load(folder)
         with self._lock(record.config_hash):
             if folder == pending.folder_of(self.mlruns, record.config_hash):
@@ -124,7 +124,7 @@ class Tracking(Runs):
             lock.release()
 
     def _mend(self, config_hash: str) -> list[Run]:
-        """Under the lock of the hash: mark what a crash left half, log what it kept; gives the runs there are."""
+        """Under the lock of the hash: mark incomplete runs, log pending results; returns the existing runs."""
         runs = self._close_halves(config_hash)
         folder = pending.folder_of(self.mlruns, config_hash)
         if pending.complete(folder):
@@ -136,7 +136,7 @@ class Tracking(Runs):
 
     def _close_halves(self, config_hash: str) -> list[Run]:
         runs = self.runs_of(config_hash)
-        # ours is the lock: the writer of an open run is gone
+        # we hold the lock: the writer of an open run is gone
         left = [r for r in runs if r.info.status == "RUNNING" and not unfinished.foreign(r)]
         with faults(self.uri):
             for run in left:

@@ -1,8 +1,8 @@
 """How the MLflow UI shows an experiment: a saved view with the columns and the few charts that matter.
 
 A run has some 700 metrics (by seed, of every control); left alone, the UI draws a chart of each, in alphabetical
-order. It keeps its saved views in tags of the experiment, so that one can be there from the first run on. A key
-that a UI does not know is left alone by it.
+order. It keeps its saved views in tags of the experiment, so that one can be there from the first run on. A UI
+ignores keys that it does not know.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ COLUMNS = [
 ]
 CURVES = names("drawn")
 BARS = tuple(f"verdict/{name}/difference" for name in judged(groups=False))
-RUNS_SHOWN = 10  # lines a chart; the eye beside a run shows or hides it
-CREATED = 1  # of no meaning: the same tag for every experiment
+RUNS_SHOWN = 10  # lines per chart; the eye beside a run shows or hides it
+CREATED = 1  # arbitrary: the same tag for every experiment
 
 
 def experiment_tags() -> dict[str, str]:
@@ -39,7 +39,7 @@ def experiment_tags() -> dict[str, str]:
 
 
 def address(experiment_id: str, mode: str = "TABLE") -> str:
-    """The view's place in the UI, after its host: as TABLE or CHART."""
+    """The view's path in the UI, as TABLE or CHART."""
     shown = "&compareRunsMode=CHART" if mode == "CHART" else ""
     return f"/#/experiments/{experiment_id}/runs?workflowType=machine_learning&viewStateShareKey={KEY}{shown}"
 

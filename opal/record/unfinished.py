@@ -1,4 +1,4 @@
-"""Runs that were begun and not ended: whose they are, and how one is closed when its writer is gone."""
+"""Runs that were begun but not ended: who writes them, and how one is closed when its writer is gone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.tracking import MlflowClient
 
-HALF_AFTER = 3600  # seconds: writing a run takes seconds, so one that stays open longer on another host is dead
+HALF_AFTER = 3600  # seconds; writing a run takes far less, so one open for longer on another host is dead
 
 
 def writer() -> str:
@@ -23,7 +23,7 @@ def writer() -> str:
 
 
 def foreign(run: Run) -> bool:
-    """Whether another host opened the run, lately enough that it may be writing still."""
+    """Whether another host opened the run recently enough that it may still be writing."""
     host = run.data.tags.get("opal.writer", "").split(" ")[0]
     age = time.time() - (run.info.start_time or 0) / 1000
     return host != socket.gethostname() and age < HALF_AFTER
@@ -39,6 +39,6 @@ def close(client: MlflowClient, run: Run) -> None:
 
 
 def try_close(client: MlflowClient, run_id: str) -> None:
-    """After a fault, as far as the store still answers; else the next claim of the run's hash closes it."""
+    """Close a run after a fault if the store still answers; otherwise the next claim of its hash closes it."""
     with suppress(Exception):
         close(client, client.get_run(run_id))

@@ -1,4 +1,4 @@
-"""How one run is written: begun, filled by few calls, ended."""
+"""Writing one run: created, filled by few calls, ended."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from opal.record.run_record import DatasetInput, RunRecord
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-ATTEMPTS = 3  # to write what other writers are in the way of
+ATTEMPTS = 3  # to write when other writers hold the lock
 MOST_ENTITIES, MOST_PARAMS = 1000, 100  # MLflow's limits for a call; params count among the entities
 
 
 def begin(
     client: MlflowClient, experiment_id: str, record: RunRecord, folder: Path, own_tags: Mapping[str, Any]
 ) -> str:
-    """Create the run, with the tag that calls it unfinished; gives its id."""
+    """Create the run, tagged as unfinished; returns its id."""
     tags = {str(k): str(v) for k, v in {**record.tags, **own_tags}.items() if v != ""} | {
         "opal.config_hash": record.config_hash,
         "opal.generation_hash": record.generation_hash,
@@ -57,7 +57,7 @@ def fill(client: MlflowClient, run_id: str, record: RunRecord, folder: Path) -> 
 
 
 def end(client: MlflowClient, run_id: str, status: str) -> None:
-    """Name the run what it is now."""
+    """Set the run's final status."""
     from mlflow.entities import RunTag
 
     client.log_batch(run_id, tags=[RunTag("opal.status", status)])
@@ -76,6 +76,6 @@ def _log_dataset(client: MlflowClient, run_id: str, data: DatasetInput) -> None:
         try:
             client.log_inputs(run_id, inputs)
             return
-        except MlflowException as err:  # MLflow looks, then inserts: another run may do the same in between
+        except MlflowException as err:  # MLflow checks, then inserts: another run may do the same in between
             if attempt == ATTEMPTS - 1 or "unique" not in str(err).lower():
                 raise

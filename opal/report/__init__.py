@@ -1,4 +1,4 @@
-"""Runs, read back and compared. ``opal.report.runs(...)`` gives them as one tidy DataFrame."""
+"""Reading runs back and comparing them. ``opal.report.runs(...)`` returns them as one tidy DataFrame."""
 
 from opal.report.read.load import runs
 from opal.report.read.select import Where

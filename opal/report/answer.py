@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SINGLES = ("llm/", "time/rows", "train/", "test/", "looks/", SEEN_ROWS)  # figures of whole runs that answers need
 MEANS = ("train/rows", "train/minority_rows", "test/rows", LEVEL)  # of several runs; other figures are added
 
-# How to take a free action without OPAL, in scikit-learn's words.
+# How to take a free action with scikit-learn alone.
 RECIPES = {
     "class_weight": 'classifier.fit(X, y, sample_weight=compute_sample_weight("balanced", y))',
     "base_rate_threshold": "predicted = classifier.predict_proba(X_new)[:, minority] > (y == minority_label).mean()",
@@ -35,11 +35,11 @@ RECIPES = {
 
 
 def measured(method: str, errors: pd.DataFrame, metrics: Mapping[str, float | None]) -> Measured:
-    """A run as the answer needs it.
+    """What the answer needs of a run.
 
     Parameters
     ----------
-    method : what it is called
+    method : its display name
     errors : tidy [seed, amount, metric, value]
     metrics : its single figures, as `opal.record.run_record.singles_of` gives them or MLflow has them
     """
@@ -72,7 +72,7 @@ def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -
 
 @dataclass(frozen=True)
 class Finished:
-    """A recorded run, as far as the answer needs it: tidy ``errors`` [seed, amount, metric, value], single figures."""
+    """A recorded run, as the answer needs it: tidy ``errors`` [seed, amount, metric, value], single figures."""
 
     data: str
     classifier: str
@@ -111,7 +111,7 @@ def finished_in(loaded: Loaded) -> list[Finished]:
 def answers_of(runs: Sequence[Finished], margin: float = MARGIN) -> list[Answer]:
     """The answers of recorded runs.
 
-    Those of one method that differ in their seeds alone are taken together, those that differ in a setting are told by
+    Runs of one method that differ only in their seeds are pooled; runs that differ in a setting are labelled with
     their hash.
     """
     groups: dict[tuple[str, str, str], list[Finished]] = {}

@@ -17,7 +17,7 @@ from opal.report.protocol import Protocol, labels, split_warnings, uneven_settin
 from opal.report.ranks import Ranks, rank
 from opal.report.read.load import Loaded
 
-CHOSEN = "amount_chosen"  # metric by seed: the amount that validation folds of train chose
+CHOSEN = "amount_chosen"  # metric per seed: the amount chosen on validation folds
 RAW = "no synthetic rows"
 LEVEL = 0.95
 At = Literal["chosen", "most"] | int
@@ -120,7 +120,7 @@ def _amounts(mine: Loaded, curve: pd.DataFrame, at: At) -> pd.Series:
 def _differences(
     values: pd.DataFrame, curve: pd.DataFrame, amounts: pd.Series, n_runs: int, higher: bool
 ) -> pd.DataFrame:
-    """Columns of `Comparison.runs` that rest on seeds: everything paired by seed."""
+    """Columns of `Comparison.runs` that are computed per seed, paired."""
     seeds = np.unique(values["seed"])
     chosen = _cube(curve[curve["amount"] == _of(curve, amounts)], seeds, n_runs)
     raw = _cube(curve[curve["amount"] == 0], seeds, n_runs)
@@ -172,7 +172,7 @@ def _hardest(mean: np.ndarray) -> np.ndarray:
 
 
 def _put(out: pd.DataFrame, name: str, found: tuple[np.ndarray, ...], sign: float) -> None:
-    """Add a difference and its interval, back in the metric's own direction."""
+    """Add a difference and its interval, converted back to the metric's own direction."""
     mean, low, high = found
     low, high = (low, high) if sign > 0 else (-high, -low)
     out[f"{name}_difference"], out[f"{name}_low"], out[f"{name}_high"] = sign * mean, low, high

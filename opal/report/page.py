@@ -1,4 +1,4 @@
-"""A comparison as one HTML page: nothing is loaded from elsewhere, so that it can be mailed and kept."""
+"""A comparison as one self-contained HTML page, which can be mailed and kept."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write_page(
     ----------
     found : one comparison for each protocol, of runs in ``loaded``
     answers : what to do, for each protocol; may be empty
-    command : what was typed; it stands on the page
+    command : the command typed, shown on the page
     ui : address of the MLflow UI that the runs' links lead to; default the server read from, else UI
 
     Raises
@@ -64,7 +64,7 @@ def write_page(
 
 
 def _section(comparison: Comparison, answers: Sequence[Answer], loaded: Loaded, ui: str) -> dict[str, Any]:
-    """What the template shows of one protocol; figures are markup already, all else is escaped there."""
+    """What the template shows of one protocol; figures are markup, everything else is escaped by the template."""
     from markupsafe import Markup
 
     name = comparison.protocol.name

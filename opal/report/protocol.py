@@ -1,8 +1,8 @@
-"""Which runs may stand in one table: the same protocol, table and splits; and what to call the others.
+"""Which runs may share a table: the same protocol, table and splits; and how runs are labelled.
 
 A protocol is the task with its sizes, the seeds, the amounts and, for each table, the digest of its cells. Runs of
 two protocols are never averaged. Within a protocol, runs of one method (or classifier) whose settings differ are
-told apart by what differs.
+labelled with what differs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pandas as pd
 
 from opal.report.read.load import Loaded
 
-COMMON = ("task", "seeds", "amounts.")  # beginnings of the params that make a protocol
+COMMON = ("task", "seeds", "amounts.")  # prefixes of the params that define a protocol
 OF_METHOD = ("llm", "prompt", "curate", "method.", "paper.")
 OF_CLASSIFIER = ("classifier.",)
 ASKS_A_MODEL = "method.client."  # params that only a method with a language model has
@@ -42,7 +42,7 @@ class Protocol:
 def protocols(loaded: Loaded) -> list[Protocol]:
     """The protocols that the runs follow, the one of most runs first.
 
-    Where a table of one name has several contents, the newest goes with the other tables, each older one by itself.
+    Where a table of one name has several contents, the newest goes with the other tables, each older one separately.
     """
     bases: dict[str, list[int]] = {}
     for i, params in enumerate(loaded.params):
@@ -73,10 +73,10 @@ def differing(found: Sequence[Protocol]) -> list[str]:
 
 
 def labels(loaded: Loaded) -> tuple[list[str], list[str]]:
-    """For each run what to call its method and its classifier: the option, and where needed what differs.
+    """The labels of each run's method and classifier: the option, and where needed what differs.
 
-    No two runs have data, method label and classifier label in common: those that no logged param tells apart
-    bear the first digits of their hash.
+    No two runs have data, method label and classifier label in common: those that no logged param distinguishes
+    are labelled with the first digits of their hash.
     """
     runs = loaded.runs
     methods, classifiers = list(runs["method"]), list(runs["classifier"])
@@ -128,7 +128,7 @@ def split_warnings(loaded: Loaded, classifiers: Sequence[str], metric: str) -> l
 
 
 def _own(params: dict[str, str]) -> dict[str, str]:
-    """Params that count: the model and prompt of a method that asks none do not."""
+    """Params that count: without a language model, llm and prompt do not."""
     if any(k.startswith(ASKS_A_MODEL) for k in params):
         return params
     return {k: v for k, v in params.items() if k not in ("llm", "prompt")}
@@ -149,7 +149,7 @@ def _named(options: list[str], facts: list[dict[str, str]]) -> list[str]:
 def _told_apart(
     shown: list[str], options: list[str], cells: list[tuple], params: list[dict[str, str]], prefixes: tuple[str, ...]
 ) -> list[str]:
-    """Labels with as few settings added as tell the runs of each cell apart (as far as settings can)."""
+    """Labels with the fewest settings that distinguish the runs of each cell, as far as settings can."""
     at: dict[tuple, list[int]] = {}
     for i, cell in enumerate(cells):
         at.setdefault(cell, []).append(i)

@@ -1,7 +1,7 @@
 """Methods compared over several tables: average ranks, Friedman, Nemenyi, Wilcoxon with Holm's correction.
 
-Source: Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006). SciPy has all that
-it takes; scikit-posthocs gives the same p values (tests/report/test_compare_ranks.py) at the price of seaborn.
+Source: Demšar, "Statistical Comparisons of Classifiers over Multiple Data Sets", JMLR 7 (2006). SciPy has all
+that is needed; scikit-posthocs gives the same p values (tests/report/test_compare_ranks.py) but needs seaborn.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 LEVEL = 0.05
-MOST_SAID = 8  # pairs told one by one
+MOST_SAID = 8  # pairs listed one by one
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Ranks:
     ----------
     average : by method, best first
     tables : number of tables that every method was measured on
-    needed : tables from which on a difference could be called significant at all
+    needed : fewest tables with which any difference could be significant
     friedman : p of "all methods are the same" (Iman and Davenport's F); NaN for fewer than three methods
     critical : Nemenyi's critical difference of average ranks
-    pairs : a row a pair of methods: first (the better), second, rank_difference, nemenyi, wilcoxon (p, corrected)
+    pairs : a row per pair of methods: first (the better), second, rank_difference, nemenyi, wilcoxon (p, corrected)
     """
 
     average: pd.Series
@@ -43,7 +43,7 @@ class Ranks:
         return self.tables >= self.needed
 
     def sentences(self) -> list[str]:
-        """The findings; the word significant only where there are tables enough for it."""
+        """The findings; calls a difference significant only where there are enough tables."""
         k = len(self.average)
         if k < 2 or not self.tables:
             return ["No ranks: it takes two methods measured on the same table."]
@@ -81,11 +81,11 @@ def rank(errors: pd.DataFrame, higher_is_better: bool = False) -> Ranks:
 
     Parameters
     ----------
-    errors : a row per table, a column a method; tables that lack a method are left out
+    errors : a row per table, a column per method; tables that lack a method are left out
     """
     whole = errors.dropna()
     signed = -whole if higher_is_better else whole
-    # errors over few test rows tie: what differs by rounding only is equal
+    # errors over few test rows tie: differences by rounding count as equal
     by_table = signed.round(12).rank(axis=1)
     average = by_table.mean().sort_values(kind="stable")
     n, k = by_table.shape
@@ -102,7 +102,7 @@ def rank(errors: pd.DataFrame, higher_is_better: bool = False) -> Ranks:
 
 
 def needed_tables(k: int) -> int:
-    """The fewest tables with which ``k`` methods could be told apart at 5 % in the clearest case.
+    """The fewest tables with which ``k`` methods could differ significantly at 5 % in the clearest case.
 
     Wilcoxon's exact two-sided p of n differences of one sign is 2 / 2^n, times k (k - 1) / 2 by Holm for the
     first pair; and Nemenyi's critical difference must be below the largest possible, k - 1.

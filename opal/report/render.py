@@ -44,7 +44,7 @@ class Grid:
 
 
 def caption(comparison: Comparison) -> str:
-    """What the figures are, in one sentence."""
+    """One sentence that explains the figures."""
     at = {"chosen": "the amount that validation folds of train chose, seed by seed", "most": "the most rows"}
     where = at.get(comparison.at, f"{comparison.at} rows")
     return (
@@ -57,7 +57,7 @@ def caption(comparison: Comparison) -> str:
 def error_grids(comparison: Comparison) -> Iterator[Grid]:
     """For each table the error at each amount, by classifier and method."""
     tables: dict[str, dict[tuple[str, str], dict[int, Cell]]] = {}
-    for c in comparison.cells.itertuples():  # one pass: a group a run would take seconds for thousands
+    for c in comparison.cells.itertuples():  # one pass: a group per run would take seconds for thousands
         line = tables.setdefault(c.data, {}).setdefault((c.classifier, c.method), {})
         line[c.amount] = Cell(_mean_std(c.mean, c.std), c.best)
     for data, lines in tables.items():
@@ -68,7 +68,7 @@ def error_grids(comparison: Comparison) -> Iterator[Grid]:
 
 
 def difference_grid(comparison: Comparison) -> Grid:
-    """A row per run: what synthetic rows changed, against none and against the best control."""
+    """A row per run: the change by synthetic rows, against none and against the best control."""
     rows = [
         [
             *(Cell(str(v)) for v in (run.data, run.classifier, run.method, run.amount)),
@@ -86,7 +86,7 @@ def difference_grid(comparison: Comparison) -> Grid:
 
 
 def pair_grid(comparison: Comparison) -> Grid:
-    """A row a pair of methods, where there are tables enough to tell them apart."""
+    """A row per pair of methods, where there are enough tables for a test."""
     pairs = comparison.ranks.pairs.itertuples() if comparison.ranks.enough else ()
     rows = [
         [Cell(p.first), Cell(p.second), *(Cell(f"{v:.3g}") for v in (p.rank_difference, p.wilcoxon, p.nemenyi))]
@@ -107,7 +107,7 @@ def counted(comparison: Comparison) -> str:
 
 
 def protocol_grid(found: Sequence[Protocol], names: Sequence[str], tables: Sequence[str]) -> Grid:
-    """How protocols differ: a row each."""
+    """How protocols differ: a row per protocol."""
     rows = [
         [Cell(p.name), Cell(str(int(p.runs.sum()))), Cell(t), *(Cell(p.facts.get(n, "")) for n in names)]
         for p, t in zip(found, tables, strict=True)
@@ -144,7 +144,7 @@ def latex(comparison: Comparison) -> str:
 
 
 def frame(comparison: Comparison) -> pd.DataFrame:
-    """A row per run and amount, with all that the tables show, for CSV."""
+    """A row per run and amount, with everything that the tables show, for CSV."""
     shared = comparison.runs.drop(columns=["data", "classifier", "method"])
     shared = shared.rename(columns={"amount": "compared_at", "mean": "compared_mean", "std": "compared_std"})
     cells = comparison.cells.assign(protocol=comparison.protocol.name, metric=comparison.metric)
@@ -162,7 +162,7 @@ def _markdown(grid: Grid) -> str:
 
 
 def _marked(text: str) -> str:
-    """``text`` letter by letter in Markdown, without a line, a cell, a tag, a link or emphasis of its own."""
+    """``text`` escaped for Markdown: no line breaks, cells, tags, links or emphasis."""
     return re.sub(r"[\\|<`*]|(?<=\])(?=\()", lambda found: "\\" + found[0], " ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves: its record for MLflow, and its files."""
+"""What a run leaves behind: its record for MLflow, and its files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from opal.record.run_record import DatasetInput, RunRecord, description_of, poin
 from opal.result import TrialResult
 from opal.trial.trial import Trial
 
-SHOWN = {"base_url", "weights"}  # without effect on figures, yet worth a column
+SHOWN = {"base_url", "weights"}  # no effect on figures, but worth a column
 
 
 @dataclass(frozen=True)
@@ -56,19 +56,19 @@ def describe(config: Mapping[str, Any], trial: Trial, result: TrialResult, diges
 
 
 def verdict_of(result: TrialResult) -> list[str]:
-    """What the description begins with: the words, for each measure."""
+    """The beginning of the description: the verdict of each measure."""
     words = [f"{metric.replace('_', ' ')} **{word}**" for metric, word in result.verdicts.items()]
     return [f"Synthetic rows against every free control: {', '.join(words)}."] if words else []
 
 
 def method_label(config: Mapping[str, Any], method: str) -> str:
-    """The method as the run's name has it; with the study's own files, whose rows they are."""
+    """The method's name in the run's name; with the study's files, also whose rows they are."""
     rows = (config.get("paper") or {}).get("rows")
     return f"{method}-{rows}" if rows else method
 
 
 def capabilities(trial: Trial) -> dict[str, Any]:
-    """What the endpoint was found able to do, as ``supports.<name>``; nothing where every answer was stored."""
+    """The endpoint's capabilities as ``supports.<name>``; empty if every answer came from the store."""
     client = trial.method.client
     found = client.capabilities_used if client is not None else None
     return {f"supports.{name}": value for name, value in (found or {}).items()}
@@ -83,7 +83,7 @@ def params(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
     shown |= {f"data.{k}": data[k] for k in ("target", "minority", "group") if data.get(k) is not None}
     for section in ("task", "method", "classifier", "amounts"):
         shown |= scalars_of(config[section], section)
-    if rows := (config.get("paper") or {}).get("rows"):  # where the files were fetched to says nothing
+    if rows := (config.get("paper") or {}).get("rows"):  # the download folder is irrelevant
         shown = {k: v for k, v in shown.items() if k not in ("task.folder", "method.folder")} | {"paper.rows": rows}
     return shown
 
@@ -91,7 +91,7 @@ def params(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any
 def scalars_of(node: Any, path: str) -> dict[str, Any]:
     if isinstance(node, dict):
         found: dict[str, Any] = {}
-        # pace, price and storage of answers would tell equal runs apart in the UI's comparison
+        # pace, price and storage of answers would make equal runs differ in the UI's comparison
         hidden = (IGNORED_ARGUMENTS | without_effect(str(node.get("_target_", "")))) - SHOWN
         for key, value in node.items():
             if not str(key).startswith("_") and key not in hidden:
@@ -121,7 +121,7 @@ def draw(folder: Path, trial: Trial, result: TrialResult, title: str) -> None:
     from opal.report.figures.run import run_figures
 
     run_figures(result.errors, folder, title)
-    if "fidelity_columns" in result.tables:  # else the split need not be drawn again
+    if "fidelity_columns" in result.tables:  # otherwise the split is not drawn again
         measured, columns = result.tables["fidelity"], result.tables["fidelity_columns"]
         seed = int(columns["seed"].iloc[0])
         train = trial.task.split(trial.table, seed).train
@@ -130,5 +130,5 @@ def draw(folder: Path, trial: Trial, result: TrialResult, title: str) -> None:
 
 
 def _in_markdown(sentence: str) -> str:
-    """A sentence that may quote a user's table: neither a line nor a tag of its own."""
+    """A sentence that may quote a user's table, escaped: no line breaks or tags."""
     return " ".join(sentence.split()).replace("<", "&lt;")

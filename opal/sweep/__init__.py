@@ -1,4 +1,4 @@
-"""The jobs of a sweep, summed up as one run."""
+"""Summing up the jobs of a sweep as one run."""
 
 from opal._lazy import public
 

@@ -1,4 +1,4 @@
-"""What Hydra calls while a sweep runs, and the sweep's own run at its end."""
+"""Hydra's callbacks during a sweep, and the sweep's own run at its end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Callback(HydraCallback):
         outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Hydra keeps what every job returned: a thousand configurations, which nobody reads, would fill memory."""
+        """Hydra keeps what every job returned: a thousand unused configurations would fill the memory."""
         job_return.cfg = job_return.hydra_cfg = None
 
     @classmethod
@@ -53,7 +53,7 @@ class Callback(HydraCallback):
                 show(closed[1], config.hydra.overrides.task)
                 log.info("opal: the sweep is summed up as sweep/%s", folder.name)
                 log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))
-            for job in notes(folder):  # said by the jobs too, but a cluster's output is elsewhere
+            for job in notes(folder):  # printed by the jobs too, but a cluster's output is elsewhere
                 if job["outcome"] == "failed" and config.hydra.runtime.choices["hydra/launcher"] != "basic":
                     log.error("opal: job %s (%s) failed: %s", job["job"], job["name"], job["error"])
         except OpalError as fault:

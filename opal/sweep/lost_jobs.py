@@ -1,4 +1,4 @@
-"""Jobs that ended without a word: out of memory, out of time, killed with their node.
+"""Jobs that ended without a result: out of memory, out of time, killed with their node.
 
 For such a job hydra-submitit-launcher 1.2 stops waiting for all others; and where SLURM keeps no accounts, it waits for
 ever, as submitit 1.5 asks ``sacct`` alone. Ray tells its own launcher.
@@ -18,17 +18,17 @@ from opal.errors import AlreadyReported
 from opal.sweep.patches import make_jobs_of
 from opal.sweep.summary import note_job
 
-LOOK_EVERY = 15.0  # seconds between looks at SLURM's queue; a job that two of them miss is gone
+LOOK_EVERY = 15.0  # seconds between queries of SLURM's queue; a job missing from two of them is gone
 
 
 def lost(sweep_dir: Path, number: int, overrides: Sequence[str], why: str) -> JobReturn:
-    """What a launcher returns for a job that could not speak for itself; leaves word for the sweep's own run."""
+    """The return value for a job that left none; leaves a note for the sweep's own run."""
     note_job(sweep_dir, number, "failed", name=" ".join(overrides), error=why)
     return JobReturn(status=JobStatus.FAILED, _return_value=AlreadyReported(why))
 
 
 def outlive(launcher: str, sweep_dir: Path) -> None:
-    """Let a sweep of submitit's go on without the jobs it loses; other launchers are left as they are."""
+    """Let a submitit sweep continue without lost jobs; other launchers are unchanged."""
     if launcher not in ("submitit_local", "submitit_slurm"):
         return
     from submitit.core.utils import FailedJobError, UncompletedJobError
@@ -65,6 +65,6 @@ def outlive(launcher: str, sweep_dir: Path) -> None:
 
 
 def queued(job_id: str) -> bool:
-    """Whether SLURM has the job waiting or running; True also where it does not answer."""
+    """Whether SLURM has the job waiting or running; True if SLURM does not answer."""
     found = subprocess.run(["squeue", "--noheader", "--jobs", job_id], capture_output=True, text=True, check=False)
     return bool(found.stdout.strip()) if found.returncode == 0 else "Invalid job id" not in found.stderr

@@ -1,6 +1,6 @@
-"""Where Hydra and submitit offer no hook: every replacement of something of theirs, and why.
+"""Patches where Hydra and submitit offer no hook, each with its reason.
 
-Each is made for the versions that pyproject.toml allows; tests/sweep/test_patches.py fails when one of them has moved.
+Written for the versions that pyproject.toml allows; tests/sweep/test_patches.py fails when patched code has moved.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def check_some_jobs(some: Callable[[Batch], Batch]) -> None:
 
 
 def raise_faults_as_they_are() -> None:
-    """Let a job's OpalError come out of Hydra 1.3 alone: it prints the job's overrides before any fault."""
+    """Let a job's OpalError leave Hydra 1.3 as it is: Hydra prints the job's overrides before any fault."""
 
     def value_or_fault(job: JobReturn) -> Any:
         if isinstance(job._return_value, OpalError):
@@ -42,7 +42,7 @@ def raise_faults_as_they_are() -> None:
 
 
 def make_jobs_of(local_job: type, slurm_job: type) -> None:
-    """Let submitit 1.5 make these kinds of jobs: its executors find the classes by name."""
+    """Let submitit 1.5 create these kinds of jobs: its executors find the classes by name."""
     from submitit.local import local
     from submitit.slurm import slurm
 

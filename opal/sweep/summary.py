@@ -1,4 +1,4 @@
-"""One MLflow run that sums a sweep up, also when jobs failed: each job leaves a note, `close_sweep` reads them.
+"""One MLflow run that sums up a sweep, even when jobs failed: each job leaves a note, `close_sweep` reads them.
 
 Notes are files in the sweep's folder, so that jobs may run in any process that shares it.
 """
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 NOTES = "jobs"
 Outcome = Literal["finished", "partial", "skipped", "failed"]
-COLUMNS = ["data", "task", "method", "classifier", "llm"]  # params that tell the sweep's runs apart
+COLUMNS = ["data", "task", "method", "classifier", "llm"]  # params that distinguish the sweep's runs
 NO_CURVE = pd.DataFrame(columns=["run_id", "name", *COLUMNS, "amount", "error", "error_std"])
 Draw = Callable[[dict[str, pd.DataFrame], Path, str], object]  # tidy errors by run name, file, title
 
@@ -41,7 +41,7 @@ def raw_fits(sweep_dir: str | Path) -> Path:
 
 
 def note_job(sweep_dir: Path, job: int, outcome: Outcome, run_id: str = "", name: str = "", error: str = "") -> None:
-    """Leave word of how a job ended; later notes of the same job replace earlier ones."""
+    """Leave a note of how a job ended; later notes of the same job replace earlier ones."""
     note = {"job": job, "outcome": outcome, "run_id": run_id, "name": name, "error": error}
     write_whole(sweep_dir / NOTES / f"{job}.json", json.dumps(note))
 
@@ -124,7 +124,7 @@ def _curve(run: Run, errors: pd.DataFrame) -> pd.DataFrame:
 
 
 def _table(jobs: list[dict[str, Any]], curves: pd.DataFrame) -> pd.DataFrame:
-    """One row a job: error without and with the most synthetic rows, the best mean and its amount."""
+    """One row per job: error without and with the most synthetic rows, the best mean and its amount."""
     rows = []
     for note in jobs:
         curve = curves[curves["run_id"] == note["run_id"]] if note["run_id"] else curves.iloc[:0]

@@ -1,4 +1,4 @@
-"""What is short of rows, and how a table is split into train and test."""
+"""Tasks: which groups are short of rows, and how a table is split into train and test."""
 
 from opal._lazy import public
 

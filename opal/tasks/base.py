@@ -1,4 +1,4 @@
-"""What both tasks share: a seeded split whose sides hold no row, and no value, in common."""
+"""The base of both tasks: a seeded split whose sides share no row, and no equal row."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ TEST_SHARE = 0.3  # of the table, where neither task nor table names a size
 
 
 class Task:
-    """Cuts a table into train and test, and names the groups that are short of rows.
+    """Splits a table into train and test, and names the groups that are short of rows.
 
     Parameters
     ----------
     sizes : the subclass's own; None takes the table's
     deduplicate : keep equal rows on one side, so that no test row was seen in training
     test_rows : rows of test; None takes the table's own size, else 30 % of its rows
-    split : random cuts the table; files reads ``train`` and ``test``; published draws as the published study did,
+    split : random splits the table; files reads ``train`` and ``test``; published draws as the published study did,
         or reads its files where ``folder`` is given
     train, test : files, ``{seed}`` standing for the seed
     folder : a folder in the study's layout
@@ -146,7 +146,7 @@ class Task:
     _mend = "train_rows, task.minority_share or task.test_rows"
 
     def groups(self, table: Table) -> tuple[Group, ...]:
-        """The groups of ``table`` that this task tells apart."""
+        """The groups of ``table`` that this task distinguishes."""
         return self._groups(table)
 
     def _groups(self, table: Table) -> tuple[Group, ...]:

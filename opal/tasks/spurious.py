@@ -1,4 +1,4 @@
-"""task=spurious: an attribute goes with the label in most rows, and the rows where it does not are few."""
+"""task=spurious: an attribute agrees with the label in most rows, and disagrees in few."""
 
 from __future__ import annotations
 

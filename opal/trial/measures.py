@@ -1,4 +1,4 @@
-"""What is measured beside the curve, as the result tells it: metrics, tables, warnings and notes."""
+"""What is measured beside the curve: metrics, tables, warnings and notes of the result."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ASK_ANEW = " validation.remake=always makes rows from each fold's train rows alo
 
 
 def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[str, Control]) -> None:
-    """Overlap of fixed splits, and controls that the table does not allow."""
+    """Overlap of fixed splits, and controls that are impossible on the table."""
     result.metrics |= {f"seed_{split.seed}/overlap": split.overlap for split in splits}
     result.warnings += [f"{s.overlap} test rows of seed {s.seed} equal a train row" for s in splits if s.overlap]
     few = [sum(len(s.train.rows(g)) for g in s.train.minority_groups) for s in splits]
@@ -60,7 +60,7 @@ def add_validation(result: TrialResult, errors: pd.DataFrame, remade: Sequence[R
 
     Parameters
     ----------
-    used : what making rows anew would take (``Oversampler.remake``) where the folds used the trial's own, else ""
+    used : the cost of making rows again (``Oversampler.remake``) where the folds used the trial's own, else ""
     """
     result.errors = pd.concat([result.errors, errors], ignore_index=True)
     if without := [str(seed) for seed in result.rows if seed not in set(errors["seed"])]:
@@ -85,7 +85,7 @@ def add_replicates(
 
 
 def note_paid(result: TrialResult, stage: str, remade: Sequence[Rows]) -> None:
-    """What rows made beside the curve's own took: ``llm/<stage>_*``, and this time ``paid/<stage>_*``."""
+    """The cost of rows made beside the curve's own: ``llm/<stage>_*``, and of this run ``paid/<stage>_*``."""
     usage = sum((r.usage for r in remade), Usage())
     if usage.requests:
         result.prompts[stage] = [p for r in remade for p in r.prompts]
@@ -102,7 +102,7 @@ def add_contamination(
     how: str,
     without: Callable[[Sequence[np.ndarray]], pd.DataFrame],
 ) -> None:
-    """What equals or resembles test rows, and with ``how="refit"`` the curve without the equal ones.
+    """Rows that equal or resemble test rows, and with ``how="refit"`` the curve without the equal ones.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ def add_contamination(
 
 
 def note_contamination(result: TrialResult, checks: Sequence[Contamination]) -> None:
-    """What the contamination check of every seed found."""
+    """The findings of the contamination check of every seed."""
     found = pool(checks)
     by_seed = {f"seed_{s}/{k}": v for s, c in zip(result.rows, checks, strict=True) for k, v in c.metrics.items()}
     result.metrics |= found.metrics | by_seed
@@ -137,7 +137,7 @@ def note_contamination(result: TrialResult, checks: Sequence[Contamination]) -> 
 
 
 def probe_memory(result: TrialResult, client: Any, table: Table) -> None:
-    """Whether the language model can continue the real table; a fault of it costs no more than this answer."""
+    """Whether the language model can continue the real table; if it fails, only this answer is lost."""
     if client is None:
         result.notes.append("contamination_probe asks language models alone: this method has none.")
         return

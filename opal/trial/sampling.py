@@ -12,7 +12,7 @@ from opal.progress import Progress
 from opal.result import Rows
 from opal.table import Train
 
-CURATION_ROUNDS = 3  # each asks for as many more rows as the last round lost
+CURATION_ROUNDS = 3  # each asks for as many rows as the last round lost
 
 
 def sample(method: Oversampler, train: Train, n: int, curation: Filter, progress: Progress | None = None) -> Rows:
@@ -49,6 +49,6 @@ def sample(method: Oversampler, train: Train, n: int, curation: Filter, progress
 
 
 def request_keys(made: Rows) -> list[str]:
-    """Key of the request that each row of one round came from; empty where the method does not tell."""
+    """Key of the request that each row of one round came from; empty where the method does not say."""
     keys = [prompt["key"] for prompt in made.prompts for _ in range(prompt["rows"].get("kept", 0))]
     return keys if len(keys) == len(made.frame) else []

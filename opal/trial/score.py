@@ -1,4 +1,4 @@
-"""``score=METRIC``: what a trial returns to a search, and whether it will be measured at all."""
+"""``score=METRIC``: what a trial returns to a search, checked in advance for whether it will be measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ VALIDATION = "validation"  # whichever validation error the amount is chosen by
 
 
 def resolve_score(name: object, trial: Trial) -> str:
-    """The metric that ``score=name`` means for a trial that has not begun.
+    """The metric of ``score=name`` for a trial that has not begun.
 
     ``validation`` is the error by which amounts are chosen: balanced over the groups where an attribute defines them
     (task=spurious), else over the classes.

@@ -1,4 +1,4 @@
-"""The stages of one trial, from splits to verdict, in the order in which a fault costs least."""
+"""The stages of one trial, from splits to verdict, ordered so that a fault costs as little as possible."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Stages:
             if self.amounts is None:  # the same for all seeds, whose train rows may differ by a few
                 self.amounts = trial.amounts(min(len(split.train.frame) for split in splits))
             steps = [self.amounts] * len(splits)
-        with clock("curve"):  # finds what is wrong with classifier or controls before rows are made and paid for
+        with clock("curve"):  # finds faults of classifier or controls before rows are made and paid for
             self.curves.append(self.curve_without_rows(splits, steps))
         with clock("rows"):
             made = [self.make(split.train, max(amounts)) for split, amounts in zip(splits, steps, strict=True)]
@@ -80,17 +80,17 @@ class Stages:
 
     @property
     def done(self) -> bool:
-        """Whether further seeds would change nothing, or cannot be paid for."""
+        """Whether to stop: further seeds would change nothing, or cannot be paid for."""
         stopped = any(rows.stopped for rows in self.made)
         return stopped or decided(self.errors, self.trial.margin, self.trial.level)
 
     @property
     def errors(self) -> pd.DataFrame:
-        """All that was measured so far."""
+        """Everything measured so far."""
         return pd.concat([found for found in (*self.curves, *self.validated) if len(found)], ignore_index=True)
 
     def measure_beside(self, result: TrialResult) -> None:
-        """Everything but the curve and its controls."""
+        """Everything except the curve and its controls."""
         trial, clock = self.trial, self.clock
         if self.validated:
             cost = trial.method.remake
@@ -147,7 +147,7 @@ class Stages:
         return trial.replicates(trial.classifier, self.splits, self.rows, trial.table.minority, self.make, trial.n_jobs)
 
     def fits(self, splits: Sequence[Split], rows: Sequence[pd.DataFrame], steps: Sequence[Sequence[int]]) -> Fits:
-        """What every measurement of a curve takes first."""
+        """The first arguments of every measurement of a curve."""
         return self.trial.classifier, splits, rows, steps, self.trial.table.minority
 
 

@@ -37,7 +37,7 @@ class Trial:
     seeds : one split, one set of synthetic rows and one curve each; ``auto``: as many as it takes until the method
         helps, hurts or makes no difference that matters (`opal.evaluate.looks`)
     amounts : numbers of synthetic rows added
-    controls : remedies without synthetic rows from the method, by name
+    controls : free remedies to compare with, by name
     curation : removes synthetic rows before they are used
     validation : also measures errors on folds of the train rows; an amount is chosen by them
     replicates : further draws and trainings, which separate the generator's variance from that of training
@@ -80,7 +80,7 @@ class Trial:
 
     @property
     def looks(self) -> list[list[int]]:
-        """The seeds of each look at the answer: all of them at once, unless ``seeds`` is ``auto``."""
+        """The seeds of each look at the answer: all at once, unless ``seeds`` is ``auto``."""
         if self.seeds != AUTO:
             return [list(map(int, self.seeds))]
         sizes = [0, *look_sizes(self.most_seeds)]
@@ -89,11 +89,11 @@ class Trial:
 
     @property
     def level(self) -> float:
-        """Of every interval that decides: with several looks each is wider, so that all together err no more often."""
+        """Level of every interval that decides: wider with several looks, so that all together err no more often."""
         return nominal_level(tuple(look_sizes(self.most_seeds))) if self.seeds == AUTO else 0.95
 
     def forecast(self) -> str:
-        """Rows wanted, and what the first round of requests would cost; asks nothing."""
+        """Rows wanted, and the cost of the first round of requests; asks nothing."""
         rows, total = 0, None
         seeds = self.looks[0]
         for seed in seeds:

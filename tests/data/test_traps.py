@@ -28,14 +28,14 @@ def test_ordinary_tables_have_none(table):
 
 def test_a_column_that_is_the_target_by_another_name_is_a_leak():
     found = kinds(frame().assign(reject=lambda d: np.where(d["y"] == 1, "no", "yes")))
-    assert "'reject' alone tells 'y'" in found["leak"] and "data.drop=[reject]" in found["leak"]
+    assert "'reject' alone predicts 'y'" in found["leak"] and "data.drop=[reject]" in found["leak"]
 
 
 def test_a_pair_of_columns_that_tells_the_target_is_a_leak():
     rng = np.random.default_rng(1)
     a, b = rng.integers(0, 2, 300), rng.integers(0, 2, 300)
     found = kinds(frame().assign(a=a, b=b, y=a ^ b))
-    assert "together tell 'y'" in found["leak"] and "'a'" in found["leak"] and "'b'" in found["leak"]
+    assert "together predict 'y'" in found["leak"] and "'a'" in found["leak"] and "'b'" in found["leak"]
 
 
 def test_a_good_predictor_is_no_leak():

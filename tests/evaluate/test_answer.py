@@ -78,7 +78,7 @@ def test_rows_that_have_seen_the_held_out_rows_are_reported_and_not_recommended(
     replayed = answer("t", "logistic", [Measured("replay", good.errors, seen=True)])
     assert replayed is not None
     (said,) = (sentence for sentence in replayed.sentences if "cannot judge replay, 10 rows" in sentence)
-    assert "validation.remake" not in said, "replayed rows cannot be made anew"
+    assert "validation.remake" not in said, "replayed rows cannot be made again"
     assert found.table.set_index("action")["validation"].isna()["llm, 10 rows"]
 
 

@@ -200,7 +200,7 @@ def test_golden_hashes():
         GOLDEN.write_text(json.dumps(now, indent=1) + "\n")
     assert now == json.loads(GOLDEN.read_text()), (
         "a hash changed, so that every such run would be computed again: if a default or a meaning changed on purpose, "
-        "write them anew with OPAL_GOLDEN=write (and raise SCHEMA_VERSION for a changed meaning)"
+        "write them again with OPAL_GOLDEN=write (and raise SCHEMA_VERSION for a changed meaning)"
     )
 
 

@@ -18,7 +18,7 @@ def test_every_column_its_traps_and_what_comes_next(verb):
     assert out.startswith("ward: 200 rows, 8 features") and "short of rows: yes" in out
     shown = dict(re.findall(r"^│ (\S+) +│ (\S.*?) +│", out, re.MULTILINE))
     assert list(shown) == list(data.columns) and shown["outcome"] == "target" and shown["income"] == "numbers"
-    assert "Trap: 'refused' alone tells 'outcome'" in out and "Trap: 'same' has the same value in every row" in out
+    assert "Trap: 'refused' alone predicts 'outcome'" in out and "Trap: 'same' has the same value in every row" in out
     assert re.search(r"A run splits it into 140 train and 60 test rows, 5 times, and makes some \d+ fits", out)
     assert out.rstrip().endswith("opal run -m method=smote,llm data=csv data.path=ward.csv data.target=outcome")
     assert [p for p in Path().iterdir() if p not in before and p.name != "mlruns"] == []
@@ -32,4 +32,4 @@ def test_a_single_run_tells_of_a_leak(verb):
     code, _, err = verb("run", "method=duplicate", "data=csv", "data.path=ward.csv", "data.target=outcome", *quick)
     assert code == 0 and "opal: ward: 200 rows, 7 features" in err, err
     (run,) = runs()
-    assert "'refused' alone tells 'outcome'" in run.data.tags["mlflow.note.content"]
+    assert "'refused' alone predicts 'outcome'" in run.data.tags["mlflow.note.content"]

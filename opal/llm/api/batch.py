@@ -1,7 +1,7 @@
 """The Batch API: upload, poll, resume after a restart, merge; cheaper, and up to a day late.
 
-``<store>/batches/<name>.json`` remembers a batch from before it is created until all its answers are stored. Whoever
-wants an answer that is under way, in this process or another, waits for that batch and never asks again.
+``<store>/batches/<name>.json`` remembers a batch from before it is created until all its answers are stored. A process
+that needs an answer from a pending batch waits for that batch and never asks twice.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from opal.llm.api.wire import bodies, choices_of, read_answer
 from opal.result import Usage
 
 log = logging.getLogger(__name__)
-MOST = 50_000  # requests a batch, as OpenAI allows
+MOST = 50_000  # requests per batch (OpenAI's limit)
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
 @dataclass
 class State:
-    """A batch under way; ``modes`` holds the mode of each of its requests by key."""
+    """A pending batch; ``modes`` maps each request's key to its mode."""
 
     path: Path
     endpoint: str
@@ -65,7 +65,7 @@ class Batches:
     poll: float
 
     def fetch(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
-        """Responses by place, as their batches end.
+        """Responses by index, as their batches end.
 
         Raises
         ------
@@ -148,7 +148,7 @@ class Batches:
         for request in requests:
             sent, mode = bodies(request, self.caller.endpoint.model, self.can, self.caller.chat, self.caller.extra_body)
             if len(sent) > 1:
-                raise ConfigError("llm.mode=batch: this endpoint gives one answer a request: set llm.n_per_request=1")
+                raise ConfigError("llm.mode=batch: this endpoint gives one answer per request: set llm.n_per_request=1")
             line = {"custom_id": request.key, "method": "POST", "url": self._path, "body": sent[0]}
             lines.append(json.dumps(line) + "\n")
             modes[request.key] = mode

@@ -18,7 +18,7 @@ from opal.llm.api.cache import write_json
 from opal.llm.api.messages import Request
 
 LIMITS = ("money", "tokens", "requests")
-Cost = Mapping[str, float | None]  # per limit; None is unknown
+Cost = Mapping[str, float | None]  # per limit; None means unknown
 
 # Cautious: tables are digits and punctuation, which most tokenizers split one by one; words give a token or two.
 _PIECE = re.compile(r"[a-zA-Z]{1,5}|\S|\n")
@@ -26,18 +26,18 @@ _MESSAGE = 6  # tokens of a chat message's frame
 
 
 def count_tokens(text: str) -> int:
-    """About how many tokens ``text`` is, rather too many than too few; no tokenizer is asked."""
+    """Estimate of the tokens in ``text``, on the high side; no tokenizer is used."""
     return len(_PIECE.findall(text))
 
 
 def prompt_tokens(request: Request) -> int:
-    """About how many tokens a request sends, rather too many."""
+    """Estimate of the tokens that a request sends, on the high side."""
     texts = [request.prompt] if request.messages is None else [m["content"] for m in request.messages]
     return sum(count_tokens(text or "") + _MESSAGE for text in texts)
 
 
 def answer_tokens(request: Request) -> int | None:
-    """The most tokens that all answers to a request may hold, or None if it sets no limit."""
+    """Upper bound of the tokens in all answers to a request, or None if the request sets no limit."""
     sampling = request.sampling
     limit = sampling.get("max_tokens") or sampling.get("max_completion_tokens")
     return None if limit is None else int(limit) * request.n
@@ -45,7 +45,7 @@ def answer_tokens(request: Request) -> int | None:
 
 @dataclass(frozen=True)
 class Prices:
-    """Money per million tokens; None is unknown, and makes every sum that needs it unknown."""
+    """Money per million tokens; None means unknown, and makes every sum that needs it unknown."""
 
     prompt: float | None = None
     cached_prompt: float | None = None
@@ -53,7 +53,7 @@ class Prices:
 
     @classmethod
     def declared(cls, given: Mapping[str, Any], batch: bool = False) -> Prices:
-        """From ``llm.prices``; with ``batch`` times its key of that name, the share that the Batch API charges."""
+        """From ``llm.prices``; with ``batch``, multiplied by ``prices.batch``, the share that the Batch API charges."""
         rest = dict(given)
         share = 1.0 if rest.get("batch") is None else rest["batch"]
         rest.pop("batch", None)
@@ -81,12 +81,12 @@ class Prices:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What answering some requests would take; None is unknown.
+    """What answering some requests would cost; None means unknown.
 
     Parameters
     ----------
-    requests : all of them
-    stored : those among them whose answers are stored, and cost nothing
+    requests : number of requests
+    stored : number of those whose answers are stored and cost nothing
     prompt_tokens, completion_tokens, money : of the others
     """
 
@@ -145,7 +145,7 @@ class Budget:
         self._changed = threading.Condition()
 
     def reserve(self, name: str, cost: Cost) -> None:
-        """Set ``cost`` aside under ``name``; waits for calls in flight, which may yet cost less than reserved.
+        """Reserve ``cost`` under ``name``; waits for calls in flight, which may cost less than reserved.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Budget:
             self._mine.add(name)
 
     def reserve_first(self, name: str, costs: Sequence[Cost]) -> int:
-        """Set as many of the first ``costs`` aside as fit, together under ``name``; returns how many.
+        """Reserve as many of the first ``costs`` as fit, together under ``name``; returns how many.
 
         Raises
         ------
@@ -175,7 +175,7 @@ class Budget:
         return fit
 
     def settle(self, name: str, cost: Cost) -> None:
-        """Replace the reservation by what the call did cost."""
+        """Replace the reservation with the actual cost of the call."""
         if not self.limits:
             return
         with self._changed:
@@ -189,12 +189,12 @@ class Budget:
             self._changed.notify_all()
 
     def spent(self) -> dict[str, float]:
-        """Money, tokens and requests spent or set aside so far."""
+        """Money, tokens and requests spent or reserved so far."""
         ledger = self._read()
         return {k: ledger["spent"][k] + sum(o[k] or 0.0 for o in ledger["open"].values()) for k in LIMITS}
 
     def _try(self, name: str, costs: Sequence[Cost]) -> tuple[int, str | None]:
-        """Reserve the first costs that fit; how many, and the limit that forbids the next."""
+        """Reserve the first costs that fit; returns how many, and the limit that the next would break."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock"):
             ledger, spent = self._read(), self.spent()
@@ -218,11 +218,11 @@ class Budget:
         except FileNotFoundError:
             return {"spent": dict.fromkeys(LIMITS, 0.0), "open": {}}
         except ValueError:
-            raise BudgetError(f"the ledger {self.path} is damaged: mend or delete it to go on") from None
+            raise BudgetError(f"the ledger {self.path} is damaged: repair or delete it to continue") from None
 
     def _sentence(self, limit: str, cost: Cost) -> str:
         return (
             f"llm.budget.{limit}={self.limits[limit]:g} stops the run: {self.spent()[limit]:.6g} spent in scope "
             f"{self.scope!r}, the next call may take {cost[limit]:.6g}; all answers so far are kept: raise the "
-            "limit, or name another llm.budget.scope, and run again to go on"
+            "limit, or name another llm.budget.scope, and run again to continue"
         )

@@ -25,7 +25,7 @@ from opal.llm.api.lock import held
 from opal.llm.api.messages import Request, Response
 from opal.result import Usage
 
-# The part of a usage that an answer carries with it; retries and seconds belong to the call.
+# The fields of a usage that are stored with an answer; retries and seconds belong to the call.
 KEPT = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
 
 
@@ -45,7 +45,7 @@ class ResponseCache:
         return self.folder / key[:2] / f"{key}.json"
 
     def get(self, request: Request) -> Response | None:
-        """The stored answer, with a usage that has paid for nothing; None if there is none.
+        """The stored answer, with zero tokens paid; None if there is none.
 
         Raises
         ------
@@ -89,9 +89,9 @@ class ResponseCache:
 
     @contextmanager
     def lock(self, key: str, stop: threading.Event) -> Iterator[None]:
-        """Hold the right to ask for this key, so that no two processes pay for one answer.
+        """Lock this key, so that no two processes pay for the same answer.
 
-        Gives up waiting, without the right, once ``stop`` is set.
+        Gives up waiting, without the lock, once ``stop`` is set.
         """
         path = self.folder / "locks" / key
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,7 +99,7 @@ class ResponseCache:
             try:
                 yield
             finally:
-                if locked and self.path(key).exists():  # whoever gets it later finds the answer first
+                if locked and self.path(key).exists():  # the next holder of the lock looks for a stored answer first
                     path.unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What one request becomes: its calls, within the budget, and their answers as one counted response."""
+"""One request: its calls within the budget, and their answers merged into one counted response."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Caller:
                 answer, retries = self.send(body, most, request.key[:16], stop)
             except (Fault, LLMError) as error:
                 if texts:
-                    break  # keep what came; the next request will tell
+                    break  # keep what came; the next request will report the fault
                 if isinstance(error, LLMError):
                     raise
                 if error.kind == "fatal":
@@ -64,7 +64,7 @@ class Caller:
         return Response(request, tuple(texts), tuple(finish), usage, mode, created=now())
 
     def send(self, body: dict[str, Any], most: Cost, name: str, stop: threading.Event) -> tuple[dict[str, Any], int]:
-        """Answer and number of retries; every try is reserved in the budget, and settled.
+        """The answer and the number of retries; every attempt is reserved in the budget and settled.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Caller:
                 cost = {"requests": 1, "tokens": used.paid_tokens, "money": used.money}
                 return answer
             except Fault as fault:
-                if fault.billed:  # nobody knows: count the most it can be
+                if fault.billed:  # unknown: count the maximum
                     cost = most
                 raise
             finally:
@@ -93,7 +93,7 @@ class Caller:
         return self.endpoint.retry(attempt, int(most["tokens"] or 0), stop)
 
     def usage(self, answer: Mapping[str, Any], request: Request | None = None) -> Usage:
-        """Tokens and money of an answer that was just made."""
+        """Tokens and money of a new answer."""
         prompt, completion, cached = tokens_of(answer, request)
         money = self.prices.money(prompt, completion, cached)
         usage = Usage(1, 0, 0, prompt, completion, cached, money)

@@ -1,4 +1,4 @@
-"""What an endpoint can do: asked once per endpoint and model, kept beside the answers, used for every request."""
+"""What an endpoint can do: probed once per endpoint and model, stored beside the answers, used for every request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one client of every OpenAI-compatible endpoint: stored answers first, then concurrent, patient, counted calls."""
+"""The client of OpenAI-compatible endpoints: stored answers first, then concurrent calls, retried and counted."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ class Client:
     concurrency : requests in flight at once
     requests_per_minute, tokens_per_minute : limits of this process, or None
     timeout : seconds from sending a request to the end of its answer
-    retries : further tries after a failure that may pass (429, 5xx, time-out, broken answer)
+    retries : further attempts after a temporary failure (429, 5xx, time-out, broken answer)
     backoff : seconds before the first retry, doubled for each; a Retry-After of the endpoint comes first
     mode : ``direct``, or ``batch`` for the Batch API (cheaper, hours late)
-    poll : seconds between looks at a batch
+    poll : seconds between queries of a batch's status
     cache : ``read_write``, ``replay`` (stored answers only), or ``off`` (neither read nor write)
     store : folder of stored answers
-    budget : most ``money``, ``tokens``, ``requests`` of all runs with this ``scope``, or None
-    prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None is unknown;
+    budget : limits on ``money``, ``tokens`` and ``requests`` of all runs with this ``scope``, or None
+    prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None means unknown;
         ``batch``: share of them that the Batch API charges
     sampling : defaults for :meth:`request`: temperature, top_p, max_tokens, ...; any field the endpoint knows
     extra_body : further fields sent with every request, such as ``cache_prompt`` or ``reasoning_effort``
@@ -115,7 +115,7 @@ class Client:
         if self.base_url and not str(self.base_url).startswith(("http://", "https://")):
             raise ConfigError(f"llm.base_url={self.base_url} must begin with http:// or https://")
         if self.model is None and self.server is None:
-            raise ConfigError("llm.model is not set: name the model that the endpoint shall use")
+            raise ConfigError("llm.model is not set: name a model of the endpoint")
         if self.base_url and "@" in self.base_url:
             raise ConfigError("llm.base_url holds a user or password: put the key into a variable named by llm.key_env")
         if self.mode == "batch" and (self.cache == "off" or self.server is not None):
@@ -131,7 +131,7 @@ class Client:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copies and pickles hold the settings alone: no connection, no lock, no key."""
+        """Copies and pickles hold only the settings: no connection, lock or key."""
         return _client, ({f.name: getattr(self, f.name) for f in fields(self)},)
 
     def identity(self) -> str:
@@ -139,9 +139,9 @@ class Client:
         return self.model or (self.server.model if self.server is not None else "")
 
     def request(self, **fields: Any) -> Request:
-        """A request to this model; ``sampling`` given here is laid over the client's.
+        """A request to this model; ``sampling`` given here overrides the client's.
 
-        Fields of ``extra_body`` count in the request's key, unless they are known to decide nothing.
+        Fields of ``extra_body`` count in the request's key, unless they are known not to affect the answer.
         """
         extra = {name: value for name, value in self.extra_body.items() if name not in DECIDES_NOTHING}
         sampling = {**self.sampling, **fields.pop("sampling", {}), **extra}
@@ -190,11 +190,11 @@ class Client:
         return [a for a in answers if a is not None]
 
     def estimate(self, requests: Sequence[Request], completion_tokens: int | None = None) -> Estimate:
-        """What :meth:`complete` would take, without calling or starting anything.
+        """What :meth:`complete` would cost, without calling or starting anything.
 
         Parameters
         ----------
-        completion_tokens : expected of each request, all its answers together; None for the most it allows
+        completion_tokens : expected per request, all its answers together; None for the most it allows
         """
         missing = [r for r in requests if self._stored(r) is None]
         prompt = sum(map(prompt_tokens, missing))
@@ -205,7 +205,7 @@ class Client:
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        """What the endpoint can do, as declared, remembered or probed (which calls it)."""
+        """What the endpoint can do: declared, remembered or probed (which calls it)."""
         if self.supports is not None:
             return Capabilities.declared(_plain(self.supports))
         caller, stop = self._connect(), threading.Event()
@@ -227,7 +227,7 @@ class Client:
 
     @property
     def capabilities_used(self) -> dict[str, Any] | None:
-        """The capabilities that calls went by, as plain data for the record; None if nothing was called."""
+        """The capabilities that calls used, as plain data for the record; None if nothing was called."""
         return asdict(self.capabilities) if "capabilities" in vars(self) else None
 
     def close(self) -> None:
@@ -236,7 +236,7 @@ class Client:
             self._caller.endpoint.close()
 
     def _fetch(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
-        """Responses by place, as they arrive."""
+        """Responses by index, as they arrive."""
         if self.mode == "batch":
             return Batches(self._connect(), self.capabilities, self._store, self.poll).fetch(requests)
         _ = self.capabilities  # once, before the threads need it
@@ -255,7 +255,7 @@ class Client:
         caller = self._connect()
         if self.server is None:
             return caller.ask(request, self.capabilities, stop)
-        with self.server.turn(stop):  # it may have ended while others had theirs
+        with self.server.turn(stop):  # it may have ended while other batches were awaited
             return self._connect().ask(request, self.capabilities, stop)
 
     def _stored(self, request: Request) -> Response | None:

@@ -1,4 +1,4 @@
-"""What providers do differently: how a constraint is written, what they count, which fields decide nothing.
+"""What providers do differently: how a constraint is written, what they count, which fields do not affect an answer.
 
 A new provider's peculiarity belongs here and nowhere else.
 """
@@ -10,14 +10,14 @@ from typing import Any
 
 # Ways to hold an answer to a regular expression: llama.cpp built with LLGuidance; vLLM; vLLM before 0.11.
 GRAMMARS = ("llguidance", "structured_outputs", "guided_regex")
-# Those that are safe to try. A llama.cpp server without LLGuidance, the default of its build, ends itself when it is
+# Those that are safe to probe. A llama.cpp server without LLGuidance, the default of its build, ends itself when it is
 # sent a grammar that begins with %llguidance (llama.cpp issue 25960).
 HARMLESS_GRAMMARS = ("structured_outputs", "guided_regex")
 
-# Fields of a request's body that decide no answer; every other field of `llm.extra_body` counts in its key.
+# Fields of a request's body that do not affect the answer; every other field of `llm.extra_body` counts in its key.
 DECIDES_NOTHING = frozenset(["cache_prompt", "id_slot"])  # llama.cpp's
 
-NO_CREDIT = ("insufficient_quota", "billing")  # in the code or the words of an error: waiting does not help
+NO_CREDIT = ("insufficient_quota", "billing")  # in the code or text of an error: waiting does not help
 
 
 def regex_fields(regex: str, grammar: str) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from opal.llm.api.fault import Fault, fault_of
 from opal.llm.api.pace import Pace
 from opal.llm.api.wire import choices_of, read_answer
 
-MAX_BODY = 64 * 2**20  # bytes; no answer is that long, but a broken server's may be endless
+MAX_BODY = 64 * 2**20  # bytes; longer than any answer, but a broken server may send without end
 MAX_BACKOFF = 30.0  # seconds
 MAX_CONNECT = 10.0  # seconds
 T = TypeVar("T")
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass
 class Endpoint:
-    """An address, its key and how patiently to call it; see :class:`opal.llm.Client` for the fields."""
+    """An address, its key, and the limits of calls to it; see :class:`opal.llm.Client` for the fields."""
 
     base_url: str | None
     model: str
@@ -82,11 +82,11 @@ class Endpoint:
                 self._api = None
 
     def retry(self, attempt: Callable[[], T], tokens: int, stop: threading.Event) -> tuple[T, int]:
-        """``attempt()`` until it succeeds, and the number of retries that took.
+        """Call ``attempt()`` until it succeeds; returns its result and the number of retries.
 
         Parameters
         ----------
-        tokens : what an attempt may take, for the pace
+        tokens : what an attempt may use, for the rate limit
 
         Raises
         ------
@@ -110,7 +110,7 @@ class Endpoint:
         raise AssertionError("unreachable")
 
     def call(self, function: Callable[[Any], Any]) -> Any:
-        """``function(api)``; what it raises becomes a Fault that never holds the key."""
+        """``function(api)``; its exceptions become a Fault that never holds the key."""
         try:
             result = function(self.api)
             self.answered = True
@@ -150,7 +150,7 @@ class Endpoint:
         return answer
 
     def _tokenize(self, texts: Sequence[str]) -> int:
-        """Tokens in ``texts``, by the /tokenize of a llama.cpp server; roughly, if that fails."""
+        """Tokens in ``texts``, from the /tokenize of a llama.cpp server, or an estimate if that fails."""
         try:
             said = self.call(
                 lambda api: api.post(tokenize_url(self.name), body={"content": list(texts)}, cast_to=object)
@@ -185,7 +185,7 @@ def key_of(variable: str | None, model: str) -> str:
 
 
 def _limit_body(response: Any) -> None:
-    """Event hook: end a body at the deadline of its request, however it trickles in."""
+    """Event hook: stop reading a body at its request's deadline, however slowly it arrives."""
     http: Any = importlib.import_module(type(response).__module__.partition(".")[0])  # httpx; httpx2 in newer openai
     deadline = response.request.extensions["opal_deadline"]
     if response.request.url.path.endswith("/content"):  # a batch's answers are many

@@ -1,4 +1,4 @@
-"""What each failure of a call to an endpoint means: whether another try, or another request, can succeed."""
+"""What a failed call to an endpoint means: whether another attempt, or another request, can succeed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOO_LONG = (
 
 
 class Called(Protocol):
-    """What a sentence about a failed call needs to know of the endpoint."""
+    """What the message about a failed call says of the endpoint."""
 
     model: str
     timeout: float
@@ -96,7 +96,7 @@ def _of_status(error: Any, detail: str, endpoint: Called) -> Fault:
         if wait is not None and wait > MAX_PATIENCE:
             return Fault("fatal", f"{endpoint.name} asks to wait {wait:.0f} s (status {status}): run again later")
         return Fault("passing", f"{endpoint.name} answered with status {status}: {detail}", wait)
-    if "context" in detail.casefold():  # servers word it each in its own way, but all name it
+    if "context" in detail.casefold():  # every server words it differently, but all name it
         detail = f"{detail.rstrip('.')}: {TOO_LONG}"
     return Fault("refused", f"{endpoint.name} refused the request (status {status}): {detail}")
 

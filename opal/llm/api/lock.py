@@ -12,7 +12,7 @@ from filelock import FileLock, Timeout
 
 @contextmanager
 def held(path: Path, stop: threading.Event) -> Iterator[bool]:
-    """Hold the lock of ``path``; gives whether it is held: once ``stop`` is set nobody waits for it."""
+    """Hold the lock of ``path``; yields whether it is held: waiting ends once ``stop`` is set."""
     lock = FileLock(path)
     while not stop.is_set():
         try:

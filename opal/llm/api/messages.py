@@ -15,7 +15,7 @@ Mode = Literal["schema", "grammar", "json", "free"]
 
 @dataclass(frozen=True)
 class Constraint:
-    """What every answer must look like, in the forms that endpoints understand; a client uses the best it can.
+    """The form that every answer must have; a client uses the strictest one that the endpoint takes.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ class Constraint:
 
 @dataclass(frozen=True)
 class Request:
-    """What decides an answer, and nothing else (no address, key, timeout or concurrency).
+    """Everything that determines an answer, and nothing else (no address, key, timeout or concurrency).
 
     Parameters
     ----------
@@ -76,9 +76,9 @@ class Response:
 
     request: Request
     texts: tuple[str, ...]
-    finish: tuple[str, ...]  # one a text: stop | length | content_filter | ...
+    finish: tuple[str, ...]  # one per text: stop | length | content_filter | ...
     usage: Usage
-    mode: Mode  # the constraint that the endpoint really applied
+    mode: Mode  # the constraint that the endpoint applied
     cached: bool = False  # came from the store
     created: str = ""  # ISO time of the call that made it
 

@@ -1,4 +1,4 @@
-"""No more calls a minute than an endpoint allows."""
+"""Rate limits: no more calls per minute than an endpoint allows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 
 
 class Pace:
-    """Spaces calls evenly, so that a minute holds at most so many requests and tokens (of this process)."""
+    """Spaces this process's calls evenly to stay within limits of requests and tokens per minute."""
 
     def __init__(self, requests_per_minute: float | None, tokens_per_minute: float | None) -> None:
         self.per_request = 60 / requests_per_minute if requests_per_minute else 0.0
@@ -23,6 +23,6 @@ class Pace:
         stop.wait(start - time.monotonic())
 
     def hold(self, seconds: float) -> None:
-        """Let no call start for so long: the endpoint asked for it."""
+        """Start no call for this long, as the endpoint asked."""
         with self._lock:
             self._free_at = max(self._free_at, time.monotonic() + seconds)

@@ -14,7 +14,7 @@ Answer = Callable[[Request, threading.Event], Response]
 
 
 def at_once(requests: Mapping[int, Request], answer: Answer, concurrency: int) -> Iterator[tuple[int, Response]]:
-    """Responses by place, as they arrive, of ``concurrency`` threads.
+    """Responses by index, as they arrive, from ``concurrency`` threads.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def at_once(requests: Mapping[int, Request], answer: Answer, concurrency: int) -
     def one(request: Request) -> Response:
         try:
             return answer(request, stop)
-        except (LLMError, ConfigError):  # the thread itself ends the work, before it begins another request
+        except (LLMError, ConfigError):  # set by the thread itself, before it begins another request
             stop.set()
             raise
 

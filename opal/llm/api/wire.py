@@ -16,7 +16,7 @@ from opal.llm.api.messages import Constraint, Mode, Request
 def bodies(
     request: Request, model: str, can: Capabilities, chat: bool, extra: Mapping[str, Any]
 ) -> tuple[list[dict[str, Any]], Mode]:
-    """What is sent for a request: one body, or one per answer where the endpoint gives one at a time.
+    """The bodies sent for a request: one, or one per answer where the endpoint gives one at a time.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def bodies(
 
 
 def constrain(constraint: Constraint | None, can: Capabilities, chat: bool) -> tuple[dict[str, Any], Mode]:
-    """The strictest form of ``constraint`` that the endpoint can apply, as fields of the request's body."""
+    """The strictest form of ``constraint`` that the endpoint supports, as fields of the request's body."""
     if constraint is None:
         return {}, "free"
     regex, schema = constraint.regex, constraint.json_schema
@@ -60,7 +60,7 @@ def constrain(constraint: Constraint | None, can: Capabilities, chat: bool) -> t
 
 
 def choices_of(answer: Any) -> list[dict[str, Any]]:
-    """The choices of an answer; none, if it is not one."""
+    """The choices of an answer; empty if it is malformed."""
     choices = answer.get("choices") if isinstance(answer, dict) else None
     well = isinstance(choices, list) and all(isinstance(c, dict) for c in choices)
     return choices if well and choices else []
@@ -73,7 +73,7 @@ def read_answer(answer: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def tokens_of(answer: Mapping[str, Any], request: Request | None = None) -> tuple[int, int, int]:
-    """Tokens of an answer: prompt, completion, prompt from cache; counted roughly where the endpoint does not say."""
+    """Tokens of an answer: prompt, completion, prompt from cache; estimated where the endpoint does not say."""
     said = answer.get("usage")
     prompt, completion = count(said, "prompt_tokens"), count(said, "completion_tokens")
     if prompt is None:

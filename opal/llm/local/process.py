@@ -2,7 +2,7 @@
 
 Reads one line of JSON from standard input (weights, threads, slots, context, key, files), prints one line of JSON
 (``{"address": ...}`` or ``{"error": ...}``) and serves as long as a process holds a lock on the file of its users
-(:mod:`opal.llm.local.shared`). A process that dies, however it dies, loses its lock; so the server never outlives them.
+(:mod:`opal.llm.local.shared`). A process loses its lock however it dies, so the server never outlives its users.
 
 Imports nothing of OPAL: it starts in a tenth of a second.
 """
@@ -39,7 +39,7 @@ def main() -> None:
         print(json.dumps({"error": str(error)}), file=answers, flush=True)
         os._exit(1)
     _write(files["address"], {"address": server.listening_address, "key": settings["key"]})
-    with suppress(BrokenPipeError):  # the one who started it is gone; another may use it
+    with suppress(BrokenPipeError):  # its starter is gone; another process may use it
         print(json.dumps({"address": server.listening_address}), file=answers, flush=True)
     threading.Event().wait()
 
@@ -58,7 +58,7 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.kv_unified = True  # slots share the memory, and the answers to one request its prompt
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     params.n_threads_http = 4
-    # The least that turns on clearing idle slots before each request: what earlier ones left must not matter. Requests
+    # The smallest value that clears idle slots before each request: earlier requests must not affect it. Requests
     # ask for slot 0 (conf/llm/local.yaml), as the order of the slots decides roundings, and so answers.
     params.cache_ram_mib, params.cache_idle_slots = 1, True
     params.ui = params.endpoint_slots = False
@@ -67,7 +67,7 @@ def _serve(settings: dict[str, Any]) -> Any:
 
 
 def _write(path: str, record: dict[str, str]) -> None:
-    """In one step, for this user's eyes alone: it holds the key."""
+    """Written in one step, readable by this user only: it holds the key."""
     handle = os.open(f"{path}.part", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w") as file:
         json.dump(record, file)

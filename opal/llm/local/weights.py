@@ -1,4 +1,4 @@
-"""The embedded model's weights: the ones that pip brings, or any GGUF file; each named by its digest."""
+"""The embedded model's weights: those installed by pip, or any GGUF file, identified by digest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def identity(weights: str | None) -> str:
 
 
 def locate(weights: str | None) -> Path:
-    """The GGUF file; the default one is put together from its packages on first use (245 MB in a cache).
+    """The GGUF file; the default one is assembled from its packages on first use (245 MB in a cache).
 
     Raises
     ------
@@ -40,7 +40,7 @@ def locate(weights: str | None) -> Path:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 (hex) of a file, remembered in the user's cache for as long as its size and time stay."""
+    """SHA-256 (hex) of a file, remembered in the user's cache while its size and time stay the same."""
     stat = path.stat()
     stamp: dict[str, Any] = {"path": str(path.resolve()), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns}
     name = hashlib.sha256(stamp["path"].encode()).hexdigest()[:16]
@@ -56,7 +56,7 @@ def file_sha256(path: Path) -> str:
         note.parent.mkdir(parents=True, exist_ok=True)
         write_whole(note, json.dumps({**stamp, "sha256": digest}).encode())
     except OSError:
-        pass  # a read-only home only costs the time to read the file again
+        pass  # with a read-only home the file is read again next time
     return digest
 
 

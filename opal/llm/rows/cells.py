@@ -31,7 +31,7 @@ class CellReader:
             self.folded[fold] = None if fold in self.folded else level
 
     def read(self, text: str | None, raw: bool) -> tuple[Any, str]:
-        """The value, or a reason; ``raw`` tells that JSON quoting is already undone."""
+        """The value, or a reason; ``raw`` means that JSON quoting is already undone."""
         if text is None or (not raw and text == self.missing_word and self.column.missing):
             return self._missing()
         if not raw and text.startswith('"') and (inner := _unquote(text)) is not None:

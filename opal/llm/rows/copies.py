@@ -1,4 +1,4 @@
-"""Rows that are refused because they equal a train row, or an earlier row of the model's."""
+"""Rejecting rows that equal a train row or an earlier synthetic row."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from opal.llm.rows import write
 from opal.table import Column
 
 Reject = bool | Literal["auto"]
-COARSE = 10_000  # with fewer possible rows than this for each train row, equal rows come by nature
+COARSE = 10_000  # with fewer possible rows than this per train row, equal rows are expected
 
 
 class Copies:
-    """Remembers a group's rows and tells equal ones.
+    """Remembers a group's rows and recognizes equal ones.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ class Copies:
         self._made.add(self._identity(row))
 
     def _refused(self, reject: Reject, row: Mapping[str, Any]) -> bool:
-        """Only the cells that are not missing can tell rows apart."""
+        """Only cells that are not missing can distinguish rows."""
         return self._fine([c for c in self._columns if not pd.isna(row[c.name])]) if reject == "auto" else reject
 
     def _fine(self, columns: Sequence[Column]) -> bool:
@@ -64,7 +64,7 @@ class Copies:
 
 
 def _combinations(columns: Sequence[Column]) -> float:
-    """How many different rows there can be."""
+    """Number of different rows that are possible."""
     total = 1.0
     for c in columns:
         if c.nominal:

@@ -1,4 +1,4 @@
-"""Which cells of a group's new rows are missing: those of its train rows, dealt out in turn."""
+"""Which cells of a group's new rows are missing: the patterns of its train rows, in turn."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ AHEAD = 10  # patterns among which a row with gaps of its own is fitted in
 
 
 class Gaps:
-    """Deals the missing patterns of train rows to new rows, each once before any comes again.
+    """Assigns the missing patterns of train rows to new rows, each once before any is repeated.
 
     A model fills every cell, and those that are missing in the train row whose turn it is are emptied: columns are
-    missing as often, and as often together, as in train. Small models leave too few cells empty when left alone.
+    missing as often, and as often together, as in train. Left to themselves, small models leave too few cells empty.
 
     Parameters
     ----------

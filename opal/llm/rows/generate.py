@@ -1,4 +1,4 @@
-"""The loop that turns a model's answers into the wanted number of valid rows, or says why it could not."""
+"""The loop that turns a model's answers into the wanted number of valid rows, or says why there are fewer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Plan:
-    """The first round of requests, the rows they ask for, and about how many tokens that is, rather too many."""
+    """The first round of requests, the rows they ask for, and an upper estimate of their tokens."""
 
     requests: list[Request]
     rows: int
@@ -39,7 +39,7 @@ class Generator(Settings):
     """
 
     def plan(self, train: Train, wanted: Mapping[Group, int]) -> Plan:
-        """What a first round would ask; calls nothing."""
+        """The first round of requests; calls nothing."""
         quotas = self._quotas(train, wanted)
         return self._planned(quotas, [r for q in quotas for r in q.next_requests()])
 
@@ -77,7 +77,7 @@ class Generator(Settings):
         return rows
 
     def _forewarn(self, plan: Plan, train: Train) -> None:
-        """Say first that a model on this machine will take minutes."""
+        """Log in advance that a model on this machine will take minutes."""
         if getattr(self.client, "server", None) is None:
             return
         pay = self.client.estimate(plan.requests, -(-plan.completion_tokens // len(plan.requests)))
@@ -109,14 +109,14 @@ class _Run:
         self._order, self._arrived, self._next = [r.key for r in requests], {}, 0
 
     def receive(self, response: Response) -> None:
-        """One response; it waits here for those before it."""
+        """One response; held back until those before it have arrived."""
         self._arrived[response.request.key] = response
         while self._next < len(self._order) and self._order[self._next] in self._arrived:
             self._take(self._arrived[self._order[self._next]])
             self._next += 1
 
     def end(self, responses: Sequence[Response]) -> None:
-        """All that came, also where requests before it failed."""
+        """Everything that arrived, even where earlier requests failed."""
         for response in responses:
             self._arrived[response.request.key] = response
         for key in self._order[self._next :]:

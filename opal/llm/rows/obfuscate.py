@@ -24,7 +24,7 @@ class _Mask:
 
 
 class Disguise:
-    """Turns columns and rows into a form that tells nothing of their origin, and rows back.
+    """Disguises columns and rows so that their origin cannot be recognized, and reverses it for rows.
 
     Scales are whole numbers, so that a disguised number has as many decimals as its original and comes back
     exactly. Drawn from ``seed`` and the train columns alone.

@@ -1,4 +1,4 @@
-"""A model's answer to rows: forgiving about form, strict about values, every reject with its reason.
+"""From a model's answer to rows: lenient about form, strict about values, every reject with its reason.
 
 Reasons: ``stray`` (a line that is not a row), ``cut`` (the unfinished last row), ``wrong_columns``,
 ``missing_value``, ``not_a_number``, ``unknown_category``, ``out_of_range``, ``wrong_label``; the generator adds
@@ -24,7 +24,7 @@ _BULLET = re.compile(r"\s*(?:[-*\u2022]\s+|\(?[0-9]{1,4}[.):]\s+|(?:row|record|s
 _FENCE = re.compile(r"\s*(?:```|~~~)")
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 _RULE = re.compile(r"[\s|:+-]+")
-_MAX_JSON_FAILURES = 200  # each costs time; an answer with more of them is not a JSON
+_MAX_JSON_FAILURES = 200  # each costs time; an answer with more of them is not JSON
 _CUT = ("length", "content_filter")
 
 Cells = Mapping[str, str | None]  # None: missing
@@ -32,11 +32,11 @@ Cells = Mapping[str, str | None]  # None: missing
 
 @dataclass(frozen=True)
 class Found:
-    """A row found in an answer (``values``), or why what was found is none (``reason``)."""
+    """A row found in an answer (``values``), or the reason why the text found is not a row (``reason``)."""
 
     values: dict[str, Any] | None
     reason: str = ""
-    parsed: bool = False  # every value could be read, even if it is refused
+    parsed: bool = False  # every value was readable, even if rejected
 
 
 class Parser:

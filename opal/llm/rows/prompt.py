@@ -33,10 +33,10 @@ class Prompt:
     examples_per_request, rows_per_request : rows shown (at most), rows asked for
     label : whether the group's label (and attribute) stands in the rows; it must where other groups are shown.
         It comes first, as a model writes left to right
-    shuffle : show the rows anew for each request (another order, another choice); false keeps the whole prompt
+    shuffle : draw and order the rows again for each request; false keeps the whole prompt
         equal in all requests, for providers that bill a repeated prefix less
     temperature : overrides that of the model's settings; null leaves it
-    max_characters : fewer rows are shown where they would be longer than this
+    max_characters : fewer rows are shown where they would exceed this
 
     Templates see ``columns``, ``header``, ``examples``, ``rows``, ``target``, ``group`` (``"gender = 0"``),
     ``form`` (what an answer looks like) and ``serialization``. What varies between requests comes last.

@@ -1,4 +1,4 @@
-"""One group's rows on their way: what is wanted, asked, refused and kept."""
+"""One group's rows: how many are wanted, requested, rejected and kept."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Client(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """How rows are asked for and which are refused.
+    """How rows are requested and which are rejected.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class Settings:
     widen : how far numbers may leave the train range, in widths of it
     reject_copies, reject_repeats : whether a row equal to a train row, or to an earlier synthetic one, is
         refused; ``"auto"``: yes, unless the columns allow so few different rows that equal ones come by nature
-        (refusing them there would bend the distribution away from where most rows are)
+        (rejecting them there would distort the distribution)
     max_shown : train rows of a group, at most, that requests draw their examples from: a sample of a larger group
     max_rows_factor : rows asked for, at most, as a multiple of those wanted
     patience : rounds without a single valid row after which a group is given up
@@ -86,7 +86,7 @@ class Settings:
 
 
 class Quota:
-    """One group's rows: what is wanted, asked and kept."""
+    """One group's rows: wanted, requested and kept."""
 
     def __init__(self, settings: Settings, train: Train, group: Group, wanted: int, disguise: Disguise | None) -> None:
         self.settings, self.train, self.group, self.wanted = settings, train, group, wanted
@@ -103,7 +103,7 @@ class Quota:
             known = own if len(own) else train.frame
             self.gaps = Gaps(known, _seed(int(train.seed), group.name, "missing"))
         lines = write.lines(shown if self.gaps is None else shown.ffill().bfill(), view.shown, prompt.serialization)
-        self.row_tokens = max(map(count_tokens, lines), default=100) + 1  # rather too many
+        self.row_tokens = max(map(count_tokens, lines), default=100) + 1  # an upper estimate
         size = rows_an_answer(prompt.rows_per_request, self.row_tokens, self.context is not None)
         self.prompt = replace(prompt, rows_per_request=size)
         self.constraint = constraint(held_to(self.columns, shown), prompt.serialization, size)
@@ -116,14 +116,14 @@ class Quota:
         self.asked: dict[str, Request] = {}
         self.funnel = Funnel()
         self.dry_rounds, self.draws, self._before = 0, 0, 0
-        self.silence = ""  # why the last unanswered request was
+        self.silence = ""  # why the last request got no answer
 
     @property
     def missing(self) -> int:
         return self.wanted - len(self.kept)
 
     def next_requests(self) -> list[Request]:
-        """The requests of the next round; none when the group is full or given up."""
+        """The requests of the next round; empty when the group is full or given up."""
         if self.asked:  # a round went by
             self.dry_rounds = 0 if self.funnel.valid > self._before else self.dry_rounds + 1
         self._before = self.funnel.valid
@@ -133,14 +133,14 @@ class Quota:
         acceptance = max((self.funnel.valid + 1) / (self.funnel.requested + 1), 1 / 3)
         size, most = self.prompt.rows_per_request, self.most_answers
         answers = math.ceil(min(self.missing / acceptance, left) / size)
-        if self.dry_rounds:  # nothing came of the last round: spend one request to see whether that changes
+        if self.dry_rounds:  # the last round gave nothing: spend one request to see whether that changes
             answers = min(answers, most)
         counts = [most] * (answers // most) + [answers % most] * (answers % most > 0)
         return [self._request(n) for n in counts]
 
     @cached_property
     def most_answers(self) -> int:
-        """Answers to ask for at once: as many as the client likes, and a local model's context holds."""
+        """Answers to ask for at once: as many as the client prefers and a local model's context holds."""
         most = max(1, self.settings.client.n_per_request)
         if self.context is None:
             return most
@@ -149,12 +149,12 @@ class Quota:
 
     @property
     def context(self) -> int | None:
-        """Tokens that a request and its answers may take, where that is known."""
+        """Tokens available to a request and its answers, where known."""
         return getattr(getattr(self.settings.client, "server", None), "context", None)
 
     @property
     def answer_tokens(self) -> int:
-        """About what one answer takes, rather too many."""
+        """Upper estimate of the tokens of one answer."""
         return self.prompt.rows_per_request * self.row_tokens + 1
 
     def _prompt(self) -> tuple[tuple[Mapping[str, str], ...] | None, str | None]:
@@ -175,7 +175,7 @@ class Quota:
         size = self.prompt.rows_per_request
         messages, text = self._prompt()
         sampling = self.sampling | {"seed": _seed(int(self.train.seed), self.group.name, self.draws)}
-        if "max_completion_tokens" not in sampling:  # at least what the rows take
+        if "max_completion_tokens" not in sampling:  # at least what the rows need
             needed = math.ceil(1.25 * size * self.row_tokens) + 32
             sampling["max_tokens"] = max(needed, sampling.get("max_tokens") or 0)
         request = Request(self.model, messages, text, sampling, self.constraint, n=n, draw=self.draws)
@@ -185,7 +185,7 @@ class Quota:
         return request
 
     def absorb(self, response: Response) -> Counter[str]:
-        """Take the valid rows of one response; its own counts."""
+        """Take the valid rows of one response; returns its counts."""
         counts: Counter[str] = Counter()
         silent = response.request.n - sum(bool(t.strip()) for t in response.texts)
         if silent > 0:  # failed, refused or filtered

@@ -1,4 +1,4 @@
-"""How much a request holds where rows are long: rows per answer, answers at once, and the time that they take."""
+"""The size of requests where rows are long: rows per answer, answers at once, and their time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from opal.errors import ConfigError
 LONG_ROW = 250  # tokens; shorter rows are asked for as the prompt says
 LONG_ANSWER = 8000  # tokens, above which an endpoint is asked for fewer rows in one answer
 READ, WRITE = 200, 40  # tokens a second of the embedded model on two slow cores, ten long answers at once
-LONG = 150  # seconds that are known in advance
+LONG = 150  # seconds, above which the time is announced
 
 
 def rows_an_answer(wanted: int, row_tokens: int, local: bool) -> int:

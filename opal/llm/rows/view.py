@@ -1,4 +1,4 @@
-"""A group's table as a model sees it: columns in the order shown, disguised where wanted, and the way back."""
+"""A group's table as a model sees it: columns in the order shown, disguised if wanted, and the reverse."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class View:
         return self._disguise.rows(rows, self._schema) if self._disguise else rows
 
     def original(self, values: dict[str, Any]) -> dict[str, Any]:
-        """A row from the model as a row of the table, what was left out added back."""
+        """A row from the model as a row of the table, with hidden columns added back."""
         row = self._disguise.undo(values, self._schema) if self._disguise else values
         return {c.name: row[c.name] if c.name in row else c.levels[0] for c in self.columns}
 
@@ -63,7 +63,7 @@ class View:
 def _usual(train: Train, group: Group) -> Schema:
     """The schema with the decimals that most train values have, where a table has a few with more.
 
-    An imputed mean of 263358.03 among whole thousands makes every other value dearer (226000.00) and invites the
+    An imputed mean of 263358.03 among whole thousands makes every other value longer (226000.00) and invites the
     model to invent digits. The unit of the last decimal stays below a twentieth of the column's range.
     """
     columns = []
@@ -80,7 +80,7 @@ def _usual(train: Train, group: Group) -> Schema:
 
 
 def _named(group: Group) -> str:
-    """``gender = 0``, ``class = 1, skin > 0``: a group as prompts call it, what is not a plain word in quotes."""
+    """``gender = 0``, ``class = 1, skin > 0``: a group's name in prompts; anything but plain words is quoted."""
     text = f"{word(group.target, 'text')} = {level_text(group.label, 'text')}"
     if group.column is None:
         return text

@@ -1,7 +1,7 @@
 """Rows as text that a language model reads and writes: csv, text ("col is value, ...") or json lines.
 
 One row is always one line: text with line breaks, quotes at its start or unprintable characters is written as a
-JSON string, so that whatever stands in a cell stays data and comes back as it was (:mod:`opal.llm.rows.parse`).
+JSON string, so that whatever stands in a cell stays data and is read back unchanged (:mod:`opal.llm.rows.parse`).
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def plain_text(level: Hashable) -> str:
 
 
 def word(text: str, style: Style) -> str:
-    """``text`` as it is where that is unmistakable, else as a JSON string; in json always the latter."""
+    """``text`` as it is where that is unambiguous, else as a JSON string; in json always the latter."""
     if style == "csv":
         plain = text != "" and text == text.strip() and text.isprintable() and text[0] != '"'
     elif style == "text":
@@ -95,7 +95,7 @@ def word(text: str, style: Style) -> str:
 
 
 def json_string(text: str) -> str:
-    """A JSON string that shows letters of every script but escapes what cannot be seen or encoded."""
+    """A JSON string that keeps letters of every script but escapes what is invisible or cannot be encoded."""
     shown = json.dumps(text, ensure_ascii=False)
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in shown)
 

@@ -1,4 +1,4 @@
-"""Figures of a comparison, fit for print: vector, colour-blind safe, told apart in grey by marker and dash.
+"""Figures of a comparison, fit for print: vector, colour-blind safe, distinguishable in grey by marker and dash.
 
 Text stays text (SVG) or TrueType (PDF); no date is written, so that the same runs give the same files.
 """
@@ -27,7 +27,7 @@ RC: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Plot:
-    """A figure's file stem, its caption, and how it is drawn (onto nothing, giving the figure)."""
+    """A figure's file stem, its caption, and the function that draws and returns it."""
 
     name: str
     caption: str
@@ -58,7 +58,7 @@ def plots(comparison: Comparison, loaded: Loaded) -> list[Plot]:
             Plot("critical_difference", rank_caption(comparison.ranks), lambda: ranks_diagram(comparison.ranks))
         )
     if units := units_of(singles):
-        said = f"{word.capitalize()} against what the synthetic rows of a run cost to make."
+        said = f"{word.capitalize()} against the cost of a run's synthetic rows."
         found.append(Plot("cost", said, lambda: cost(comparison, singles, units, styles)))
     if "funnel/requested" in singles and singles["funnel/requested"].notna().any():
         said = "Rows asked of the language model that survive each step."
@@ -73,7 +73,7 @@ def plots(comparison: Comparison, loaded: Loaded) -> list[Plot]:
 
 
 def write_figures(comparison: Comparison, loaded: Loaded, folder: Path) -> list[Path]:
-    """Write every figure as PDF and SVG into ``folder``; gives the files."""
+    """Write every figure as PDF and SVG into ``folder``; returns the files."""
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for plot in plots(comparison, loaded):

@@ -1,4 +1,4 @@
-"""Figures of a comparison in the plane: curves, worst group against average, cost against error."""
+"""Figures of a comparison with two axes: curves, worst group against average, cost against error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_PANELS = 48
 
 
 def curves(comparison: Comparison, mine: Loaded, styles: dict[str, int]) -> Any:
-    """Small multiples: a row per table, a column a classifier."""
+    """Small multiples: a row per table, a column per classifier."""
     cells = comparison.cells
     classifiers = list(dict.fromkeys(cells["classifier"]))
     tables = list(dict.fromkeys(cells["data"]))[: max(1, MOST_PANELS // len(classifiers))]
@@ -89,7 +89,7 @@ def worst_group(comparison: Comparison, mine: Loaded, styles: dict[str, int]) ->
 
 
 def units_of(singles: pd.DataFrame) -> dict[str, pd.Series]:
-    """What rows cost, by axis title: seconds, tokens and money where any run has them."""
+    """The cost of rows, by axis title: seconds, tokens and money where any run has them."""
     found = {}
     seconds = singles.reindex(columns=["time/rows", "time/llm"]).max(axis=1)
     if seconds.notna().any():
@@ -104,7 +104,7 @@ def units_of(singles: pd.DataFrame) -> dict[str, pd.Series]:
 
 
 def cost(comparison: Comparison, singles: pd.DataFrame, units: dict[str, pd.Series], styles: dict[str, int]) -> Any:
-    """A point a run; over several tables the change of the metric, since their errors have no common scale."""
+    """A point per run; over several tables the change of the metric, since their errors have no common scale."""
     several = comparison.runs["data"].nunique() > 1
     figure = new_figure(3.4 * len(units), 3)
     axes = figure.subplots(1, len(units), squeeze=False)[0]

@@ -20,7 +20,7 @@ STEPS = ("requested", "received", "parsed", "valid", "kept")
 def rank_caption(ranks: Ranks) -> str:
     counted = f"{ranks.tables} table{'s' if ranks.tables > 1 else ''}"
     if not ranks.enough:
-        return f"Average ranks (1 is best) over {counted}: too few to tell methods apart, which takes {ranks.needed}."
+        return f"Average ranks (1 is best) over {counted}: too few to distinguish methods, which takes {ranks.needed}."
     return (
         f"Average ranks (1 is best) over {counted}; a bar joins methods whose ranks differ by less than "
         f"Nemenyi's critical difference at {LEVEL:.0%}."
@@ -64,7 +64,7 @@ def _cliques(places: np.ndarray, critical: float) -> list[tuple[float, float]]:
 
 
 def funnel(comparison: Comparison, singles: pd.DataFrame) -> Any:
-    """A line per run from rows asked for to rows used, as shares of those asked for."""
+    """A line per run from rows requested to rows used, as shares of those requested."""
     asked = singles[singles["funnel/requested"] > 0].index
     runs = comparison.runs.loc[[i for i in comparison.runs.index if i in set(asked)]].head(MOST_BARS)
     figure = new_figure(6, 0.9 + 0.24 * max(len(runs), 2))
@@ -109,7 +109,7 @@ def contamination(comparison: Comparison, singles: pd.DataFrame) -> Any:
 
 
 def _n_rows(singles: pd.DataFrame) -> pd.Series:
-    """Synthetic rows of a run: a count over its rate, whichever is not zero."""
+    """Synthetic rows of a run, from a count and its rate, whichever is not zero."""
     found = pd.Series(np.nan, index=singles.index)
     for name in ("test_chance", "test", "train", "rest", "seed_rows"):
         count = singles.get(f"contamination/{name}" if name == "test_chance" else f"contamination/{name}_exact")

@@ -1,4 +1,4 @@
-"""How real a run's synthetic rows look: where they lie, which columns are off, and what the measures say."""
+"""How realistic a run's synthetic rows are: their position, the columns that differ, and all measures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from opal.table import Train
 MOST_COLUMNS = 12  # the worst ones
 MOST_POINTS = 400  # synthetic rows shown
 MOST_REAL = 5000  # train rows shown
-MEASURES = {  # metric: its name, what is good, and the metric that holds what chance or real rows give
+MEASURES = {  # metric: its label, what is good, and the metric that holds the value for chance or real rows
     "marginal": ("column distance", None, "marginal_chance"),
     "pairwise": ("correlation distance", None, "pairwise_chance"),
     "nearest": ("distance to nearest real row", None, "nearest_real"),
@@ -38,7 +38,7 @@ def fidelity_figure(
 
     Parameters
     ----------
-    measured, columns : the trial's tables ``fidelity`` [metric, and a column a seed] and ``fidelity_columns`` [seed,
+    measured, columns : the trial's tables ``fidelity`` [metric, and a column per seed] and ``fidelity_columns`` [seed,
         column, distance, chance]; without any nothing is drawn
     made, train : synthetic rows, one at least, and train of one seed
     """
@@ -73,7 +73,7 @@ def draw_fidelity(measured: pd.DataFrame, columns: pd.DataFrame, made: pd.DataFr
 def _places_of_panels(labels: Sequence[int]) -> list[tuple[float, float, float, float]]:
     """Left, bottom, width and height of three panels; ``labels`` are the letters left of the second and third.
 
-    By hand: a layout engine takes as long as drawing, and every run of a sweep pays for it.
+    Computed here: a layout engine takes as long as drawing, and every run of a sweep pays for it.
     """
     before = [0.05, *(0.03 + 0.0045 * letters for letters in labels)]  # a letter of 8 points is 0.0045 of the width
     width = [(0.99 - sum(before)) * share / 3.25 for share in (1.25, 1, 1)]
@@ -98,7 +98,7 @@ def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
     at = {"real": pca.transform(real), "synthetic": pca.transform(np.asarray(transform.transform(shown), dtype=float))}
     large = [group for group in train.groups if not group.minority]
     names = {group: _short(group.name, 24) for group in train.groups}
-    if len(large) > 2:  # greys do not tell more of them apart
+    if len(large) > 2:  # no more greys can be told apart
         names |= dict.fromkeys(large, "") | {large[0]: "all other groups"}
     few, many = cycle(COLORS[1:6]), cycle(["0.75", "0.5"] if len(large) < 3 else ["0.75"])
     for group in train.groups:
@@ -116,7 +116,7 @@ def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
     some = f"{len(frame):,} of the " if len(frame) < len(train.frame) else ""
     axis.set_title(f"{some}train and synthetic rows, seed {train.seed}", fontsize=10)
     below = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.12), "ncols": 3, "columnspacing": 1.0}
-    axis.legend(fontsize=8, frameon=False, **below)  # among the points it would hide some
+    axis.legend(fontsize=8, frameon=False, **below)  # inside the panel it would hide some points
 
 
 def _short(name: str, most: int) -> str:
@@ -128,7 +128,7 @@ def _column_name(name: str) -> str:
 
 
 def _plane(points: np.ndarray) -> np.ndarray:
-    """Two coordinates, the second 0 where there is but one feature."""
+    """Two coordinates; the second is 0 if there is only one feature."""
     return points if points.shape[1] == 2 else np.column_stack([points, np.zeros(len(points))])
 
 
@@ -153,7 +153,7 @@ def _columns(axis: Any, columns: pd.DataFrame) -> None:
 
 
 def _measures(axis: Any, by_seed: pd.DataFrame) -> None:
-    """One line a measure: every seed, their mean, and where it would be if the rows were real."""
+    """One line per measure: every seed, their mean, and the value for real rows."""
     shown = [m for m in MEASURES if by_seed.loc[m].notna().any()][::-1]
     places, values = np.arange(len(shown)), by_seed.loc[shown].to_numpy(dtype=float)
     real = [by_seed.loc[level].mean() if level else good for _, good, level in (MEASURES[m] for m in shown)]

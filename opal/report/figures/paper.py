@@ -1,4 +1,4 @@
-"""The published study's figures: one line a method, error bars, a red line at the error without synthetic rows."""
+"""The published study's figures: one line per method, error bars, a red line at the error without synthetic rows."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#00
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("--", ":", "-.", (0, (5, 1)), (0, (1, 1)), (0, (3, 1, 1, 1)))
 PANELS = {name: BY_NAME[name].words for name in names("drawn")}
-_drawing = Lock()  # of the one figure that all runs of a process are drawn in
+_drawing = Lock()  # of the one figure shared by all runs of a process
 
 
 def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
@@ -32,7 +32,7 @@ def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
 
 
 def draw_run(errors: pd.DataFrame, title: str) -> Any:
-    """The Matplotlib figure of one run, which the next call draws anew."""
+    """The Matplotlib figure of one run; the next call redraws the same object."""
     by_seed = errors[errors["metric"].isin(list(PANELS))].pivot(
         index=["metric", "amount"], columns="seed", values="value"
     )
@@ -53,7 +53,7 @@ def draw_run(errors: pd.DataFrame, title: str) -> Any:
 
 
 def plain(text: str) -> str:
-    """A name from a user's table as Matplotlib shows it letter by letter: dollars begin no formula."""
+    """A name from a user's table, escaped so that Matplotlib shows it literally: dollars begin no formula."""
     return " ".join(text.split()).replace("$", r"\$")
 
 
@@ -67,11 +67,11 @@ def _panels() -> tuple[Any, Any]:
     figure = Figure(figsize=(13, 3.6))  # no pyplot: no state shared with the user's own figures
     FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(PANELS) + 1, width_ratios=[1] * len(PANELS) + [0.4])
-    # places by hand: finding them takes as long as drawing, and every run of a sweep pays for it
+    # fixed positions: a layout engine takes as long as drawing, and every run of a sweep pays for it
     figure.subplots_adjust(left=0.05, right=0.99, top=0.82, bottom=0.25, wspace=0.28)
     for axis in axes:
         axis.grid(alpha=0.3)
-        axis.tick_params(length=0)  # the grid marks the places
+        axis.tick_params(length=0)  # the grid marks the positions
         for side in (axis.xaxis, axis.yaxis):
             side.set_major_locator(MaxNLocator(5, steps=(1, 2, 2.5, 5, 10), integer=side.axis_name == "x"))
             side.set_label_coords(0.5, -0.15)
@@ -82,7 +82,7 @@ def _panels() -> tuple[Any, Any]:
 
 
 def _clear(figure: Any, axes: Any) -> None:
-    """Take out what the run before drew."""
+    """Remove what the previous run drew."""
     drawn = [artist for axis in axes for artist in (*axis.lines, *axis.collections, *axis.patches)]
     for artist in [*figure.legends, *drawn]:
         artist.remove()

@@ -24,8 +24,8 @@ def sweep_figure(runs: Mapping[str, pd.DataFrame], path: Path, title: str) -> No
 
 
 def draw_sweep(runs: Mapping[str, pd.DataFrame], title: str) -> Any:
-    """The Matplotlib figure: mean over seeds of four metrics against synthetic rows, each best control, dashed; and
-    where each run's gain comes from, if that was measured.
+    """The Matplotlib figure: mean over seeds of four metrics against synthetic rows, the best control dashed; and the
+    sources of each run's gain, if measured.
 
     Parameters
     ----------

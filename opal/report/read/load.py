@@ -1,4 +1,4 @@
-"""Runs of an MLflow store as plain tables: one row per run, one row a measured value."""
+"""Runs of an MLflow store as plain tables: one row per run, one row per measured value."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Loaded:
     ----------
     runs : a row per run, index 0, 1, ...: RUN_COLUMNS, PARAM_COLUMNS, data_digest, sweep_id, seeds
     params : every logged param of each run, in the same order
-    values : a row a value: run (position in ``runs``), seed (-1: of the whole run), control ("" or its name), metric,
+    values : a row per value: run (position in ``runs``), seed (-1: of the whole run), control ("" or its name), metric,
         amount, value
     left_out : number of matching runs that are not finished, by their status
     """
@@ -60,7 +60,7 @@ class Loaded:
         return Loaded(runs, [self.params[i] for i in at], values, self.left_out, self.uri)
 
     def singles(self) -> pd.DataFrame:
-        """Figures of whole runs: a row per run, a column a metric."""
+        """Figures of whole runs: a row per run, a column per metric."""
         chosen = self.values[(self.values["seed"] == -1) & (self.values["control"] == "")]
         wide = chosen.pivot_table(index="run", columns="metric", values="value", aggfunc="last", observed=True)
         return wide.reindex(range(len(self.runs)))
@@ -90,7 +90,7 @@ def load(
     metrics : by seed, for the curve and every control; None means all
     uri : MLflow address; None is MLFLOW_TRACKING_URI, else ``mlflow.db`` in the working folder
     experiments : names of MLflow experiments; none means all
-    singles : figures of whole runs, by the beginning of their name (``contamination/``)
+    singles : figures of whole runs, by prefix of their name (``contamination/``)
 
     Raises
     ------
@@ -135,9 +135,9 @@ def runs(
 
     ==================  =======================================================================
     run_id, name        MLflow's
-    config_hash         64 hex digits: what decided the figures
+    config_hash         64 hex digits: hash of everything that determines the figures
     data                the table's name
-    task, method,       the options chosen; llm and prompt are set also where the method asks
+    task, method,       the options chosen; llm and prompt are set even where the method uses
     classifier, llm,    no language model
     prompt, curate
     data_digest         digest of the table's cells
@@ -192,7 +192,7 @@ def _options(run: dict) -> dict[str, tuple[str, ...]]:
 
 
 def _newest(done: list[dict], left_out: dict[str, int]) -> list[dict]:
-    """Of several finished runs of one hash the newest: the same figures, as in another experiment."""
+    """Of several finished runs of one hash, the newest: their figures are equal, perhaps in another experiment."""
     newest = {run["config_hash"] or run["run_id"]: run for run in done}  # runs come oldest first
     if len(newest) < len(done):
         left_out["repeated"] = len(done) - len(newest)

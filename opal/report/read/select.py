@@ -1,4 +1,4 @@
-"""Which runs are meant: by sweep, hash, tag, date, options or any MLflow search string."""
+"""Selecting runs by sweep, hash, tag, date, options or any MLflow search string."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Where:
     hashes : configuration hashes, full or short
     tags : tag name to value
     since, until : local dates (2026-11-22, both included) or times (2026-11-22T14:00)
-    options : for any of data, task, method, classifier, llm, prompt, ...: the options that are meant
+    options : for any of data, task, method, classifier, llm, prompt, ...: the options wanted
     search : a search string of MLflow, e.g. ``metrics.error < 0.1 and params.task = 'imbalanced'``
     """
 
@@ -35,7 +35,7 @@ class Where:
     search: str = ""
 
     def clauses(self) -> list[Clause]:
-        """The conditions but ``hashes``, ``options`` and ``search``, which are no single comparison."""
+        """The conditions other than ``hashes``, ``options`` and ``search``, as comparisons."""
         tags = {"opal.kind": "trial"} | ({"opal.sweep_id": self.sweep} if self.sweep else {}) | dict(self.tags)
         found = [_clause("tag", key, "=", value) for key, value in tags.items()]
         if self.since:
@@ -49,7 +49,7 @@ class Where:
         return " and ".join([*map(_written, self.clauses()), *([self.search] if self.search else [])])
 
     def holds(self, config_hash: str, chosen: Mapping[str, Sequence[str]]) -> bool:
-        """Whether a run of this hash is meant, each of whose options may go by several names."""
+        """Whether a run of this hash is selected; each of its options may have several names."""
         if self.hashes and not config_hash.startswith(tuple(self.hashes)):
             return False
         return all(set(chosen.get(group, ())) & set(options) for group, options in self.options.items())

@@ -1,4 +1,4 @@
-"""Runs read through MLflow: from a tracking server, or a database other than SQLite."""
+"""Reading runs through MLflow: from a tracking server, or a database other than SQLite."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ServerRuns:
         return sorted(found, key=lambda run: (run["start"], run["run_id"]))
 
     def metric_names(self) -> list[str]:
-        """Every metric's name of the runs that `runs` gave."""
+        """The names of all metrics of the runs that `runs` returned."""
         return sorted(self._keys)
 
     def points(self, run_ids: Sequence[str], keys: Sequence[str]) -> np.ndarray:
@@ -72,7 +72,7 @@ class ServerRuns:
                     return
 
     def _history(self, run_ids: Sequence[str], key: str) -> list[tuple[str, int, float]]:
-        """One metric of many runs: a call that MLflow's UI makes and its client lacks."""
+        """One metric of many runs, by the call that MLflow's UI makes and its client lacks."""
         if not self.uri.startswith("http"):
             store = self.client._tracking_client.store
             points = store.get_metric_history_bulk(list(run_ids), key, 25_000)

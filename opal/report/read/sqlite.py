@@ -1,7 +1,7 @@
-"""Runs read from MLflow's SQLite file by a few queries.
+"""Reading runs from MLflow's SQLite file by a few queries.
 
 MLflow's client gives a metric's history by one call per key and run, and a search loads every metric, param and tag
-of every run as objects: minutes for thousands of runs. The tables `runs`, `params`, `tags`, `metrics` have stood
+of every run as objects: minutes for thousands of runs. The tables `runs`, `params`, `tags`, `metrics` are
 unchanged since MLflow 1.0; anything else goes through the client (opal.report.read.server). Nothing is written.
 """
 
@@ -21,7 +21,7 @@ ATTRIBUTES = {"run_id": "run_uuid", "run_name": "name"}  # others are named as t
 COLUMNS = ("status", "start_time", "end_time", "artifact_uri", "user_id", "created")
 TABLES = {"metric": "latest_metrics", "parameter": "params", "tag": "tags"}
 COMPARATORS = ("=", "!=", ">", ">=", "<", "<=", "LIKE", "ILIKE", "IN", "NOT IN", "IS NULL", "IS NOT NULL")
-MANY = 0.1  # share of the store's runs from which on whole keys are read rather than single runs
+MANY = 0.1  # above this share of the store's runs, whole keys are read rather than single runs
 
 
 class SqliteRuns:
@@ -58,7 +58,7 @@ class SqliteRuns:
         return list(found.values())
 
     def metric_names(self) -> list[str]:
-        """Every metric's name, by jumps along the primary key: its first column is the name."""
+        """The names of all metrics, by skipping along the primary key, whose first column is the name."""
         query = """WITH RECURSIVE k(key) AS (SELECT min(key) FROM metrics UNION ALL
                    SELECT (SELECT min(key) FROM metrics WHERE key > k.key) FROM k WHERE k.key IS NOT NULL)
                    SELECT key FROM k WHERE key IS NOT NULL"""
@@ -89,7 +89,7 @@ class SqliteRuns:
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that cannot write; where the folder cannot be written either, WAL needs ``immutable``."""
+        """A read-only connection; if the folder is read-only too, WAL needs ``immutable``."""
         try:
             with closing(self._connected()) as db:
                 db.execute("PRAGMA case_sensitive_like = ON")  # as MLflow does
