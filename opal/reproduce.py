@@ -7,9 +7,11 @@ Exit status 0: all equal; 1: something differs; 2: it cannot be repeated. Also a
 
 from __future__ import annotations
 
+import copy
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,10 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="opal-reproduce-") as folder:
             recorded = recorded_run(given.run, given.to, given.experiment, Path(folder) / "run")
-            equal = fresh(recorded) if given.fresh else repeat(recorded, Path(folder), given.recorded_data)
+            if given.fresh:
+                equal = fresh(recorded, given.trust)
+            else:
+                equal = repeat(recorded, Path(folder), given.recorded_data, given.trust)
     except OpalError as fault:
         print(f"opal: {fault}", file=sys.stderr)
         sys.exit(2)
@@ -64,23 +69,34 @@ def recorded_run(reference: str, uri: str | None, experiment: str, folder: Path)
     return recorded
 
 
-def repeat(recorded: Recorded, folder: Path, recorded_data: bool = False) -> bool:
-    """Run the trial again from what the run logged, the model's stored answers included; True if all is equal."""
-    config = read_config(recorded.artifacts)
+def repeat(recorded: Recorded, folder: Path, recorded_data: bool = False, trusted: Sequence[str] = ()) -> bool:
+    """Run the trial again from what the run logged, the model's stored answers included; True if all is equal.
+
+    Parameters
+    ----------
+    recorded_data : do not look whether the data file has changed since
+    trusted : packages whose code the record may name, beside OPAL's own and what its YAMLs name
+
+    Raises
+    ------
+    OpalError : the record names other code, is damaged, or cannot be repeated here
+    """
+    config = read_config(recorded.artifacts, trusted)
+    original = copy.deepcopy(config)
     differences = [] if recorded_data else data_difference(config, recorded)
     _replay(config, recorded, folder / "responses")
     result, table = run_again(config, recorded)
     written = folder / "again"
     written.mkdir()
     result.save(written)
-    summary = result.summary(table.name, recorded.params["method"], recorded.params["classifier"])
+    summary = result.summary(table.name, recorded.params.get("method", ""), recorded.params.get("classifier", ""))
     (written / "summary.txt").write_text(summary + "\n", encoding="utf-8")
     older = version_of(recorded) != (opal.__version__, str(SCHEMA_VERSION))
     points = points_of(result)
     differences += compare_metrics(recorded.metrics, points, older)
     differences += compare_artifacts(recorded.artifacts, written, older)
     notes = compare_versions(recorded.metrics, points) if older else []
-    notes += compare_environment(recorded.artifacts) + hash_difference(recorded, table)
+    notes += compare_environment(recorded.artifacts) + hash_difference(original, recorded, table)
     return _told(recorded, differences, notes)
 
 
@@ -89,14 +105,13 @@ def version_of(recorded: Recorded) -> tuple[str, str]:
     return recorded.tags.get("opal.version", ""), recorded.tags.get("opal.hash_version", "1")
 
 
-def hash_difference(recorded: Recorded, table: Table) -> list[Difference]:
+def hash_difference(config: dict[str, Any], recorded: Recorded, table: Table) -> list[Difference]:
     """Notes on whether the recorded configuration has another hash now, or the hash rule has changed."""
     _, version = version_of(recorded)
     if version != str(SCHEMA_VERSION):
         return [Difference("version of the config hash", version, str(SCHEMA_VERSION), False)]
-    original = read_config(recorded.artifacts)
-    inputs.redirect(original, recorded.artifacts / "inputs")
-    now = config_hash(original, table, model_of(recorded.artifacts))
+    inputs.redirect(config, recorded.artifacts / "inputs")
+    now = config_hash(config, table, model_of(recorded.artifacts))
     same = now == recorded.config_hash
     return [] if same else [Difference("config hash", recorded.config_hash[:12], now[:12], False)]
 
@@ -105,7 +120,7 @@ def run_again(config: dict[str, Any], recorded: Recorded) -> tuple[TrialResult, 
     """The trial of a recorded configuration, on the recorded table where the run kept it."""
     table = recorded_table(config, recorded)
     inputs.redirect(config, recorded.artifacts / "inputs")
-    trial = build(config, table, recorded.params["method"])
+    trial = build(config, table, recorded.params.get("method", ""))
     with Progress() as progress:
         return trial.run(progress), table
 
@@ -139,12 +154,17 @@ def data_difference(config: dict[str, Any], recorded: Recorded) -> list[Differen
     return [Difference(f"data {path}", expected, digest, digest == expected)]
 
 
-def fresh(recorded: Recorded) -> bool:
-    """Ask the model again, or draw with today's code, and report the difference; always True, as nothing is judged."""
-    config = read_config(recorded.artifacts)
+def fresh(recorded: Recorded, trusted: Sequence[str] = ()) -> bool:
+    """Ask the model again, or draw with today's code, and report the difference; always True, as nothing is judged.
+
+    Parameters
+    ----------
+    trusted : packages whose code the record may name, and hosts that may receive the user's key
+    """
+    config = read_config(recorded.artifacts, trusted, calls_model=True)
     client = (config.get("method") or {}).get("client")
     if client:
-        client["cache"] = "off"
+        client |= {"cache": "off", "store": "mlruns/responses"}  # a record says nothing about folders here
     result, _ = run_again(config, recorded)
     kept = Path("mlruns") / "fresh" / f"{recorded.config_hash[:12]}-{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     kept.mkdir(parents=True)
@@ -224,6 +244,13 @@ def parser() -> Parser:
     parser.add_argument("--to", metavar="URI", help="MLflow store that holds the run (default: the one here)")
     parser.add_argument("--experiment", default="opal", help="MLflow experiment that holds the run")
     parser.add_argument("--fresh", action="store_true", help="ask the model again and report the difference")
+    parser.add_argument(
+        "--trust",
+        action="append",
+        default=[],
+        metavar="PACKAGE",
+        help="let the record build what is in PACKAGE, such as your plugin; may be repeated",
+    )
     parser.add_argument(
         "--recorded-data", action="store_true", help="do not look whether the data file has changed since"
     )

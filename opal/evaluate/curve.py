@@ -75,7 +75,8 @@ def curve(
 
 def fitted(jobs: Sequence[tuple], n_jobs: int = 1, progress: Any = None) -> list[list[Record]]:
     """The records of every job (the arguments of `measure`); fits without synthetic rows are made once per sweep."""
-    keys = [None if job[3] else _key(job[0], job[1], job[4], job[5]) for job in jobs]
+    # controls as a list: their order, which joblib ignores in a dict, is that of the records
+    keys = [None if job[3] else _key(job[0], job[1], job[4], list((job[5] or {}).items())) for job in jobs]
     known = [_recall(key) for key in keys]
     if progress is not None:
         progress.advance(fits=sum(records is not None for records in known))

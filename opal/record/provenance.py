@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import json
 import re
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,15 @@ import pandas as pd
 
 from opal.config.addresses import with_public_names
 from opal.config.resolve import literal, resolved
+from opal.config.trust import check_trust
 from opal.errors import TrackingError
 from opal.record import inputs
 from opal.record.environment import environment, masked
 from opal.table import Column, Schema, Table, frame_digest
 
 TABLE_LIMIT = 5_000_000  # bytes of Parquet: larger tables are not copied into every run
+CONFIG_LIMIT = 1_000_000  # bytes of YAML
+UNPACKED_LIMIT = 2_000_000_000  # bytes of a recorded table or of all answers, unpacked
 CONFIG = "config.yaml"
 RESPONSES = "responses.jsonl.gz"
 TABLE, FACTS = "table.parquet", "table.json"
@@ -33,11 +38,47 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     )
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration that `write_config` wrote."""
+def read_config(folder: Path, trusted: Sequence[str] = (), calls_model: bool = False) -> dict[str, Any]:
+    """The configuration that `write_config` wrote, or that somebody handed on; nothing in it is resolved.
+
+    Parameters
+    ----------
+    trusted, calls_model : see `opal.config.trust.check_trust`
+
+    Raises
+    ------
+    ConfigError : it names code that is neither OPAL's nor trusted
+    TrackingError : it is not a configuration
+    """
+    import yaml
     from omegaconf import OmegaConf
 
-    return with_public_names(OmegaConf.to_container(OmegaConf.load(folder / CONFIG)))
+    with readable(path := folder / CONFIG):
+        if path.stat().st_size > CONFIG_LIMIT:
+            raise ValueError(f"larger than {CONFIG_LIMIT} bytes")
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError("a YAML alias, which OPAL does not write")  # a few lines of them unfold to gigabytes
+        config = OmegaConf.to_container(OmegaConf.create(text))
+        if not isinstance(config, dict):
+            raise ValueError("not a mapping of sections")
+    config = with_public_names(config)
+    check_trust(config, trusted, calls_model)
+    return config
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn every fault of reading a recorded file into a TrackingError that names it."""
+    import yaml
+    from omegaconf.errors import OmegaConfBaseException
+
+    faults = (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zlib.error, RecursionError)
+    try:
+        yield
+    except (*faults, yaml.YAMLError, OmegaConfBaseException) as fault:
+        reason = (str(fault).splitlines() or [""])[0] or type(fault).__name__
+        raise TrackingError(f"{path} is damaged: {reason}") from fault
 
 
 def write_origin(
@@ -96,18 +137,21 @@ def read_table(folder: Path) -> Table | None:
 
     Raises
     ------
-    TrackingError : the kept table is not the one that was written
+    TrackingError : the kept table is damaged, or is not the one that was written
     """
     if not (folder / FACTS).is_file():
         return None
-    facts = json.loads((folder / FACTS).read_text())
-    frame = _read(folder / TABLE, {name: dtype for name, _, dtype, _, _ in facts["columns"]})
-    columns = [
-        Column(name, kind, dtype, decimals, description=description).learn(frame[name])
-        for name, kind, dtype, decimals, description in facts["columns"]
-    ]
-    schema = Schema(tuple(columns), facts["target"])
-    table = Table(facts["name"], frame, schema, facts["minority"], facts["group"], facts["source"], facts["sizes"])
+    with readable(folder / FACTS):
+        facts = json.loads((folder / FACTS).read_text())
+        dtypes = {name: dtype for name, _, dtype, _, _ in facts["columns"]}
+    with readable(folder / TABLE):
+        frame = _read(folder / TABLE, dtypes)
+        columns = [
+            Column(name, kind, dtype, decimals, description=description).learn(frame[name])
+            for name, kind, dtype, decimals, description in facts["columns"]
+        ]
+        schema = Schema(tuple(columns), facts["target"])
+        table = Table(facts["name"], frame, schema, facts["minority"], facts["group"], facts["source"], facts["sizes"])
     if table.digest != facts["digest"]:
         raise TrackingError(f"the kept table {folder / TABLE} has digest {table.digest}, recorded is {facts['digest']}")
     return table
@@ -127,35 +171,47 @@ def pack_responses(prompts: Path, store: Path, target: Path) -> int:
 
 
 def unpack_responses(packed: Path, store: Path) -> int:
-    """Make a response store of a file that `pack_responses` wrote; returns the number of answers."""
+    """Make a response store of a file that `pack_responses` wrote; returns the number of answers.
+
+    Raises
+    ------
+    TrackingError : the file is damaged, or unpacks to more than UNPACKED_LIMIT bytes
+    """
     if not packed.is_file():
         return 0
-    lines = gzip.decompress(packed.read_bytes()).decode().splitlines()
-    for line in lines:
-        content = json.loads(line)
-        if not re.fullmatch("[0-9a-f]{64}", key := str(content["key"])):  # it becomes a file name
-            raise TrackingError(f"{packed} is damaged: {key[:80]!r} is not a key of an answer")
-        path = store / key[:2] / f"{key}.json"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content["record"], ensure_ascii=False), encoding="utf-8")
-    return len(lines)
+    keys, unpacked = set(), 0
+    with readable(packed), gzip.open(packed) as file:
+        while line := file.readline(UNPACKED_LIMIT - unpacked):
+            unpacked += len(line)
+            if unpacked >= UNPACKED_LIMIT:
+                raise ValueError(f"it unpacks to more than {UNPACKED_LIMIT} bytes")
+            content = json.loads(line)
+            if not re.fullmatch("[0-9a-f]{64}", key := str(content["key"])):  # it becomes a file name
+                raise ValueError(f"{key[:80]!r} is not a key of an answer")
+            path = store / key[:2] / f"{key}.json"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(content["record"], ensure_ascii=False), encoding="utf-8")
+            keys.add(key)
+    return len(keys)
 
 
 def keys_of(prompts: Path) -> list[str]:
     """Keys of the answers that a run used, sorted."""
     keys = set()
     for path in sorted(prompts.glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.strip() and (key := json.loads(line).get("key")):
-                keys.add(key)
+        with readable(path):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                if line.strip() and (key := json.loads(line).get("key")):
+                    keys.add(key)
     return sorted(keys)
 
 
 def model_of(artifacts: Path) -> str:
     """Identity of the language model that a run used, "" if it used none."""
     for path in sorted((artifacts / "prompts").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            return json.loads(line)["model"]
+        with readable(path):
+            for line in path.read_text(encoding="utf-8").splitlines():
+                return str(json.loads(line)["model"])
     return ""
 
 
@@ -169,5 +225,10 @@ def _digest_of(path: Path, table: Table) -> str:
 
 
 def _read(path: Path, dtypes: Mapping[str, str]) -> pd.DataFrame:
+    import pyarrow.parquet as pq
+
+    facts = pq.read_metadata(path)  # a small file may unpack to more than the memory holds
+    if sum(facts.row_group(i).total_byte_size for i in range(facts.num_row_groups)) > UNPACKED_LIMIT:
+        raise ValueError(f"it unpacks to more than {UNPACKED_LIMIT} bytes")
     frame = pd.read_parquet(path)
     return frame.astype({n: t for n, t in dtypes.items() if str(frame[n].dtype) != t})

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from opal.errors import TrackingError
 from opal.record.connection import faults
+from opal.record.provenance import readable
 from opal.record.run_record import Point
 from opal.record.runs import is_finished
 from opal.record.tracking import Tracking
@@ -97,15 +98,20 @@ def load_export(folder: Path) -> Recorded:
 
     Raises
     ------
-    TrackingError : it holds none
+    TrackingError : it holds none, or its facts are damaged
     """
-    try:
-        content = json.loads((folder / RUN_FILE).read_text())
-    except OSError as err:
-        raise TrackingError(f"{folder} is not an exported run: {err.strerror}: {RUN_FILE}") from err
-    metrics = [(key, value, step) for key, value, step in content["metrics"]]
-    named = {key: content[key] for key in ("run_id", "name", "tags", "params", "dataset")}
-    return Recorded(**named, metrics=metrics, artifacts=folder / "artifacts")
+    path = folder / RUN_FILE
+    with readable(path):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        metrics = [(str(key), float(value), int(step)) for key, value, step in content["metrics"]]
+        texts = {key: _texts(content[key]) for key in ("tags", "params", "dataset")}
+        return Recorded(
+            str(content["run_id"]), str(content["name"]), **texts, metrics=metrics, artifacts=folder / "artifacts"
+        )
+
+
+def _texts(node: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in node.items()}
 
 
 def export(recorded: Recorded, folder: Path) -> None:
@@ -131,8 +137,13 @@ def fetch(tracking: Tracking, run: Run, folder: Path, path: str = "") -> Path:
             target.parent.mkdir(parents=True, exist_ok=True)
             return Path(shutil.copyfile(source / path, target))
         if source.is_dir():
-            shutil.copytree(source, folder, dirs_exist_ok=True)
+            shutil.copytree(source, folder, dirs_exist_ok=True, ignore=_links)
         return folder
+
+
+def _links(folder: str, names: list[str]) -> list[str]:
+    """Links in a shared store may lead to the reader's own files, which an export would hand on."""
+    return [name for name in names if Path(folder, name).is_symlink()]
 
 
 def errors_of(tracking: Tracking, run: Run) -> pd.DataFrame:

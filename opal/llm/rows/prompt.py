@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import jinja2
 import numpy as np
 import pandas as pd
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from opal.config.validation import check_number
 from opal.errors import ConfigError
@@ -151,7 +152,7 @@ def bounded(train: Train, most: int) -> Train:
 
 
 def _render(key: str, template: str, facts: Mapping[str, Any]) -> str:
-    env = jinja2.Environment(
+    env = ImmutableSandboxedEnvironment(  # a template may come from a record: it is data, not code
         undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     env.filters["word"] = write.json_string
