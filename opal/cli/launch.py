@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -37,6 +38,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     SystemExit : 2 where the command is wrong, 1 after a fault, 130 after Ctrl-C
     """
     full = os.environ.get("HYDRA_FULL_ERROR")
+    logging.raiseExceptions = False  # a log file on a full disk: no traceback beside the sentence that says so
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves error messages to us
     patches.check_some_jobs(one_for_all)
     patches.raise_faults_as_they_are()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opal.errors import ConfigError, OpalError, TrackingError
+from opal.record.database import check_database, check_free, check_writable
 from opal.record.environment import masked
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ _SETTINGS = {
     "MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+
+
+SERVER_PATIENCE = 8.0  # seconds until a server must accept a first connection
 
 
 def resolve_uri(uri: str | None) -> str:
@@ -73,26 +77,54 @@ def connect(uri: str, mlruns: Path | None = None) -> MlflowClient:
     """
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
+    if uri.startswith(("http://", "https://")):
+        _check_server(uri)
+    database = sqlite_path(uri)
+    if database is not None and mlruns is None:
+        check_database(database)
     from mlflow.tracking import MlflowClient
 
     for name in ("mlflow", "alembic"):  # after the import, which sets them to INFO
         logging.getLogger(name).setLevel(logging.WARNING)
 
-    if mlruns is None or not uri.startswith("sqlite:///"):
+    if mlruns is None or database is None:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
         return client
     from filelock import FileLock
 
     _tune_sqlite()
-    database = Path(uri.removeprefix("sqlite:///"))
+    check_writable(database)
     database.parent.mkdir(parents=True, exist_ok=True)
     atexit.register(_checkpoint, database)
     (mlruns / "locks").mkdir(parents=True, exist_ok=True)
     with FileLock(mlruns / "locks" / "mlflow.db.lock"):
+        check_database(database)
+        check_free(database)
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client
+
+
+def _check_server(uri: str) -> None:
+    """Raise TrackingError where no server listens: MLflow asks again for half a minute.
+
+    Not asked where a proxy stands between.
+    """
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies, proxy_bypass
+
+    parts = urlsplit(uri)
+    host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    if parts.scheme in getproxies() and not proxy_bypass(host):
+        return
+    try:
+        socket.create_connection((host, port), timeout=SERVER_PATIENCE).close()
+    except OSError as fault:
+        raise TrackingError(
+            f"the MLflow store {masked(uri)} failed: no server answers there ({fault})"
+        ) from fault
 
 
 def _checkpoint(database: Path) -> None:
@@ -109,6 +141,7 @@ def _tune_sqlite() -> None:
     """Set WAL and its matching durability on every SQLite connection of this process, once."""
     import sqlite3
 
+    from mlflow.store.db import utils
     from sqlalchemy import event
     from sqlalchemy.engine import Engine
 
@@ -120,6 +153,8 @@ def _tune_sqlite() -> None:
 
     if not getattr(_tune_sqlite, "done", False):
         event.listen(Engine, "connect", on_connect)
+        utils.MAX_RETRY_COUNT = 4  # MLflow's 10 wait for 102 s on a file that has no hope; it has no setting
+        logging.getLogger(utils.__name__).setLevel(logging.CRITICAL)  # OPAL says it in one sentence
         _tune_sqlite.done = True  # type: ignore[attr-defined]
 
 

@@ -10,11 +10,13 @@ Beside them lie ``endpoints/`` (what each can do, :mod:`opal.llm.api.capabilitie
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,9 @@ from opal.result import Usage
 
 # The fields of a usage that are stored with an answer; retries and seconds belong to the call.
 KEPT = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
+
+
+log = logging.getLogger("opal")
 
 
 class ResponseCache:
@@ -45,27 +50,36 @@ class ResponseCache:
         return self.folder / key[:2] / f"{key}.json"
 
     def get(self, request: Request) -> Response | None:
-        """The stored answer, with zero tokens paid; None if there is none.
+        """The stored answer, with zero tokens paid; None if there is none, or if it was cut or edited.
+
+        A record that is not what was written is set aside, with a warning: it is never served.
 
         Raises
         ------
-        LLMError : the file cannot be read, or is not a record of this request
+        LLMError : the file cannot be read
         """
         path = self.path(request.key)
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            content = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise LLMError(f"the stored answer {path} cannot be read: {error.strerror}") from error
+        try:
+            record = json.loads(content)
             if record["request"] != request.canonical():
                 raise ValueError("it answers another request")
+            if record.get("digest", digest := digest_of(record)) != digest:  # records of 0.1 have none
+                raise ValueError("it was edited")
             usage = Usage(cache_hits=1, **{name: record["usage"][name] for name in KEPT})
             texts, finish = tuple(record["texts"]), tuple(record["finish"])
             return Response(request, texts, finish, usage, record["mode"], True, record["created"])
-        except FileNotFoundError:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            aside = path.with_suffix(".damaged")
+            with suppress(FileNotFoundError):  # another process was first
+                path.replace(aside)
+                log.warning("opal: the stored answer %s is damaged (%s): set aside as %s", path, error, aside.name)
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise LLMError(
-                f"the stored answer {path} is damaged ({error or type(error).__name__}): "
-                "delete that file to ask the model again, or restore it from a copy"
-            ) from error
 
     def put(self, response: Response) -> Response:
         """Keep an answer; return the one that is kept, which is an earlier one if another writer was first."""
@@ -78,6 +92,7 @@ class ResponseCache:
             "usage": {name: usage[name] for name in KEPT},
             "request": response.request.canonical(),
         }
+        record["digest"] = digest_of(record)
         path = self.path(response.request.key)
         if write_json(path, record, overwrite=False):
             return response
@@ -101,6 +116,12 @@ class ResponseCache:
             finally:
                 if locked and self.path(key).exists():  # the next holder of the lock looks for a stored answer first
                     path.unlink(missing_ok=True)
+
+
+def digest_of(record: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of a record's content, its own ``digest`` left out."""
+    content = {name: value for name, value in record.items() if name != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_json(path: Path, record: Any, overwrite: bool = True) -> bool:

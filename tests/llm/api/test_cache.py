@@ -60,24 +60,47 @@ def test_the_first_writer_wins_and_the_second_still_says_what_it_paid(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", '{"texts": ["x"', "[]", "null", '{"texts": 3, "request": {}}'])
-def test_a_damaged_record_is_named_not_swallowed(tmp_path, text):
+def test_a_damaged_record_is_set_aside_and_named(tmp_path, text, caplog):
     response, store = answer(), ResponseCache(tmp_path)
     store.put(response)
     path = store.path(response.request.key)
     path.write_text(text)
-    with pytest.raises(LLMError, match=str(path)):
-        store.get(response.request)
+    assert store.get(response.request) is None
+    assert path.with_suffix(".damaged").read_text() == text and str(path) in caplog.text
+    store.put(response)  # asked again
+    assert store.get(response.request).texts == response.texts
 
 
-def test_a_record_of_another_request_is_not_believed(tmp_path):
+@pytest.mark.parametrize("change", [{"texts": ["rows of my own"]}, {"finish": ["length"]}, {"created": 0.0}])
+def test_an_edited_record_is_not_served(tmp_path, change, caplog):
+    response, store = answer(), ResponseCache(tmp_path)
+    store.put(response)
+    path = store.path(response.request.key)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    assert store.get(response.request) is None
+    assert "was edited" in caplog.text
+
+
+def test_a_record_without_digest_is_served(tmp_path):
+    """Version 0.1 wrote none."""
+    response, store = answer(), ResponseCache(tmp_path)
+    store.put(response)
+    path = store.path(response.request.key)
+    record = json.loads(path.read_text())
+    del record["digest"]
+    path.write_text(json.dumps(record))
+    assert store.get(response.request).texts == response.texts
+
+
+def test_a_record_of_another_request_is_not_believed(tmp_path, caplog):
     response, store = answer(), ResponseCache(tmp_path)
     store.put(response)
     path = store.path(response.request.key)
     record = json.loads(path.read_text())
     record["request"]["draw"] = 5
     path.write_text(json.dumps(record))
-    with pytest.raises(LLMError, match="answers another request"):
-        store.get(response.request)
+    assert store.get(response.request) is None
+    assert "answers another request" in caplog.text
 
 
 def _write(folder, barrier, results):
