@@ -15,7 +15,8 @@ import pandas as pd
 class Usage:
     """What an LLM's answers cost. Tokens and requests count answers from the store too, at what they cost when
     first made (so that a replayed run logs equal figures); ``paid_*`` count only what this run called for.
-    ``money`` is None where a price is unknown: unknown is never counted as zero.
+    ``money`` is None where a price is unknown: unknown is never counted as zero. ``reasoning_tokens`` are among the
+    completion tokens.
     """
 
     requests: int = 0
@@ -29,6 +30,7 @@ class Usage:
     paid_tokens: int = 0
     paid_money: float | None = 0.0
     seconds: float = 0.0
+    reasoning_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         sums: dict[str, Any] = {}

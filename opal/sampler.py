@@ -41,7 +41,7 @@ class OpalSampler(BaseOverSampler):
         OPAL's ``sample(train, n)``.
     options : sequence of str, default=()
         What would stand after ``method=`` on the command line, where ``method`` is a name:
-        ``["llm=openai", "llm.model=gpt-4o-mini", "prompt=expert", "method.obfuscate=true"]``. Keys of
+        ``["llm=openai", "llm.model=gpt-6-luna", "prompt=expert", "method.obfuscate=true"]``. Keys of
         providers are named by environment variable and never held here.
     sampling_strategy : float, str, dict or callable, default="auto"
         As in imbalanced-learn.

@@ -122,9 +122,7 @@ def _check_server(uri: str) -> None:
     try:
         socket.create_connection((host, port), timeout=SERVER_PATIENCE).close()
     except OSError as fault:
-        raise TrackingError(
-            f"the MLflow store {masked(uri)} failed: no server answers there ({fault})"
-        ) from fault
+        raise TrackingError(f"the MLflow store {masked(uri)} failed: no server answers there ({fault})") from fault
 
 
 def _checkpoint(database: Path) -> None:

@@ -134,6 +134,8 @@ def singles_of(result: TrialResult) -> dict[str, float | None]:
     if usage.requests:
         counted = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
         singles |= {f"llm/{key}": getattr(usage, key) for key in counted}
+        if usage.reasoning_tokens:
+            singles["llm/reasoning_tokens"] = usage.reasoning_tokens
         singles |= {f"paid/{key}": getattr(usage, f"paid_{key}") for key in ("requests", "tokens", "money")}
         singles |= {"paid/cache_hits": usage.cache_hits, "paid/retries": usage.retries, "time/llm": usage.seconds}
         if rows:

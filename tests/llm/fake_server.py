@@ -44,6 +44,7 @@ class Status:
     message: str = "the fake was told to fail"
     retry_after: float | str | None = None
     echo_key: bool = False
+    param: str | None = None
 
 
 @dataclass
@@ -311,7 +312,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _error_body(status: Status, key: str = "") -> dict[str, Any]:
-    return {"error": {"message": f"{status.message} {key}".strip(), "type": "fake", "code": status.code}}
+    error = {"message": f"{status.message} {key}".strip(), "type": "fake", "code": status.code, "param": status.param}
+    return {"error": error}
 
 
 if __name__ == "__main__":

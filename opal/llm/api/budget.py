@@ -43,6 +43,11 @@ def answer_tokens(request: Request) -> int | None:
     return None if limit is None else int(limit) * request.n
 
 
+def listed_model(models: Mapping[str, Any], model: str) -> Mapping[str, Any]:
+    """The row of a price table for a model, or for the model of which it is a dated version; empty if there is none."""
+    return models.get(model) or models.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model)) or {}
+
+
 @dataclass(frozen=True)
 class Prices:
     """Money per million tokens; None means unknown, and makes every sum that needs it unknown."""
@@ -52,15 +57,22 @@ class Prices:
     completion: float | None = None
 
     @classmethod
-    def declared(cls, given: Mapping[str, Any], batch: bool = False) -> Prices:
-        """From ``llm.prices``; with ``batch``, multiplied by ``prices.batch``, the share that the Batch API charges."""
-        rest = dict(given)
+    def declared(cls, given: Mapping[str, Any], batch: bool = False, model: str = "") -> Prices:
+        """From ``llm.prices``; with ``batch``, multiplied by ``prices.batch``, the share that the Batch API charges.
+
+        Parameters
+        ----------
+        model : whose prices are taken from the table ``prices.models`` where they are not given
+        """
+        rest = {name: value for name, value in given.items() if name != "models"}
+        names = [f.name for f in fields(cls)]
+        listed = listed_model(given.get("models") or {}, model)
+        rest |= {name: listed.get(name) for name in names if rest.get(name) is None and name in listed}
         share = 1.0 if rest.get("batch") is None else rest["batch"]
         rest.pop("batch", None)
-        names = [f.name for f in fields(cls)]
         if unknown := sorted(set(rest) - set(names)):
-            raise ConfigError(f"llm.prices.{unknown[0]} is not a price; prices: {', '.join(names)}, batch")
-        for name, value in given.items():
+            raise ConfigError(f"llm.prices.{unknown[0]} is not a price; prices: {', '.join(names)}, batch, models")
+        for name, value in (rest | {"batch": given.get("batch")}).items():
             check_number(f"llm.prices.{name}", value, null="")
         return cls(**{k: v * share if batch and v is not None else v for k, v in rest.items()})
 

@@ -49,10 +49,15 @@ class ResponseCache:
         """Where the answer to the request with this key is, or will be."""
         return self.folder / key[:2] / f"{key}.json"
 
-    def get(self, request: Request) -> Response | None:
+    def get(self, request: Request, empty: bool = False) -> Response | None:
         """The stored answer, with zero tokens paid; None if there is none, or if it was cut or edited.
 
-        A record that is not what was written is set aside, with a warning: it is never served.
+        A record that is not what was written is set aside, with a warning: it is never served. Answers without any
+        text are kept for replays alone.
+
+        Parameters
+        ----------
+        empty : whether an answer without text is wanted too
 
         Raises
         ------
@@ -71,8 +76,11 @@ class ResponseCache:
                 raise ValueError("it answers another request")
             if record.get("digest", digest := digest_of(record)) != digest:  # records of 0.1 have none
                 raise ValueError("it was edited")
-            usage = Usage(cache_hits=1, **{name: record["usage"][name] for name in KEPT})
+            reasoning = int(record["usage"].get("reasoning_tokens", 0))  # records of 0.1 have none
+            usage = Usage(cache_hits=1, reasoning_tokens=reasoning, **{name: record["usage"][name] for name in KEPT})
             texts, finish = tuple(record["texts"]), tuple(record["finish"])
+            if not empty and not any(text.strip() for text in texts):
+                return None
             return Response(request, texts, finish, usage, record["mode"], True, record["created"])
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             aside = path.with_suffix(".damaged")
@@ -89,7 +97,7 @@ class ResponseCache:
             "finish": list(response.finish),
             "mode": response.mode,
             "created": response.created,
-            "usage": {name: usage[name] for name in KEPT},
+            "usage": {name: usage[name] for name in (*KEPT, "reasoning_tokens")},
             "request": response.request.canonical(),
         }
         record["digest"] = digest_of(record)
@@ -97,7 +105,8 @@ class ResponseCache:
         if write_json(path, record, overwrite=False):
             return response
         first = self.get(response.request)
-        if first is None:
+        if first is None:  # an earlier one without text
+            write_json(path, record)
             return response
         paid = {n: v for n, v in usage.items() if n.startswith("paid_") or n in ("retries", "seconds")}
         return replace(first, usage=replace(first.usage, cache_hits=0, **paid), cached=False)

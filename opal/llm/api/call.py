@@ -11,13 +11,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from opal.errors import LLMError
+from opal.llm.api.adaptation import MOST_LESSONS, Adaptation
 from opal.llm.api.budget import Budget, Cost, Prices, answer_tokens, prompt_tokens
 from opal.llm.api.capabilities import Capabilities
+from opal.llm.api.dialects import GRAMMARS, count, reasoning_tokens
 from opal.llm.api.endpoint import Endpoint
 from opal.llm.api.fault import Fault
 from opal.llm.api.messages import Request, Response
 from opal.llm.api.wire import bodies, read_answer, tokens_of
 from opal.result import Usage
+
+_EVERYTHING = Capabilities(True, True, GRAMMARS[0], True, True, True)
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,7 @@ class Caller:
     prices: Prices
     chat: bool
     extra_body: Mapping[str, Any]
+    adaptation: Adaptation
 
     def ask(self, request: Request, can: Capabilities, stop: threading.Event) -> Response:
         """The answer; a response without texts if the endpoint refuses the request or fails too often.
@@ -41,7 +46,8 @@ class Caller:
         if stop.is_set():
             return failed(request, "not asked: the run was stopped before")
         began = time.monotonic()
-        sent, mode = bodies(request, self.endpoint.model, can, self.chat, self.extra_body)
+        adapted = self.adaptation.limit(can)
+        sent, mode = bodies(request, self.endpoint.model, adapted, self.chat, self.extra_body)
         texts: list[str] = []
         finish: list[str] = []
         usage = Usage()
@@ -50,6 +56,8 @@ class Caller:
                 most = self.most(replace(request, n=body.get("n", 1)))
                 answer, retries = self.send(body, most, request.key[:16], stop)
             except (Fault, LLMError) as error:
+                if not texts and self.adaptation.limit(can) != adapted:  # it lacks what was thought of it
+                    return self.ask(request, can, stop)
                 if texts:
                     break  # keep what came; the next request will report the fault
                 if isinstance(error, LLMError):
@@ -63,14 +71,56 @@ class Caller:
         usage = replace(usage, seconds=time.monotonic() - began)
         return Response(request, tuple(texts), tuple(finish), usage, mode, created=now())
 
-    def send(self, body: dict[str, Any], most: Cost, name: str, stop: threading.Event) -> tuple[dict[str, Any], int]:
+    def send(
+        self, body: dict[str, Any], most: Cost, name: str, stop: threading.Event, probing: bool = False
+    ) -> tuple[dict[str, Any], int]:
         """The answer and the number of retries; every attempt is reserved in the budget and settled.
+
+        A field that the model does not take is left out or renamed, and the request sent again.
+
+        Parameters
+        ----------
+        probing : a refused capability is the answer, not a lesson
 
         Raises
         ------
         Fault, BudgetError
         """
+        wasted = Usage()
+        for lesson in range(MOST_LESSONS + 1):
+            fitted = self.adaptation.fit(body)
+            try:
+                answer, retries = self._send(fitted, self._with_reasoning(most, body, fitted), name, stop)
+            except Fault as fault:
+                known = self.adaptation.limit(_EVERYTHING)
+                again = lesson < MOST_LESSONS and self.adaptation.learn(fault, fitted, probing)
+                if not again or self.adaptation.limit(_EVERYTHING) != known:  # another form is needed: ask() builds it
+                    raise
+                continue
+            if lesson == MOST_LESSONS or not self.adaptation.learn_from_answer(answer, fitted):
+                break
+            wasted += self.usage(answer)
+        return self._counting(answer, wasted), retries
 
+    def _with_reasoning(self, most: Cost, body: Mapping[str, Any], fitted: Mapping[str, Any]) -> Cost:
+        """``most`` with the tokens added for reasoning."""
+        extra = self.adaptation.extra(fitted) * int(body.get("n", 1))
+        if not extra or most["tokens"] is None:
+            return most
+        money = self.prices.money(0, extra)
+        total = None if money is None or most["money"] is None else most["money"] + money
+        return {"requests": 1, "tokens": most["tokens"] + extra, "money": total}
+
+    @staticmethod
+    def _counting(answer: dict[str, Any], wasted: Usage) -> dict[str, Any]:
+        """``answer`` with the tokens of earlier answers, which were paid for, in its usage."""
+        said = answer.get("usage")
+        if wasted.paid_requests and isinstance(said, dict):
+            for name in ("prompt_tokens", "completion_tokens"):
+                said[name] = (count(said, name) or 0) + getattr(wasted, name)
+        return answer
+
+    def _send(self, body: dict[str, Any], most: Cost, name: str, stop: threading.Event) -> tuple[dict[str, Any], int]:
         def attempt() -> dict[str, Any]:
             entry = f"{name}-{uuid.uuid4().hex[:8]}"
             self.budget.reserve(entry, most)
@@ -96,7 +146,9 @@ class Caller:
         """Tokens and money of a new answer."""
         prompt, completion, cached = tokens_of(answer, request)
         money = self.prices.money(prompt, completion, cached)
-        usage = Usage(1, 0, 0, prompt, completion, cached, money)
+        usage = Usage(
+            1, 0, 0, prompt, completion, cached, money, reasoning_tokens=reasoning_tokens(answer.get("usage"))
+        )
         return replace(usage, paid_requests=1, paid_tokens=prompt + completion, paid_money=money)
 
     def most(self, request: Request) -> Cost:

@@ -24,6 +24,7 @@ _SCHEMA = {
     "required": ["zq7"],
     "additionalProperties": False,
 }
+VERSION = 2  # of the probe: what an older one found is asked for again
 _REGEX = "(zq7|xk4)"  # what no model says of itself
 
 
@@ -96,7 +97,7 @@ def probe(
         json_schema=schema,
         json_object=as_object,
         grammar=grammar,
-        seed=bool(seeded[0]) and seeded[0] == seeded[1],
+        seed=any(t.strip() for t in seeded[0]) and seeded[0] == seeded[1],
         n=len(answer["choices"]) == 2,
         prompt_cache=bool((answer.get("usage") or {}).get("prompt_tokens_details")),
     )
@@ -111,10 +112,15 @@ def remembered(folder: Path, endpoint: str, model: str, chat: bool, find: Callab
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         try:
-            return Capabilities.declared(json.loads(path.read_text())["capabilities"])
+            known = json.loads(path.read_text())
+            if known.get("version") == VERSION:
+                return Capabilities.declared(known["capabilities"])
         except (FileNotFoundError, ValueError, KeyError, ConfigError):
-            found = find()
-        write_json(path, asked | {"created": datetime.now(UTC).isoformat(), "capabilities": asdict(found)})
+            pass
+        found = find()
+        write_json(
+            path, asked | {"version": VERSION, "created": datetime.now(UTC).isoformat(), "capabilities": asdict(found)}
+        )
         return found
 
 

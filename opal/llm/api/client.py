@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -13,6 +14,7 @@ from typing import Any, Literal, Protocol, get_args
 from opal.config.effect import NoEffect
 from opal.config.validation import check_number
 from opal.errors import ConfigError, LLMError
+from opal.llm.api.adaptation import Adaptation
 from opal.llm.api.batch import Batches
 from opal.llm.api.budget import Budget, Estimate, Prices, answer_tokens, prompt_tokens
 from opal.llm.api.cache import ResponseCache
@@ -28,6 +30,7 @@ from opal.llm.api.parallel import at_once
 Api = Literal["chat", "completion"]
 Cache = Literal["read_write", "replay", "off"]
 How = Literal["direct", "batch"]
+HEADROOM = 4096  # tokens for reasoning, where llm.reasoning.tokens is not set
 OnResponse = Callable[[Response], None]
 
 
@@ -63,10 +66,13 @@ class Client:
     cache : ``read_write``, ``replay`` (stored answers only), or ``off`` (neither read nor write)
     store : folder of stored answers
     budget : limits on ``money``, ``tokens`` and ``requests`` of all runs with this ``scope``, or None
-    prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None means unknown;
-        ``batch``: share of them that the Batch API charges
+    prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None: as ``models`` says, a table
+        by model name, or unknown; ``batch``: share of them that the Batch API charges
     sampling : defaults for :meth:`request`: temperature, top_p, max_tokens, ...; any field the endpoint knows
-    extra_body : further fields sent with every request, such as ``cache_prompt`` or ``reasoning_effort``
+    reasoning : ``effort`` (sent as ``reasoning_effort``, chat only; None: the model's default) and ``tokens``, added to
+        the limit of an answer where the model reasons before it
+    extra_body : further fields sent with every request, such as ``cache_prompt``; they count in the request's key,
+        unless they are known not to affect the answer
     n_per_request : answers worth asking for at once
     supports : what the endpoint can do (see :class:`Capabilities`), or None to find out by a few short calls
     """
@@ -91,6 +97,7 @@ class Client:
     sampling: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     n_per_request: int = 1
+    reasoning: Mapping[str, Any] | None = None
     supports: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -122,9 +129,11 @@ class Client:
             raise ConfigError("llm.mode=batch needs an endpoint with a Batch API, and llm.cache=read_write to resume")
         if self.supports is not None:
             Capabilities.declared(_plain(self.supports))
-        self.sampling, self.extra_body = _plain(self.sampling), _plain(self.extra_body)
+        self.extra_body = _plain(self.extra_body)
+        deciding = {k: v for k, v in self.extra_body.items() if k not in DECIDES_NOTHING}
+        self.sampling = {**_plain(self.sampling), **self._effort(), **deciding}
         self._store = ResponseCache(str(self.store))
-        self._prices = Prices.declared(_plain(self.prices or {}), batch=self.mode == "batch")
+        self._prices = Prices.declared(_plain(self.prices or {}), self.mode == "batch", self.model or "")
         self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
         self._caller: Caller | None = None
@@ -134,17 +143,22 @@ class Client:
         """Copies and pickles hold only the settings: no connection, lock or key."""
         return _client, ({f.name: getattr(self, f.name) for f in fields(self)},)
 
+    def _effort(self) -> dict[str, Any]:
+        """The request field that ``reasoning.effort`` stands for."""
+        given = _plain(self.reasoning or {})
+        if unknown := sorted(set(given) - {"effort", "tokens"}):
+            raise ConfigError(f"llm.reasoning.{unknown[0]} is not a key of llm.reasoning; its keys: effort, tokens")
+        check_number("llm.reasoning.tokens", given.get("tokens"), whole=True, null="")
+        effort = given.get("effort")
+        return {} if effort is None or self.api != "chat" else {"reasoning_effort": effort}
+
     def identity(self) -> str:
         """The model's name in requests; for weights on this machine it holds their digest. Starts nothing."""
         return self.model or (self.server.model if self.server is not None else "")
 
     def request(self, **fields: Any) -> Request:
-        """A request to this model; ``sampling`` given here overrides the client's.
-
-        Fields of ``extra_body`` count in the request's key, unless they are known not to affect the answer.
-        """
-        extra = {name: value for name, value in self.extra_body.items() if name not in DECIDES_NOTHING}
-        sampling = {**self.sampling, **fields.pop("sampling", {}), **extra}
+        """A request to this model; ``sampling`` given here overrides the client's."""
+        sampling = {**self.sampling, **fields.pop("sampling", {})}
         return Request(model=self.identity(), sampling=sampling, **fields)
 
     def complete(self, requests: Sequence[Request], on_response: OnResponse | None = None) -> list[Response]:
@@ -215,7 +229,7 @@ class Client:
             body = {"model": endpoint.model, **fields, **self.extra_body}
             most = {"requests": 1, "tokens": 200, "money": self._prices.money(100, 100)}
             try:
-                return caller.send(body, most, "probe", stop)[0]
+                return caller.send(body, most, "probe", stop, probing=True)[0]
             except Fault as fault:
                 if fault.kind == "refused":
                     return None
@@ -259,7 +273,7 @@ class Client:
             return self._connect().ask(request, self.capabilities, stop)
 
     def _stored(self, request: Request) -> Response | None:
-        found = None if self.cache == "off" else self._store.get(request)
+        found = None if self.cache == "off" else self._store.get(request, empty=self.cache == "replay")
         if found is not None and found.usage.money is None:  # made before the prices were known
             usage = found.usage
             money = self._prices.money(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
@@ -285,8 +299,21 @@ class Client:
                     pace=self._pace,
                     direct=self.server is not None,
                 )
-                self._caller = Caller(endpoint, self._budget, self._prices, self.api == "chat", self.extra_body)
+                self._caller = Caller(
+                    endpoint,
+                    self._budget,
+                    self._prices,
+                    self.api == "chat",
+                    self.extra_body,
+                    self._adaptation(endpoint),
+                )
             return self._caller
+
+    def _adaptation(self, endpoint: Endpoint) -> Adaptation:
+        name = f"{endpoint.name} ({endpoint.model})"
+        path = self._store.folder / "endpoints" / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.adapted.json"
+        headroom = (self.reasoning or {}).get("tokens")
+        return Adaptation(name, path, HEADROOM if headroom is None else int(headroom))
 
 
 def _client(settings: dict[str, Any]) -> Client:

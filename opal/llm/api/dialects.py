@@ -5,14 +5,19 @@ A new provider's peculiarity belongs here and nowhere else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-# Ways to hold an answer to a regular expression: llama.cpp built with LLGuidance; vLLM; vLLM before 0.11.
-GRAMMARS = ("llguidance", "structured_outputs", "guided_regex")
+from opal.llm.api.gbnf import gbnf
+
+# Ways to hold an answer to a regular expression: llama.cpp with LLGuidance; any llama.cpp; vLLM; vLLM before 0.11.
+GRAMMARS = ("llguidance", "gbnf", "structured_outputs", "guided_regex")
 # Those that are safe to probe. A llama.cpp server without LLGuidance, the default of its build, ends itself when it is
 # sent a grammar that begins with %llguidance (llama.cpp issue 25960).
-HARMLESS_GRAMMARS = ("structured_outputs", "guided_regex")
+HARMLESS_GRAMMARS = ("gbnf", "structured_outputs", "guided_regex")
+
+_GRAMMAR_FIELDS = ("grammar", "structured_outputs", "guided_regex")
 
 # Fields of a request's body that do not affect the answer; every other field of `llm.extra_body` counts in its key.
 DECIDES_NOTHING = frozenset(["cache_prompt", "id_slot"])  # llama.cpp's
@@ -25,6 +30,8 @@ def regex_fields(regex: str, grammar: str) -> dict[str, Any]:
     if grammar == "llguidance":
         escaped = regex.replace("/", r"\/")
         return {"grammar": f"%llguidance {{}}\nstart: /{escaped}/\n"}
+    if grammar == "gbnf":
+        return {"grammar": gbnf(regex)}
     return {"structured_outputs": {"regex": regex}} if grammar == "structured_outputs" else {"guided_regex": regex}
 
 
@@ -32,6 +39,44 @@ def schema_fields(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Body fields that hold a chat answer to a JSON schema."""
     form = {"name": "rows", "strict": True, "schema": dict(schema)}
     return {"response_format": {"type": "json_schema", "json_schema": form}}
+
+
+def refuted_by(name: str, sent: Mapping[str, Any]) -> str | None:
+    """The capability (`opal.llm.api.capabilities.Capabilities`) that an endpoint lacks which refuses this field."""
+    if name == "response_format":
+        return str((sent.get(name) or {}).get("type"))
+    return name if name in ("seed", "n") else "grammar" if name in _GRAMMAR_FIELDS else None
+
+
+def renamed_to(name: str, text: str) -> str | None:
+    """The other name that an error suggests for a field: "Use 'max_completion_tokens' instead" (OpenAI, Azure)."""
+    found = re.search(r"[Uu]se ['\"`](\w+)['\"`] instead", text)
+    return found[1] if found and found[1] != name else None
+
+
+def reasoned(answer: Mapping[str, Any]) -> bool:
+    """Whether an answer holds reasoning and, its limit being used up, no text."""
+    choices = answer.get("choices") or ()
+    return bool(choices) and all(not text_of(c).strip() and finish_of(c, answer) == "reasoning" for c in choices)
+
+
+def finish_of(choice: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
+    """Why a choice ended: the endpoint's word, or ``refusal``, or ``reasoning`` where that used up the limit."""
+    said = str(choice.get("finish_reason") or "unknown")
+    message = choice.get("message")
+    if text_of(choice).strip() or not isinstance(message, Mapping):
+        return said
+    if message.get("refusal"):  # OpenAI
+        return "refusal"
+    # reasoning_content: DeepSeek, vLLM, llama.cpp; reasoning: OpenRouter, Ollama
+    thought = message.get("reasoning_content") or message.get("reasoning") or reasoning_tokens(answer.get("usage"))
+    return "reasoning" if said == "length" and thought else said
+
+
+def reasoning_tokens(usage: Any) -> int:
+    """Tokens of the answer that went into reasoning; they are among its completion tokens."""
+    details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
+    return count(details, "reasoning_tokens") or 0
 
 
 def text_of(choice: Mapping[str, Any]) -> str:

@@ -48,6 +48,7 @@ class Fault(Exception):
     ) -> None:
         super().__init__(sentence)
         self.kind, self.wait, self.billed, self.status = kind, wait, billed, status
+        self.param, self.code, self.detail = "", "", ""  # of a refusal, as the endpoint gave them
         self.retries = 0
 
 
@@ -96,9 +97,12 @@ def _of_status(error: Any, detail: str, endpoint: Called) -> Fault:
         if wait is not None and wait > MAX_PATIENCE:
             return Fault("fatal", f"{endpoint.name} asks to wait {wait:.0f} s (status {status}): run again later")
         return Fault("passing", f"{endpoint.name} answered with status {status}: {detail}", wait)
+    said = detail
     if "context" in detail.casefold():  # every server words it differently, but all name it
         detail = f"{detail.rstrip('.')}: {TOO_LONG}"
-    return Fault("refused", f"{endpoint.name} refused the request (status {status}): {detail}")
+    fault = Fault("refused", f"{endpoint.name} refused the request (status {status}): {detail}", status=status)
+    fault.param, fault.code, fault.detail = str(error.param or ""), code, said
+    return fault
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

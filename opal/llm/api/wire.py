@@ -9,7 +9,7 @@ from typing import Any
 from opal.errors import ConfigError
 from opal.llm.api.budget import count_tokens, prompt_tokens
 from opal.llm.api.capabilities import Capabilities
-from opal.llm.api.dialects import cached_tokens, count, regex_fields, schema_fields, text_of
+from opal.llm.api.dialects import cached_tokens, count, finish_of, regex_fields, schema_fields, text_of
 from opal.llm.api.messages import Constraint, Mode, Request
 
 
@@ -69,7 +69,7 @@ def choices_of(answer: Any) -> list[dict[str, Any]]:
 def read_answer(answer: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Texts and finish reasons of an answer's choices, in the order of their index."""
     choices = sorted(answer["choices"], key=lambda c: c["index"] if isinstance(c.get("index"), int) else 0)
-    return [text_of(c) for c in choices], [str(c.get("finish_reason") or "unknown") for c in choices]
+    return [text_of(c) for c in choices], [finish_of(c, answer) for c in choices]
 
 
 def tokens_of(answer: Mapping[str, Any], request: Request | None = None) -> tuple[int, int, int]:

@@ -28,6 +28,8 @@ from opal.llm.rows.view import View
 from opal.result import Funnel
 from opal.table import Group, Train
 
+# Why an answer is without text, by its finish reason
+EMPTY = {"refusal": "refused", "content_filter": "filtered", "reasoning": "reasoning_used_the_limit", "length": "cut"}
 Missing = Literal["pattern", "model"]
 
 
@@ -188,8 +190,11 @@ class Quota:
         """Take the valid rows of one response; returns its counts."""
         counts: Counter[str] = Counter()
         silent = response.request.n - sum(bool(t.strip()) for t in response.texts)
-        if silent > 0:  # failed, refused or filtered
-            counts["reject/no_answer"] = silent
+        if silent > 0:
+            empty = [f for t, f in zip(response.texts, response.finish, strict=False) if not t.strip()]
+            for finish in empty:
+                counts[f"reject/{EMPTY.get(finish, 'no_answer')}"] += 1
+            counts["reject/no_answer"] += silent - len(empty)  # failed
             self.silence = next((f for f in response.finish if f not in ("stop", "length")), "")
         for text, finish in zip(response.texts, response.finish, strict=False):
             for found in self.parser.parse(text, finish):

@@ -1,0 +1,203 @@
+"""Models that refuse, rename or need more: learned from their own words (a strict FAKE of api.openai.com)."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from fake_server import FakeLLM, Raw, Reply, Status
+from hypothesis import given
+from hypothesis import strategies as st
+from strict_openai import StrictOpenAI
+
+from opal.llm.api.budget import Prices
+from opal.llm.api.gbnf import gbnf
+from opal.llm.api.messages import Constraint
+
+SAMPLING = {"temperature": 0.7, "max_tokens": 100}
+SUPPORTS = {"json_schema": True, "json_object": True, "seed": True, "n": True}
+SCHEMA = {
+    "type": "object",
+    "properties": {"rows": {"type": "array", "items": {"type": "integer"}}},
+    "required": ["rows"],
+    "additionalProperties": False,
+}
+
+
+def strict(answer="1,2,3", **more):
+    return StrictOpenAI(lambda body: answer, **more)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-6-luna", "o3", "gpt-5-mini"])
+def test_every_openai_model_answers(make, ask, model):
+    with strict() as fake:
+        client = make(fake, model=model, sampling=SAMPLING, supports=SUPPORTS)
+        found = client.complete(ask(client, 3, constraint=Constraint(json_schema=SCHEMA), sampling={"seed": 7}))
+    assert [r.texts for r in found] == [("1,2,3",)] * 3
+    assert {r.mode for r in found} == {"schema"}
+    last = fake.requests[-1]
+    if model == "gpt-4o-mini":
+        assert len(fake.requests) == 3 and last["max_tokens"] == 100 and last["temperature"] == 0.7
+    else:
+        assert "temperature" not in last and last["max_completion_tokens"] == 100 + 4096 and last["seed"] == 7
+
+
+def test_a_lesson_is_learned_once_remembered_and_told(make, ask, caplog):
+    caplog.set_level("INFO", "opal")
+    with strict() as fake:
+        client = make(fake, model="o3", sampling=SAMPLING, supports=SUPPORTS, concurrency=1)
+        client.complete(ask(client, 5))
+        assert len(fake.requests) == 5 + 2  # max_tokens, temperature
+        told = [r.getMessage() for r in caplog.records if r.name == "opal"]
+        assert len(told) == 2 and "takes max_completion_tokens in place of max_tokens" in told[0]
+        assert "does not take temperature: sent without it" in told[1]
+        another = make(fake, model="o3", sampling=SAMPLING, supports=SUPPORTS)
+        another.complete([another.request(messages=({"role": "user", "content": "others?"},))])
+        assert len(fake.requests) == 5 + 2 + 1
+
+
+def test_without_reasoning_the_temperature_is_sent(make, ask):
+    with strict() as fake:
+        client = make(fake, model="gpt-6-luna", sampling=SAMPLING, supports=SUPPORTS, reasoning={"effort": "none"})
+        [found] = client.complete(ask(client))
+    assert found.texts == ("1,2,3",) and found.usage.reasoning_tokens == 0
+    assert fake.requests[-1]["temperature"] == 0.7 and fake.requests[-1]["max_completion_tokens"] == 100
+
+
+def test_an_effort_that_the_model_lacks_is_left_out(make, ask):
+    with strict(efforts=("minimal", "low", "medium", "high")) as fake:
+        client = make(fake, model="gpt-5-mini", sampling=SAMPLING, supports=SUPPORTS, reasoning={"effort": "none"})
+        [found] = client.complete(ask(client))
+    assert found.texts == ("1,2,3",) and found.usage.reasoning_tokens == 300
+    assert fake.requests[-1]["max_completion_tokens"] == 100 + 4096
+
+
+def test_the_effort_counts_in_the_key(make, ask):
+    keys = set()
+    for effort in (None, "none", "high"):
+        client = make(None, base_url="http://127.0.0.1:9/v1", reasoning={"effort": effort})
+        keys.add(ask(client)[0].key)
+    assert len(keys) == 3
+
+
+def thinking(body):
+    """As vLLM and Ollama: max_tokens is taken, and eaten by reasoning."""
+    cut = body["max_tokens"] < 500
+    message = {"role": "assistant", "content": None if cut else "4,5", "reasoning_content": "well ..."}
+    usage = {"prompt_tokens": 10, "completion_tokens": min(500, body["max_tokens"])}
+    choice = {"index": 0, "message": message, "finish_reason": "length" if cut else "stop"}
+    return Raw(json.dumps({"choices": [choice], "usage": usage}).encode())
+
+
+def test_reasoning_that_eats_the_limit_gets_more_room(make, ask):
+    with FakeLLM(answer=thinking) as fake:
+        client = make(fake, sampling=SAMPLING, reasoning={"tokens": 1000}, concurrency=1)
+        first, second = client.complete(ask(client, 2))
+    assert first.texts == second.texts == ("4,5",) and len(fake.requests) == 3
+    assert fake.requests[-1]["max_tokens"] == 1100
+    assert first.usage.completion_tokens == 100 + 500, "the answer without text was paid for"
+    assert second.usage.completion_tokens == 500
+
+
+def test_an_empty_answer_is_counted_by_reason_and_asked_for_again(make, ask):
+    with FakeLLM(answer=thinking) as fake:
+        client = make(fake, sampling=SAMPLING, reasoning={"tokens": 0})
+        [found] = client.complete(ask(client))
+        assert found.texts == ("",) and found.finish == ("reasoning",)
+        fake.answer = lambda body: "6,7"
+        [found] = client.complete(ask(client))
+        assert found.texts == ("6,7",) and not found.cached
+        [found] = client.complete(ask(client))
+        assert found.texts == ("6,7",) and found.cached
+
+
+def test_an_empty_answer_is_there_for_replays(make, ask):
+    with FakeLLM(answer=lambda body: Reply([""], finish="content_filter")) as fake:
+        client = make(fake)
+        client.complete(ask(client))
+    replay = make(None, base_url="http://127.0.0.1:9/v1", cache="replay")
+    [found] = replay.complete(ask(replay))
+    assert found.texts == ("",) and found.finish == ("content_filter",)
+
+
+def test_a_refusal_is_named(make, ask):
+    body = {"choices": [{"index": 0, "message": {"content": None, "refusal": "no"}, "finish_reason": "stop"}]}
+    with FakeLLM(script=[Raw(json.dumps(body).encode())]) as fake:
+        client = make(fake)
+        [found] = client.complete(ask(client))
+    assert found.finish == ("refusal",)
+
+
+@pytest.mark.parametrize("field", ["response_format", "seed"])
+def test_a_capability_that_turns_out_to_be_missing_is_given_up(make, ask, field):
+    with FakeLLM(rejects={field}) as fake:
+        client = make(fake, supports=SUPPORTS)
+        [found] = client.complete(ask(client, constraint=Constraint(json_schema=SCHEMA), sampling={"seed": 1}))
+        assert (found.texts == ("hello",) and field not in fake.requests[-1]) or found.mode == "json"
+        asked = len(fake.requests)
+        client = make(fake, supports=SUPPORTS)
+        client.complete([client.request(messages=({"role": "user", "content": "b"},), sampling={"seed": 2})])
+        assert len(fake.requests) == asked + 1
+
+
+def test_a_value_out_of_range_is_the_users_to_mend(make, ask):
+    too_hot = Status(400, "invalid_value", "temperature must be at most 2", param="temperature")
+    with FakeLLM(script=[too_hot, "1"]) as fake:
+        client = make(fake, sampling={"temperature": 3.0}, concurrency=1)
+        first, _ = client.complete(ask(client, 2))
+    assert first.texts == () and "at most 2" in first.finish[0]
+
+
+def test_the_probe_of_a_reasoning_model_finds_what_it_can(make):
+    def answer(body):
+        form = body.get("response_format", {}).get("type")
+        return {"json_schema": '{"zq7": 1}', "json_object": '{"a": 1}'}.get(form, "hello")
+
+    with StrictOpenAI(answer) as fake:
+        found = make(fake, model="o3", supports=None).capabilities
+    assert found.json_schema and found.json_object and found.seed and found.grammar is None
+
+
+def test_silence_is_no_sign_of_a_seed(make):
+    with FakeLLM(answer=lambda body: "") as fake:
+        assert not make(fake, supports=None).capabilities.seed
+
+
+def conf() -> dict:
+    return yaml.safe_load((Path(__file__).parents[3] / "conf" / "llm" / "openai.yaml").read_text())
+
+
+def test_prices_are_of_the_model_or_unknown():
+    table = conf()["prices"]
+    assert Prices.declared(table, model="gpt-6-luna").completion == 0.5
+    assert Prices.declared(table, model="gpt-6-luna-2026-09-22").prompt == 0.1
+    assert Prices.declared(table, batch=True, model="gpt-6-luna").completion == 0.25
+    assert Prices.declared(table, model="some-other").money(10, 10) is None
+    assert Prices.declared(table | {"prompt": 3.0}, model="gpt-6-luna").prompt == 3.0
+
+
+def test_the_default_model_is_not_about_to_be_shut_down():
+    """A month before, choose another: developers.openai.com/api/docs/deprecations."""
+    config = conf()
+    row = config["prices"]["models"][config["model"]]
+    assert (row.get("shutdown") or date.max) > date.today() + timedelta(days=31)
+
+
+PIECES = st.sampled_from(
+    ["a", "Zq", r"\.", r"[0-9]", r"[1-9][0-9]?", "(x|yy|z)", r"(-|)", r"\n", ",", '"', "0{2}", "ä"]
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=8))
+def test_a_grammar_says_what_the_expression_says(pieces):
+    """Read back by the rules of GBNF: quoted text, classes, groups, counts."""
+    grammar = gbnf("".join(pieces)).removeprefix("root ::= ").rstrip("\n")
+    back = re.sub(r'"(?:\\.|[^"\\])*"', lambda m: f"(?:{re.escape(json.loads(m[0]))})", grammar)
+    back = re.sub(r"(?<!\\) ", "", back)
+    for text in ("a", "Zq", ".", "7", "12", "x", "yy", "-", "\n", ",", '"', "00", "ä", ""):
+        for prefix in ("", "a", "1"):
+            assert bool(re.fullmatch(back, prefix + text)) == bool(re.fullmatch("".join(pieces), prefix + text))
