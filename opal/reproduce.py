@@ -183,7 +183,7 @@ def _replay(config: dict[str, Any], recorded: Recorded, store: Path) -> None:
     if unpack_responses(recorded.artifacts / RESPONSES, store) < wanted:
         raise TrackingError(f"{recorded.name} lacks some of its {wanted} stored answers: --fresh asks the model again")
     client |= {"model": model_of(recorded.artifacts), "server": None, "store": str(store), "cache": "replay"}
-    client |= {"mode": "direct", "key_env": None, "budget": None}
+    client |= {"mode": "direct", "key_env": None, "key_command": None, "headers": None, "query": None, "budget": None}
 
 
 def _told(recorded: Recorded, differences: list[Difference], notes: list[Difference]) -> bool:

@@ -46,7 +46,8 @@ class Usage:
         return replace(self, **{k: getattr(both, k) for k in paid})
 
     def as_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values; ``reasoning_tokens`` only where there are any."""
+        return {name: value for name, value in asdict(self).items() if name != "reasoning_tokens" or value}
 
 
 @dataclass

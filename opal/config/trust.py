@@ -41,10 +41,14 @@ def check_trust(config: Mapping[str, Any], trusted: Sequence[str] = (), calls_mo
             if _is_address(target):
                 mend = f"--trust {target.partition('.')[0]} allows it, if you trust that code"
             raise ConfigError(f"the recorded {place}._target_={target} is not OPAL's: {mend}")
-        if calls_model and node.get("key_env", "default") and not _is_near(node.get("base_url"), trusted):
-            host = urlsplit(str(node["base_url"])).hostname
+        if calls_model and (command := node.get("key_command")) and str(command).split()[0] not in trusted:
+            name = str(command).split()[0]
+            raise ConfigError(f"the recorded {place}.key_command={command} would be run: --trust {name} allows it")
+        if calls_model and not _is_near(node.get("base_url"), trusted):
+            address = node["base_url"]
             raise ConfigError(
-                f"the recorded {place}.base_url={node['base_url']} would receive your key: --trust {host} allows it"
+                f"the recorded {place}.base_url={address} would receive your key: "
+                f"--trust {urlsplit(str(address)).hostname} allows it"
             )
 
 

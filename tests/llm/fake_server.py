@@ -45,6 +45,7 @@ class Status:
     retry_after: float | str | None = None
     echo_key: bool = False
     param: str | None = None
+    body: Any = None  # in place of OpenAI's form of an error
 
 
 @dataclass
@@ -311,7 +312,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
 
-def _error_body(status: Status, key: str = "") -> dict[str, Any]:
+def _error_body(status: Status, key: str = "") -> Any:
+    if status.body is not None:
+        return status.body
     error = {"message": f"{status.message} {key}".strip(), "type": "fake", "code": status.code, "param": status.param}
     return {"error": error}
 

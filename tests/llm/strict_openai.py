@@ -17,10 +17,11 @@ KNOWN = frozenset(
     re.findall(
         r"\w+",
         """
-        model messages audio frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata modalities n
-        parallel_tool_calls prediction presence_penalty prompt_cache_key reasoning_effort response_format
-        safety_identifier seed service_tier stop store stream stream_options temperature tool_choice tools top_logprobs
-        top_p user verbosity""",
+        model messages audio frequency_penalty logit_bias logprobs max_completion_tokens max_tokens metadata
+        modalities n parallel_tool_calls prediction presence_penalty prompt_cache_key reasoning_effort
+        response_format safety_identifier seed service_tier stop store stream stream_options temperature
+        tool_choice tools top_logprobs top_p user verbosity
+        """,
     )
 )
 NOT_WHILE_REASONING = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "n": None}

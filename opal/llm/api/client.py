@@ -21,8 +21,9 @@ from opal.llm.api.cache import ResponseCache
 from opal.llm.api.call import Caller
 from opal.llm.api.capabilities import Capabilities, probe, remembered
 from opal.llm.api.dialects import DECIDES_NOTHING, GRAMMARS, HARMLESS_GRAMMARS
-from opal.llm.api.endpoint import Endpoint, key_of
+from opal.llm.api.endpoint import Endpoint
 from opal.llm.api.fault import Fault
+from opal.llm.api.keys import KeyCommand, from_environment, key_of
 from opal.llm.api.messages import Request, Response
 from opal.llm.api.pace import Pace
 from opal.llm.api.parallel import at_once
@@ -75,6 +76,8 @@ class Client:
         unless they are known not to affect the answer
     n_per_request : answers worth asking for at once
     supports : what the endpoint can do (see :class:`Capabilities`), or None to find out by a few short calls
+    headers, query : sent with every call; a value such as ``$NAME`` is that of the environment variable, read then
+    key_command : a command that prints a key, in place of ``key_env``; run again every four minutes, without a shell
     """
 
     model: str | None
@@ -99,6 +102,9 @@ class Client:
     n_per_request: int = 1
     reasoning: Mapping[str, Any] | None = None
     supports: Mapping[str, Any] | None = None
+    headers: NoEffect[Mapping[str, Any] | None] = None
+    query: NoEffect[Mapping[str, Any] | None] = None
+    key_command: NoEffect[str | None] = None
 
     def __post_init__(self) -> None:
         for name, value, allowed in (
@@ -136,6 +142,7 @@ class Client:
         self._prices = Prices.declared(_plain(self.prices or {}), self.mode == "batch", self.model or "")
         self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
+        self._command = KeyCommand(self.key_command) if self.key_command else None
         self._caller: Caller | None = None
         self._lock = threading.Lock()
 
@@ -286,7 +293,8 @@ class Client:
             if self.server is not None:
                 base_url, key = self.server.start()
             else:
-                base_url, key = self.base_url, key_of(self.key_env, self.identity())
+                base_url = self.base_url
+                key = self._command.key() if self._command else key_of(self.key_env, self.identity())
             known = self._caller and (self._caller.endpoint.base_url, self._caller.endpoint.api_key)
             if self._caller is None or known != (base_url, key):
                 endpoint = Endpoint(
@@ -298,6 +306,8 @@ class Client:
                     backoff=self.backoff,
                     pace=self._pace,
                     direct=self.server is not None,
+                    headers=from_environment(self.headers, "llm.headers"),
+                    query=from_environment(self.query, "llm.query"),
                 )
                 self._caller = Caller(
                     endpoint,

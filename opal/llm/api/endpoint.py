@@ -16,7 +16,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from opal.errors import LLMError
 from opal.llm.api.budget import count_tokens
 from opal.llm.api.dialects import recount, tokenize_url
 from opal.llm.api.fault import Fault, fault_of
@@ -41,6 +40,8 @@ class Endpoint:
     backoff: float
     pace: Pace
     direct: bool = False  # on this machine: no proxy
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
     _api: Any = field(default=None, init=False, repr=False)
     answered: bool = field(default=False, init=False, repr=False)  # once, so that it is there
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
@@ -69,6 +70,8 @@ class Endpoint:
                     base_url=self.base_url,
                     api_key=self.api_key or "none",
                     timeout=openai.Timeout(self.timeout, connect=min(self.timeout, MAX_CONNECT)),
+                    default_headers=dict(self.headers),
+                    default_query=dict(self.query),
                     max_retries=0,
                     http_client=http,
                 )
@@ -160,28 +163,14 @@ class Endpoint:
             return sum(map(count_tokens, texts))
 
     def scrub(self, text: str) -> str:
-        """``text`` without the key, should a server echo it."""
-        return text.replace(self.api_key, "[key]") if len(self.api_key) >= 4 else text
+        """``text`` without the key and what headers hold, should a server echo it."""
+        for secret in (self.api_key, *self.headers.values(), *self.query.values()):
+            if len(secret) >= 8 or (secret == self.api_key != "" and len(secret) >= 4):
+                text = text.replace(secret, "[key]")
+        return text
 
     def _set_deadline(self, request: Any) -> None:
         request.extensions["opal_deadline"] = time.monotonic() + self.timeout
-
-
-def key_of(variable: str | None, model: str) -> str:
-    """The key in an environment variable; "" where none is needed.
-
-    Raises
-    ------
-    LLMError : it is not set, or is not a key
-    """
-    if variable is None:
-        return ""
-    key = os.environ.get(variable, "").strip()
-    if not key:
-        raise LLMError(f"no key for {model}: set the environment variable {variable} (llm.key_env)")
-    if not key.isascii() or not key.isprintable():
-        raise LLMError(f"the environment variable {variable} (llm.key_env) holds characters that no key has")
-    return key
 
 
 def _limit_body(response: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -56,7 +57,7 @@ def fault_of(error: Exception, endpoint: Called) -> Fault:
     """What an exception of the openai client means."""
     import openai
 
-    detail = endpoint.scrub(" ".join(str(error).split()))[:300]
+    detail = endpoint.scrub(" ".join(_words(error).split()))[:300]
     unreachable = type(error.__cause__).__name__ in ("ConnectError", "ConnectTimeout")
     if isinstance(error, openai.APITimeoutError) and not unreachable:
         if endpoint.direct:  # as slow the next time
@@ -76,6 +77,16 @@ def fault_of(error: Exception, endpoint: Called) -> Fault:
     if isinstance(error, Fault | LLMError):
         raise error
     return Fault("fatal", f"the call to {endpoint.name} failed: {type(error).__name__}: {detail}")
+
+
+def _words(error: Exception) -> str:
+    """What an error says; the openai package drops bodies that have not OpenAI's form (Mistral, Gemini)."""
+    import openai
+
+    said = str(error)
+    if isinstance(error, openai.APIStatusError) and re.fullmatch(r"Error code: \d+", said):
+        return f"{said} - {error.response.text[:1000]}"
+    return said
 
 
 def _of_status(error: Any, detail: str, endpoint: Called) -> Fault:
