@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from opal.config.keys import KEYS
@@ -11,7 +12,9 @@ from opal.config.options import CONF as CONF  # where every verb's configuration
 from opal.config.resolve import literal, resolved
 from opal.config.validation import check_number, check_section, check_top_level, check_value, shown
 from opal.errors import ConfigError, OpalError
+from opal.evaluate.controls import cost_threshold
 from opal.evaluate.looks import FIRST_LOOK
+from opal.evaluate.metrics import Costs
 from opal.table import Table
 from opal.trial.trial import Trial
 
@@ -57,8 +60,36 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
         if "most_seeds" in answer:  # runs of 0.1 have none
             check_number("answer.most_seeds", answer["most_seeds"], FIRST_LOOK, whole=True)
             values["most_seeds"] = answer["most_seeds"]
+    if config.get("measure", "auto") != "auto":
+        values["measure"] = config["measure"]
+    if config.get("measure") == "cost":
+        values["costs"] = costs = costs_of(config, built["table"])
+        built["controls"] = {**(built["controls"] or {}), "cost_threshold": partial(cost_threshold, costs=costs)}
     given = {name: part for name, part in built.items() if part is not None}  # None: the trial's own default
     return Trial(**given, **values, method_name=method_name)
+
+
+def costs_of(config: Mapping[str, Any], table: Table) -> Costs:
+    """What ``cost`` and ``prevalence`` say; by default the minority is as common as in the table.
+
+    Raises
+    ------
+    ConfigError : a key or number that is not one
+    """
+    given, prevalence = dict(config.get("cost") or {}), config.get("prevalence")
+    names = ("false_negative", "false_positive")
+    if unknown := sorted(set(given) - set(names)):
+        raise ConfigError(f"cost.{unknown[0]} is not a key of cost; its keys: {', '.join(names)}")
+    for name in names:
+        check_number(f"cost.{name}", given.get(name, 1.0))
+    if not sum(given.get(name, 1.0) for name in names):
+        raise ConfigError("cost.false_negative=0 and cost.false_positive=0: one of them must cost something")
+    check_number("prevalence", prevalence, null="for the table's share")
+    if prevalence is not None and not 0 < prevalence < 1:
+        raise ConfigError(f"prevalence={shown(prevalence)} must lie between 0 and 1, as in prevalence=0.02")
+    if prevalence is None:
+        prevalence = float((table.frame[table.schema.target] == table.minority).mean())
+    return Costs(**given, prevalence=prevalence)
 
 
 def instantiate(config: Mapping[str, Any], section: str) -> Any:

@@ -16,6 +16,7 @@ import pandas as pd
 
 from opal.evaluate.curve import MOVED, control_names
 from opal.evaluate.gain import RANKING, THRESHOLDS
+from opal.evaluate.metrics import higher_is_better
 from opal.evaluate.validate import PREFIX
 
 NOTHING = "nothing"
@@ -86,7 +87,10 @@ class Action:
 def collect(
     runs: Sequence[Measured], measure: str
 ) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], dict[str, Mapping[str, float]]]:
-    """Validation errors and each shown test metric, by seed (rows) and action (columns); costs by method."""
+    """Losses on folds and each shown test metric, by seed (rows) and action (columns); costs by method.
+
+    The loss is the measure, negated where more of it is better.
+    """
     validation: dict[Action, pd.Series] = {}
     test: dict[str, dict[Action, pd.Series]] = {metric: {} for metric in dict.fromkeys((*SHOWN, *RANKING, measure))}
     for run in runs:
@@ -97,7 +101,7 @@ def collect(
             found = _at(by_metric[PREFIX + place + measure], action.amount)
             if found.empty:
                 continue
-            validation[action] = found
+            validation[action] = -found if higher_is_better(measure) else found
             for metric, columns in test.items():
                 name = metric if action.moved and metric in RANKING else place + metric
                 if name in by_metric:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from opal.evaluate.actions import ASKED, NOTHING, SHOWN, Action, Measured, best, choose, collect
 from opal.evaluate.gain import Gain, Sources, gain, sources
-from opal.evaluate.metrics import BY_NAME
+from opal.evaluate.metrics import BY_NAME, higher_is_better
 from opal.evaluate.validate import chosen_by
 from opal.evaluate.verdict import MARGIN
 
@@ -53,7 +53,7 @@ class Answer:
         if done.name == NOTHING:
             said = [
                 f"Recommended for {self.data} with {self.classifier}: leave the table as it is. On folds of the "
-                f"train rows nothing free lowers the {measure}, and no rows do so clearly."
+                f"train rows nothing free improves the {measure}, and no rows do so clearly."
             ]
         else:
             said = [
@@ -111,7 +111,8 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
     level, share = max(run.level for run in runs), runs[0].test_share
 
     def against(action: Action, other: Action) -> Gain:
-        return gain(test[measure][action], test[measure][other], margin, level, share)
+        more_is_better = higher_is_better(measure)
+        return gain(test[measure][action], test[measure][other], margin, level, share, more_is_better)
 
     seen = {}
     for name in dict.fromkeys(action.name for action in validation if action.seen):
@@ -150,13 +151,13 @@ def table_of(
     measure: str,
 ) -> pd.DataFrame:
     """One row per free action and per method (at what the folds prefer of it), the recommended one first."""
-    means = validation.mean()
+    means, sign = validation.mean(), -1.0 if higher_is_better(measure) else 1.0
     shown: dict[tuple[str, bool], Action] = {}
     for action in sorted(validation, key=lambda a: (a != chosen, round(means[a], 9), a.price, a.name)):
         shown.setdefault((action.name, action.free), action)
     records = []
     for action in shown.values():
-        judged = float("nan") if action.seen else means[action]
+        judged = float("nan") if action.seen else sign * means[action]
         record = {"action": action.words, "rows": action.amount, "validation": judged}
         record |= {m: float(test[m][action].mean()) for m in dict.fromkeys((*SHOWN, measure)) if action in test[m]}
         records.append(record | ({} if action.free else dict(costs.get(action.name, {}))))

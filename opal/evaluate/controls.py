@@ -17,6 +17,7 @@ import pandas as pd
 from opal.errors import MethodError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.features import label_codes
+from opal.evaluate.metrics import Costs
 from opal.table import Group, Split, Train
 
 Predictions = tuple[np.ndarray, np.ndarray]
@@ -115,6 +116,20 @@ def base_rate_threshold(classifier: Classifier, split: Split, minority: Any, raw
     train = split.train
     code = train.schema.labels.index(minority)
     return raw, above_share(raw, code, label_codes(train.frame, train.schema))
+
+
+def cost_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray, costs: Costs) -> Predictions:
+    """Minority where that costs less, by the fitted probabilities corrected to the prevalence that ``costs`` names.
+
+    Odds are multiplied by the ratio of the prior odds (Elkan, IJCAI 2001, theorem 2).
+    """
+    train = split.train
+    code = train.schema.labels.index(minority)
+    share = float((label_codes(train.frame, train.schema) == code).mean())
+    wanted = costs.prevalence
+    odds = wanted / (1 - wanted) * (1 - share) / share if 0 < share < 1 else 1.0
+    threshold = costs.threshold / (costs.threshold + odds * (1 - costs.threshold))
+    return raw, above(raw, code, threshold)
 
 
 def tuned_threshold(

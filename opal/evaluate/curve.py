@@ -18,7 +18,7 @@ from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control, above_share
 from opal.evaluate.features import label_codes
-from opal.evaluate.metrics import BY_NAME, Record, errors, ranking, score
+from opal.evaluate.metrics import BY_NAME, OF_CHOICE, Record, errors, f1, ranking, score
 from opal.table import Split
 
 MOVED = "threshold/"  # metrics with rows and a moved threshold
@@ -149,8 +149,10 @@ def moved_threshold(proba: np.ndarray, frame: pd.DataFrame, split: Split, minori
     schema = split.train.schema
     code = schema.labels.index(minority)
     predicted = above_share(proba, code, label_codes(frame, schema))
-    found = errors(predicted, split.test, label_codes(split.test, schema), split.train.groups)
-    kept = {name for name in found if BY_NAME[name].validated or BY_NAME[name].judged != "never"}
+    truth = label_codes(split.test, schema)
+    found = errors(predicted, split.test, truth, split.train.groups)
+    found["f1"] = f1(predicted == code, truth == code)
+    kept = {name for name in found if BY_NAME[name].validated or BY_NAME[name].judged != "never"} | set(OF_CHOICE)
     return [
         {"seed": split.seed, "amount": amount, "metric": MOVED + name, "value": value}
         for name, value in found.items()

@@ -9,11 +9,12 @@ import numpy as np
 import pandas as pd
 
 from opal.evaluate.curve import MOVED, control_names
-from opal.evaluate.metrics import BY_NAME
+from opal.evaluate.metrics import BY_NAME, higher_is_better
 from opal.evaluate.validate import PREFIX, chosen_by
 from opal.evaluate.verdict import MARGIN, Word, at_amounts, choose_amount, confidence_interval, word_of
 
-THRESHOLDS = ("base_rate_threshold", "tuned_threshold")  # free controls that leave the fitted classifier unchanged
+# Free controls that leave the fitted classifier unchanged
+THRESHOLDS = ("base_rate_threshold", "tuned_threshold", "cost_threshold")
 RANKING = ("roc_auc", "average_precision")
 
 
@@ -36,10 +37,12 @@ class Gain:
     margin: float = MARGIN
     corrected: tuple[float, float] = (float("nan"), float("nan"))
     level: float = 0.95
+    more_is_better: bool = False
 
     @property
     def word(self) -> Word:
-        return word_of(self.low, self.high, self.margin)
+        ends = (-self.high, -self.low) if self.more_is_better else (self.low, self.high)
+        return word_of(*ends, self.margin)
 
     def changes(self, measure: str) -> str:
         """``lowers the error by 0.0100 (95 % interval of the change -0.0200 to +0.0001 over 5 seeds)``."""
@@ -88,7 +91,12 @@ class Sources:
 
 
 def gain(
-    mine: pd.Series, other: pd.Series, margin: float = MARGIN, level: float = 0.95, test_share: float = float("nan")
+    mine: pd.Series,
+    other: pd.Series,
+    margin: float = MARGIN,
+    level: float = 0.95,
+    test_share: float = float("nan"),
+    more_is_better: bool = False,
 ) -> Gain:
     """One measure minus another, both by seed, paired.
 
@@ -98,7 +106,8 @@ def gain(
     """
     gap = (mine - other).dropna().to_numpy(float)
     low, high = confidence_interval(gap, level)
-    return Gain(float(np.mean(gap)), low, high, len(gap), margin, corrected(gap, test_share, level), level)
+    wide = corrected(gap, test_share, level)
+    return Gain(float(np.mean(gap)), low, high, len(gap), margin, wide, level, more_is_better)
 
 
 def corrected(gap: np.ndarray, test_share: float, level: float = 0.95) -> tuple[float, float]:
@@ -125,12 +134,13 @@ def sources(
 
     Returns
     -------
-    None without validation errors, a free threshold among the controls, or rows at the amounts
+    None without validation errors, a free threshold among the controls, or rows at the amounts; where what is chosen
+    by is no error
     """
     known = set(errors["metric"])
     measure = chosen_by(known)
     thresholds = [c for c in THRESHOLDS if c in control_names(errors)]
-    if measure is None or not thresholds or MOVED + measure not in known:
+    if measure is None or higher_is_better(measure) or not thresholds or MOVED + measure not in known:
         return None
     amounts = choose_amount(errors, PREFIX + measure) if amounts is None else amounts
     nowhere = dict.fromkeys(amounts, 0)

@@ -31,7 +31,8 @@ def judge(result: TrialResult, method: str, margin: float = MARGIN, level: float
     chooser = chosen_by(measured)
     if chooser and controls:
         amounts = choose_amount(result.errors, PREFIX + chooser)
-        for measure in judged(groups=BY_NAME[chooser].of_groups):
+        asked_for = () if BY_NAME[chooser].validated else (chooser,)  # by measure=
+        for measure in dict.fromkeys((*judged(groups=BY_NAME[chooser].of_groups), *asked_for)):
             add_verdict(result, method, measure, amounts, margin, level)
             if CLEAN + measure in measured:
                 add_verdict(result, method, measure, amounts, margin, level, CLEAN)

@@ -60,11 +60,26 @@ METRICS = (
     Metric("minority_error", leads=True),
     Metric("majority_error", leads=True),
     Metric("average_precision", higher_is_better=True, drawn=True, leads=True),
+    Metric("f1", "F1 score", higher_is_better=True),
     Metric("group_gap"),
     Metric("roc_auc", "ROC AUC", higher_is_better=True),
     Metric("brier", "Brier score"),
     Metric("calibration_error"),
+    Metric("cost", "cost per row"),  # with measure=cost alone, see `with_cost`
 )
+# Measures that a person may choose by (``measure=``); auto: the group-balanced or the balanced error.
+Measure = Literal[
+    "auto",
+    "error",
+    "balanced_error",
+    "group_balanced_error",
+    "worst_group_error",
+    "average_precision",
+    "roc_auc",
+    "f1",
+    "cost",
+]
+OF_CHOICE = ("f1", "minority_error", "majority_error")  # also with a moved threshold: a choice may need them
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 
@@ -96,6 +111,7 @@ def score(split: Split, proba: np.ndarray, predicted: np.ndarray, minority: Any,
     truth = label_codes(split.test, schema)
     code = schema.labels.index(minority)
     values = errors(predicted, split.test, truth, split.train.groups) | ranking(proba[:, code], truth == code)
+    values["f1"] = f1(predicted == code, truth == code)
     return [{"seed": split.seed, "amount": amount, "metric": k, "value": v} for k, v in values.items()]
 
 
@@ -121,6 +137,52 @@ def errors(
         if np.any(side):
             out[name] = float(wrong[side].mean())
     return out | {"worst_group_error": max(by_group), "group_gap": max(by_group) - min(by_group)}
+
+
+def f1(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """F1 score of the minority: 2 tp / (2 tp + fp + fn), 0 where nothing is found; booleans, shape (n_rows,)."""
+    found = 2 * float((predicted & truth).sum())
+    total = float(predicted.sum() + truth.sum())
+    return found / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What a wrong prediction costs, in any unit.
+
+    Parameters
+    ----------
+    false_negative : of a minority row that is not found
+    false_positive : of another row taken for one
+    prevalence : share of the minority where predictions will be used
+    """
+
+    false_negative: float = 1.0
+    false_positive: float = 1.0
+    prevalence: float = 0.5
+
+    @property
+    def threshold(self) -> float:
+        """The probability of being minority above which predicting it costs less (Elkan, IJCAI 2001, eq. 2)."""
+        return self.false_positive / (self.false_positive + self.false_negative)
+
+
+def with_cost(errors: pd.DataFrame, costs: Costs) -> pd.DataFrame:
+    """Tidy errors with the mean cost per row, ``cost``, wherever both kinds of error were measured.
+
+    cost = prevalence x false_negative x minority_error + (1 - prevalence) x false_positive x majority_error
+    """
+    share, keys = costs.prevalence, ["seed", "amount", "metric"]
+    parts = []
+    for side, weight in (
+        ("minority_error", share * costs.false_negative),
+        ("majority_error", (1 - share) * costs.false_positive),
+    ):
+        mine = errors[errors["metric"].str.endswith(side)]
+        names = mine["metric"].str.removesuffix(side) + "cost"
+        parts.append(mine.assign(metric=names, value=mine["value"] * weight).set_index(keys)["value"])
+    both = (parts[0] + parts[1]).dropna().reset_index()
+    return pd.concat([errors, both], ignore_index=True) if len(both) else errors
 
 
 def ranking(minority_proba: np.ndarray, is_minority: np.ndarray) -> dict[str, float]:

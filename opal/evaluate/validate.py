@@ -9,11 +9,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from opal.config.effect import NoEffect
 from opal.errors import ConfigError, LLMError, MethodError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
 from opal.evaluate.curve import fitted
-from opal.evaluate.metrics import names
+from opal.evaluate.metrics import OF_CHOICE, Measure, names
 from opal.result import Rows
 from opal.table import Split, Train
 
@@ -23,10 +24,15 @@ Job = tuple[tuple, int]  # arguments of ``measure``, and the rows held out
 
 MOST_WAITING = 1_000_000  # rows to predict in fits that wait: the folds of five large splits would fill the memory
 PREFIX = "validation_"  # of the metrics measured on folds
-# The measure that folds choose by. Train rows have few minority rows by design, so that their plain error would always
-# choose no rows; where an attribute defines the groups (task=spurious), the classes are balanced, and the balanced
-# error is the plain one. The worst group's error would be the largest of several, each of a few rows: too noisy.
-CHOSEN_BY = ("group_balanced_error", "balanced_error")
+# What folds choose by: the first of these that was measured on them. Those of the first row are measured there only
+# where `measure` asks for them, so that records say by themselves what they were chosen by. Train rows have few
+# minority rows by design: their plain error would always choose no rows. Where an attribute defines the groups
+# (task=spurious), the classes are balanced, and the balanced error is the plain one. The worst group's error is the
+# largest of several, each of a few rows: noisy.
+CHOSEN_BY = (
+    *("cost", "f1", "average_precision", "roc_auc", "worst_group_error"),
+    *("group_balanced_error", "balanced_error", "error"),
+)
 
 
 @dataclass(frozen=True)
@@ -40,10 +46,13 @@ class Folds:
         cost nothing, ``always`` for language models too (``folds`` times the requests). Otherwise the rows made
         from all train rows serve every fold; its held-out rows were among them, which favours larger amounts.
         The test error at the chosen amount stays honest either way.
+    measure : what is chosen by; ``auto``: the group-balanced error where an attribute defines groups, else the balanced
+        error
     """
 
     folds: int = 3
     remake: Literal["free", "always", "never"] = "free"
+    measure: NoEffect[Measure] = "auto"  # counts at the top of the configuration
 
     def __post_init__(self) -> None:
         if self.folds < 0 or self.remake not in ("free", "always", "never"):
@@ -88,9 +97,9 @@ class Folds:
             waiting += jobs
             took += [replace(r, frame=r.frame.iloc[:0].copy(), unused=None) for r in remade]
             if sum(weight for _, weight in waiting) > MOST_WAITING:
-                records += _measured(waiting, n_jobs)
+                records += self._measured(waiting, n_jobs)
                 waiting = []
-        return weighted(records + _measured(waiting, n_jobs)), took
+        return weighted(records + self._measured(waiting, n_jobs)), took
 
     def _jobs(
         self,
@@ -123,6 +132,19 @@ class Folds:
             ]
         return jobs, remade
 
+    @property
+    def recorded(self) -> set[str]:
+        """The metrics that are kept of the folds."""
+        if self.measure == "auto":
+            return set(names("validated"))
+        return {"error", self.measure} | (set(OF_CHOICE) - {"f1"} if self.measure == "cost" else set())
+
+    def _measured(self, jobs: Sequence[Job], n_jobs: int) -> list[dict[str, Any]]:
+        """Records of every fit with the rows that it held out."""
+        found, kept = fitted([job for job, _ in jobs], n_jobs), self.recorded
+        records = [r | {"weight": weight} for (_, weight), part in zip(jobs, found, strict=True) for r in part]
+        return [r for r in records if r["metric"].rpartition("/")[2] in kept]
+
     def remakes(self, cost: str) -> bool:
         """Whether each fold's rows are made from its own train rows alone."""
         return cost in {"free": ("free",), "always": ("free", "paid"), "never": ()}[self.remake]
@@ -143,13 +165,6 @@ class Folds:
 def chosen_by(measured: Collection[str]) -> str | None:
     """The metric that amounts and actions are chosen by, of those measured; None without validation errors."""
     return next((name for name in CHOSEN_BY if PREFIX + name in measured), None)
-
-
-def _measured(jobs: Sequence[Job], n_jobs: int) -> list[dict[str, Any]]:
-    """Records of every fit with the rows that it held out."""
-    found = fitted([job for job, _ in jobs], n_jobs)
-    records = [r | {"weight": weight} for (_, weight), part in zip(jobs, found, strict=True) for r in part]
-    return [r for r in records if r["metric"].rpartition("/")[2] in names("validated")]
 
 
 def weighted(records: list[dict[str, Any]]) -> pd.DataFrame:

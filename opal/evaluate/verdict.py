@@ -72,7 +72,7 @@ class Verdict:
 
 
 def choose_amount(errors: pd.DataFrame, metric: str = VALIDATION) -> dict[int, int]:
-    """For each seed the amount with the lowest validation error; the smallest among equals.
+    """For each seed the amount with the best value on validation folds; the smallest among equals.
 
     Each seed chooses alone: another seed's train rows may be this seed's test rows.
 
@@ -87,6 +87,8 @@ def choose_amount(errors: pd.DataFrame, metric: str = VALIDATION) -> dict[int, i
     rows = errors[(errors["metric"] == metric) & errors["value"].notna()]
     if rows.empty:
         raise ConfigError(f"no amount can be chosen: errors hold no {metric!r}; measure it on folds of train rows")
+    if higher_is_better(metric.removeprefix("validation_")):
+        rows = rows.assign(value=-rows["value"])
     best = rows.sort_values(["value", "amount"], kind="stable").groupby("seed")["amount"].first()
     return {int(str(seed)): int(amount) for seed, amount in best.items()}
 

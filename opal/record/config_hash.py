@@ -58,6 +58,11 @@ def science(config: Mapping[str, Any], table: Table, model: str = "", evaluation
     counted = {name: _plain(value, seeds) for name, value in kept.items() if name != "hydra"}
     if seeds != AUTO and "answer" in counted:  # has no effect then
         counted["answer"].pop("most_seeds", None)
+    if counted.get("measure", "auto") == "auto":
+        counted.pop("measure", None)
+    if counted.get("measure") != "cost":  # have no effect then
+        counted.pop("cost", None)
+        counted.pop("prevalence", None)
     return {"table": _facts(table), "model": model} | counted
 
 

@@ -29,6 +29,7 @@ MEANS = ("train/rows", "train/minority_rows", "test/rows", LEVEL)  # of several 
 RECIPES = {
     "class_weight": 'classifier.fit(X, y, sample_weight=compute_sample_weight("balanced", y))',
     "base_rate_threshold": "predicted = classifier.predict_proba(X_new)[:, minority] > (y == minority_label).mean()",
+    "cost_threshold": "predicted = proba[:, minority] > false_positive / (false_positive + false_negative)",
     "tuned_threshold": 'TunedThresholdClassifierCV(classifier, scoring="balanced_accuracy").fit(X, y)',
     "balanced_forest": "imblearn.ensemble.BalancedRandomForestClassifier().fit(X, y)",
 }

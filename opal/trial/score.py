@@ -10,7 +10,7 @@ from opal.config.validation import shown
 from opal.errors import ConfigError
 from opal.evaluate.curve import CLEAN
 from opal.evaluate.metrics import METRICS, names
-from opal.evaluate.validate import CHOSEN_BY, PREFIX
+from opal.evaluate.validate import PREFIX
 from opal.result import TrialResult
 from opal.trial.trial import Trial
 
@@ -31,9 +31,9 @@ def resolve_score(name: object, trial: Trial) -> str:
     grouped = any(group.column is not None for group in trial.task.groups(trial.table))
     metric = str(name)
     if metric == VALIDATION:
-        metric = PREFIX + CHOSEN_BY[0 if grouped else 1]
-    known = [m.name for m in METRICS if grouped or not m.of_groups]
-    validated = [PREFIX + m for m in names("validated") if m in known]
+        metric = PREFIX + trial.chosen_by(grouped)
+    known = [m.name for m in METRICS if (grouped or not m.of_groups) and (m.name != "cost" or trial.measure == "cost")]
+    validated = [PREFIX + m for m in (*names("validated"), trial.chosen_by(grouped)) if m in known]
     if metric in validated:
         if trial.validation.folds < 2:
             raise ConfigError(f"score={name} is measured on validation folds: set validation.folds=2 or more")

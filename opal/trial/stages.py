@@ -14,6 +14,7 @@ from opal.evaluate.classifiers import Classifier
 from opal.evaluate.curve import curve, curve_without
 from opal.evaluate.judge import decided, judge
 from opal.evaluate.looks import AUTO
+from opal.evaluate.metrics import with_cost
 from opal.progress import Progress
 from opal.result import Rows, TrialResult
 from opal.table import Split, Train
@@ -67,12 +68,12 @@ class Stages:
                 self.amounts = trial.amounts(min(len(split.train.frame) for split in splits))
             steps = [self.amounts] * len(splits)
         with clock("curve"):  # finds faults of classifier or controls before rows are made and paid for
-            self.curves.append(self.curve_without_rows(splits, steps))
+            self.curves.append(self.costed(self.curve_without_rows(splits, steps)))
         with clock("rows"):
             made = [self.make(split.train, max(amounts)) for split, amounts in zip(splits, steps, strict=True)]
         rows = [of.frame for of in made]
         with clock("curve"):
-            self.curves.append(self.curve_with_rows(splits, rows, steps))
+            self.curves.append(self.costed(self.curve_with_rows(splits, rows, steps)))
         with clock("validation"):
             if trial.validation.folds > 1 and max(map(len, rows)) > 0:
                 self.validate(splits, rows, steps)
@@ -139,8 +140,13 @@ class Stages:
         trial = self.trial
         jobs = self.fits(splits, rows, steps)
         errors, remade = trial.validation(*jobs, self.make, trial.method.remake, trial.n_jobs, trial.controls)
-        self.validated.append(errors)
+        self.validated.append(self.costed(errors))
         self.remade += remade
+
+    def costed(self, errors: pd.DataFrame) -> pd.DataFrame:
+        """The errors, with their costs where those are what is chosen by."""
+        costed = self.trial.measure == "cost" and not errors.empty
+        return with_cost(errors, self.trial.costs) if costed else errors
 
     def replicate(self) -> tuple[pd.DataFrame, list[Rows]]:
         trial = self.trial

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
+from opal.config.options import nearest
+from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
 from opal.evaluate.curate import Filter
 from opal.evaluate.curve import Amounts
 from opal.evaluate.looks import AUTO, FIRST_LOOK, first_seeds, look_sizes, nominal_level
+from opal.evaluate.metrics import Costs, Measure
 from opal.evaluate.replicate import Replicates
 from opal.evaluate.validate import Folds
 from opal.evaluate.verdict import MARGIN
@@ -46,6 +49,9 @@ class Trial:
     contamination_probe : ask the method's language model to continue the table's first rows
     fidelity : measure how the synthetic rows differ from real ones
     n_jobs : fits at a time; has no effect on the figures
+    measure : what amounts and actions are chosen by, on folds; ``auto``: the group-balanced error where an attribute
+        defines groups, else the balanced error
+    costs : of wrong predictions, for ``measure="cost"``
     margin : differences of an error up to this size do not matter
     most_seeds : bound of ``seeds=auto``
     method_name : what sentences call the method; the name of its class by default
@@ -65,6 +71,8 @@ class Trial:
     contamination_probe: bool = False
     fidelity: bool = True
     n_jobs: int = 1
+    measure: Measure = "auto"
+    costs: Costs = field(default_factory=Costs)
     margin: float = MARGIN
     most_seeds: int = MOST_SEEDS
     method_name: str = ""
@@ -77,6 +85,22 @@ class Trial:
         OpalError : table, sizes, method or endpoint do not allow it; the message names what to change
         """
         return Stages(self, progress or Progress(enabled=False)).result()
+
+    def __post_init__(self) -> None:
+        if self.measure not in (known := get_args(Measure)):
+            best = nearest(str(self.measure), known)
+            guess = f"did you mean {best}?" if best else f"choices: {', '.join(known)}"
+            raise ConfigError(f"measure={self.measure} is not a measure; {guess}")
+        grouped = any(group.column is not None for group in self.task.groups(self.table))
+        if self.measure == "group_balanced_error" and not grouped:
+            raise ConfigError("measure=group_balanced_error needs an attribute that defines groups (task=spurious)")
+        object.__setattr__(self, "validation", replace(self.validation, measure=self.measure))
+
+    def chosen_by(self, grouped: bool) -> str:
+        """The metric by which folds choose."""
+        if self.measure != "auto":
+            return self.measure
+        return "group_balanced_error" if grouped else "balanced_error"
 
     @property
     def looks(self) -> list[list[int]]:

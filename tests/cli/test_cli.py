@@ -65,7 +65,7 @@ def test_the_examples_of_every_help_run(tmp_path, monkeypatch, empty_store, root
     [
         ("", [*VERBS, "completion", "--help"]),
         ("com", ["compare", "completion"]),
-        ("run m", ["method.", "method="]),
+        ("run met", ["method.", "method="]),
         ("run method=s", ["method=smote", "method=svm_smote"]),
         ("run method=llm,du", ["method=llm,duplicate"]),
         ("run data.p", []),

@@ -29,8 +29,8 @@ LIMITS = ("max_completion_tokens", "max_tokens")
 NEEDED = ("model", "messages", "prompt")
 # In codes and texts of errors about a field that the model does not take, rather than a value out of range.
 UNSUPPORTED = re.compile(
-    r"unsupported|not support|unknown[ _]parameter|unrecogni[sz]ed|unexpected|extra inputs|not permitted|not allowed"
-    r"|does not (take|accept)|unknown (name|field|argument)",
+    r"literal_error|unsupported|not support|unknown[ _]parameter|unrecogni[sz]ed|unexpected|extra inputs|not permitted"
+    r"|not allowed|does not (take|accept)|unknown (name|field|argument)",
     re.IGNORECASE,
 )
 log = logging.getLogger("opal")

@@ -22,6 +22,9 @@ _GRAMMAR_FIELDS = ("grammar", "structured_outputs", "guided_regex")
 # Fields of a request's body that do not affect the answer; every other field of `llm.extra_body` counts in its key.
 DECIDES_NOTHING = frozenset(["cache_prompt", "id_slot"])  # llama.cpp's
 
+# llama-cpp-python 0.3 answers with status 500 where it means 422: a field's value is not one that it knows.
+WRONG_FIELD = re.compile(r"validation error.*literal_error", re.DOTALL)
+
 NO_CREDIT = ("insufficient_quota", "billing")  # in the code or text of an error: waiting does not help
 
 
@@ -44,7 +47,8 @@ def schema_fields(schema: Mapping[str, Any]) -> dict[str, Any]:
 def refuted_by(name: str, sent: Mapping[str, Any]) -> str | None:
     """The capability (`opal.llm.api.capabilities.Capabilities`) that an endpoint lacks which refuses this field."""
     if name == "response_format":
-        return str((sent.get(name) or {}).get("type"))
+        form = sent[name]
+        return str(form.get("type")) if isinstance(form, Mapping) else None
     return name if name in ("seed", "n") else "grammar" if name in _GRAMMAR_FIELDS else None
 
 

@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol
 
 from opal.errors import LLMError
-from opal.llm.api.dialects import NO_CREDIT
+from opal.llm.api.dialects import NO_CREDIT, WRONG_FIELD
 
 MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
 TOO_LONG = (
@@ -91,6 +91,7 @@ def _words(error: Exception) -> str:
 
 def _of_status(error: Any, detail: str, endpoint: Called) -> Fault:
     status, code = error.status_code, str(error.code or "")
+    status = 422 if status == 500 and WRONG_FIELD.search(detail) else status
     if status in (401, 403):
         mend = "check the variable named by llm.key_env, and its rights"
         more = f" ({detail})" if status == 403 else ""  # with 401, endpoints quote parts of the key

@@ -11,6 +11,7 @@ from fake_server import FakeLLM, Raw, Status
 from opal.config.build import CONF, compose
 from opal.errors import LLMError
 from opal.llm.api.client import Client
+from opal.llm.api.messages import Constraint
 
 PROVIDERS = sorted(p.stem for p in Path(CONF, "llm").glob("*.yaml") if p.stem not in ("local", "openai_compatible"))
 NEEDED = {"azure": ["llm.base_url=https://r.openai.azure.com/openai/v1/"]}
@@ -131,6 +132,26 @@ def test_its_refusal_of_a_field_is_understood(name, tmp_path):
         client = client_of(name, fake, tmp_path, supports={"seed": True})
         assert ask(client, sampling={field: 1}).texts == ("1,2",)
     assert field in fake.requests[0] and field not in fake.requests[-1]
+
+
+def test_a_422_that_llama_cpp_python_calls_500(tmp_path):
+    """As version 0.3.36 answered: the schema is given up, and JSON without one asked for."""
+    said = (
+        "1 validation error:\n  {'type': 'literal_error', 'loc': ('body', 'response_format', 'type'), 'msg': "
+        "\"Input should be 'text' or 'json_object'\", 'input': 'json_schema'}"
+    )
+
+    class Server(FakeLLM):
+        def refusal(self, body):
+            if body.get("response_format", {}).get("type") == "json_schema":
+                return Status(500, body={"error": {"message": said, "type": "internal_server_error", "code": None}})
+            return None
+
+    schema = {"type": "object", "properties": {}, "required": [], "additionalProperties": False}
+    with Server(answer=lambda body: "{}") as fake:
+        client = client_of("llama_cpp", fake, tmp_path, supports={"json_schema": True, "json_object": True})
+        found = ask(client, constraint=Constraint(json_schema=schema))
+    assert found.texts == ("{}",) and found.mode == "json" and len(fake.requests) == 2
 
 
 def test_a_key_may_come_from_a_command(tmp_path):
