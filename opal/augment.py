@@ -24,7 +24,7 @@ from opal.cli.prepare import limit_budget
 from opal.config.build import CONF, instantiate
 from opal.config.resolve import resolved
 from opal.config.validation import check_number, check_top_level
-from opal.data.write import PARQUET, TEXT, write_table
+from opal.data.write import EXCEL, PARQUET, TEXT, write_table
 from opal.errors import ConfigError, DataError
 from opal.evaluate.curate import Filter
 from opal.evaluate.distance import row_keys
@@ -115,13 +115,15 @@ def check_output(config: Any, source: str) -> Path:
 
     Raises
     ------
-    ConfigError : not set, not CSV or Parquet, the input itself, a folder, or an existing file
+    ConfigError : not set, not CSV, Parquet or Excel, the input itself, a folder, or an existing file
     """
     if not config["output"]:
         raise ConfigError("output is not set: name the CSV or Parquet file to write, for example output=augmented.csv")
     path = Path(str(config["output"])).expanduser().resolve()
-    if path.suffix.casefold() not in TEXT + PARQUET:
-        raise ConfigError(f"output={config['output']} is neither CSV nor Parquet: let its name end in .csv or .parquet")
+    if path.suffix.casefold() not in TEXT + PARQUET + EXCEL:
+        raise ConfigError(
+            f"output={config['output']} is neither CSV, Parquet nor Excel: let its name end in .csv, .parquet or .xlsx"
+        )
     if path.is_dir():
         raise ConfigError(f"output={config['output']} is a folder: name a file in it")
     if path.exists():
@@ -161,8 +163,8 @@ def job(composed: DictConfig) -> None:
     named = [f"method={name}", *([f"model={method.model}"] if method.model else []), f"hash={digest}"]
     origin = [" ".join([*named, *([f"prompt={key[:12]}"] if key else [])]) for key in made.prompts]
     extra = (str(config["provenance"]), origin) if config["provenance"] else None
-    form = (config["data"].get("separator"), config["data"].get("encoding"))
-    escaped = write_table(path, table, made.frame, extra, config["formulas"], *form)
+    reading = {name: config["data"].get(name) for name in ("separator", "encoding", "sheet", "missing")}
+    escaped = write_table(path, table, made.frame, extra, config["formulas"], **reading)
     print(summary(table, train, made, " ".join(named)))
     if escaped:
         print(

@@ -65,10 +65,10 @@ def main() -> None:
         if "embedded" in only:
             show("embedded", ["llm=local"], given.rows)
         url = stack.enter_context(served([sys.executable, "-c", SERVE, weights, "{port}"], "/health"))
-        show(
-            "llama.cpp", ["llm=llama_cpp", f"llm.base_url={url}/v1", "llm.model=gemma", "llm.supports=null"], given.rows
-        )
-        if given.litellm:
+        if "llama.cpp" in only:
+            found = ["llm=llama_cpp", f"llm.base_url={url}/v1", "llm.model=gemma", "llm.supports=null"]
+            show("llama.cpp", found, given.rows)
+        if given.litellm and "litellm" in only:
             alone = {"OPENAI_API_KEY": "none", "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
             options = ["--model", "openai/gemma", "--api_base", f"{url}/v1", "--port", "{port}", "--host", "127.0.0.1"]
             proxy = stack.enter_context(served([given.litellm, *options], "/health/liveliness", **alone))

@@ -1,4 +1,4 @@
-"""Files to frames: CSV, Parquet, ARFF, and any of these alone in a ZIP, told apart by content."""
+"""Files to frames: CSV, Excel, Parquet, Feather, ARFF, and any of these alone in a ZIP, told apart by content."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import csv
 import io
 import logging
 import zipfile
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +20,26 @@ from opal.errors import ConfigError, DataError
 log = logging.getLogger("opal")
 
 SEPARATORS = (",", ";", "\t", "|")
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", "")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", ".feather", ".xlsx", "")
+MOST_UNPACKED = 4_000_000_000  # bytes; a small archive may unpack to more than the memory holds
 # pandas before 3.1 misreads the last digit of some decimals unless told otherwise; later ones warn when told
 _PANDAS = tuple(map(int, pd.__version__.split(".")[:2]))
 _EXACT: Any = {} if _PANDAS >= (3, 1) else {"float_precision": "round_trip"}
 
 
-def parse_file(path: Path, separator: str | None = None, encoding: str | None = None) -> pd.DataFrame:
+def parse_file(
+    path: Path,
+    separator: str | None = None,
+    encoding: str | None = None,
+    sheet: str | None = None,
+    missing: Sequence[str] = (),
+) -> pd.DataFrame:
     """Read one table.
 
     Parameters
     ----------
+    sheet : of an Excel file with several
+    missing : further texts that mean "no value"; an empty cell and the usual markers do in any case
     separator : of a text table; by default the one that cuts its header into most columns
     encoding : of a text table; by default UTF-8, with or without byte order mark
 
@@ -41,23 +53,84 @@ def parse_file(path: Path, separator: str | None = None, encoding: str | None = 
     if path.is_dir():
         raise DataError(f"{path} is a folder, not a file: name the CSV or Parquet file in it")
     try:
-        return _parse(path.read_bytes(), path, separator, encoding)
+        content = _unpacked(path.read_bytes(), path)
+        if is_excel(content):
+            frame = _excel(content, path, sheet)
+        elif sheet is not None:
+            raise ConfigError(f"data.sheet={sheet}, but {path} is no Excel file: leave it out")
+        else:
+            frame = _parse(content, path, separator, encoding, missing)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    return _without(frame, missing)
 
 
-def _parse(content: bytes, path: Path, separator: str | None, encoding: str | None) -> pd.DataFrame:
-    if content[:4] == b"PK\x03\x04":
-        return _parse(_only_member(content, path), path, separator, encoding)
+def is_excel(content: bytes) -> bool:
+    """Whether a file's bytes are an .xlsx workbook."""
+    if content[:4] != b"PK\x03\x04":
+        return False
+    with suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return "xl/workbook.xml" in archive.namelist()
+    return False
+
+
+def _without(frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
+    """``frame`` with the texts in ``missing`` taken out, and columns that are numbers then read as such."""
+    if not missing:
+        return frame
+    gone = {str(text).strip() for text in missing}
+    for name in frame.columns:
+        column = frame[name]
+        if pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+            known = {float(text) for text in gone if _is_number(text)}
+            cleaned = column.mask(column.isin(known)) if known else column
+        else:
+            cleaned = column.mask(column.map(lambda v: isinstance(v, str) and v.strip() in gone))
+            if cleaned.notna().any() and len(numbers := pd.to_numeric(cleaned, errors="coerce").dropna()) == len(
+                cleaned.dropna()
+            ):
+                cleaned = numbers.reindex(column.index)
+        if cleaned.isna().sum() > column.isna().sum():
+            frame[name] = cleaned
+    return frame
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _unpacked(content: bytes, path: Path) -> bytes:
+    """The bytes of the one table in a ZIP or gzip file; those of any other file unchanged."""
+    if content[:4] == b"PK\x03\x04" and not is_excel(content):
+        return _unpacked(_only_member(content, path), path)
     if content[:2] == b"\x1f\x8b":
         import gzip
 
         try:
-            content = gzip.decompress(content)
-        except (EOFError, OSError) as error:
+            with gzip.open(io.BytesIO(content)) as file:
+                content = file.read(MOST_UNPACKED + 1)
+        except (EOFError, OSError, zlib.error) as error:
             raise DataError(f"{path} is a damaged gzip file: {error}") from error
+        _check_size(len(content), path)
+    return content
+
+
+def _check_size(size: int, path: Path) -> None:
+    if size > MOST_UNPACKED:
+        raise DataError(f"{path} unpacks to more than {MOST_UNPACKED / 1e9:.0f} GB, which is no table for this machine")
+
+
+def _parse(
+    content: bytes, path: Path, separator: str | None, encoding: str | None, missing: Sequence[str]
+) -> pd.DataFrame:
     if content[:4] == b"PAR1":
         return _parquet(content, path)
+    if content[:6] == b"ARROW1" or content[:4] == b"FEA1":
+        return _feather(content, path)
     text = _decode(content, path, encoding)
     if not text.strip():
         raise DataError(f"{path} is empty")
@@ -65,7 +138,7 @@ def _parse(content: bytes, path: Path, separator: str | None, encoding: str | No
         return _arff(text, path)
     if text.lstrip()[:1] == "<":
         raise DataError(f"{path} is a web page (HTML), not a table")
-    return _csv(text, path, separator)
+    return _csv(text, path, separator, missing)
 
 
 def _only_member(content: bytes, path: Path) -> bytes:
@@ -73,14 +146,15 @@ def _only_member(content: bytes, path: Path) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX")]
-            if "[Content_Types].xml" in names:
-                raise DataError(f"{path} is an Office document: save the sheet as CSV and name that file")
+            if "[Content_Types].xml" in names or "mimetype" in names:
+                raise DataError(f"{path} is an Office document, but no .xlsx workbook: save the sheet as CSV")
             tables = [n for n in names if Path(n).suffix.casefold() in TABLE_SUFFIXES]
             if len(tables) != 1:
                 held = ", ".join(tables or names)
                 raise DataError(f"{path} holds {len(tables)} tables ({held}): unpack it and name one of them")
+            _check_size(archive.getinfo(tables[0]).file_size, path)
             return archive.read(tables[0])
-    except (zipfile.BadZipFile, RuntimeError) as error:  # RuntimeError: encrypted
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:  # RuntimeError: encrypted
         raise DataError(f"{path} cannot be unpacked: {error}") from error
 
 
@@ -100,7 +174,7 @@ def _decode(content: bytes, path: Path, encoding: str | None) -> str:
         ) from error
 
 
-def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:
+def _csv(text: str, path: Path, separator: str | None, missing: Sequence[str] = ()) -> pd.DataFrame:
     header = text.lstrip("\r\n").split("\n", 1)[0].splitlines()[0]
     separator = str(separator or max(SEPARATORS, key=lambda s: len(next(csv.reader([header], delimiter=s)))))
     if len(separator) > 1:
@@ -110,20 +184,22 @@ def _csv(text: str, path: Path, separator: str | None) -> pd.DataFrame:
         raise DataError(f"{path} has two columns named {twice[0]!r}: rename one")
     try:
         source = io.BytesIO(text.encode())  # StringIO takes four bytes a character
-        frame = pd.read_csv(source, sep=separator, low_memory=False, index_col=False, **_EXACT)
-        return _with_numbers(frame, text, separator)
+        gone = [str(text) for text in missing]
+        frame = pd.read_csv(source, sep=separator, low_memory=False, index_col=False, na_values=gone, **_EXACT)
+        return _with_numbers(frame, text, separator, gone)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         detail = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
         raise DataError(f"{path} cannot be read as CSV with separator {separator!r}: {detail}") from error
 
 
-def _with_numbers(frame: pd.DataFrame, text: str, separator: str) -> pd.DataFrame:
+def _with_numbers(frame: pd.DataFrame, text: str, separator: str, missing: Sequence[str]) -> pd.DataFrame:
     """``frame`` with the numbers that pandas took for text; a frame that has none stays as it is."""
     texts = [n for n in frame.columns if not pd.api.types.is_numeric_dtype(frame[n].dtype) and frame[n].notna().any()]
     if not any(may_be_numbers(frame[name].dropna()) for name in texts):
         return frame  # a decimal comma would have made a text column: nothing was misread
     source = io.StringIO(text.lstrip("\ufeff"))
     cells = pd.read_csv(source, sep=separator, dtype=str, na_filter=False, index_col=False, low_memory=False).fillna("")
+    cells = cells.mask(cells.isin(missing), "")
     if cells.shape != frame.shape or list(cells.columns) != list(frame.columns):
         return frame
     forms = forms_of(cells, separator)
@@ -133,6 +209,36 @@ def _with_numbers(frame: pd.DataFrame, text: str, separator: str) -> pd.DataFram
     if commas := [n for n, f in changed.items() if f.decimal == ","]:
         log.info("opal: decimal comma in %s", ", ".join(commas))
     return frame
+
+
+def _excel(content: bytes, path: Path, sheet: str | None) -> pd.DataFrame:
+    try:
+        with pd.ExcelFile(io.BytesIO(content), engine="openpyxl") as book:
+            sheets = [str(name) for name in book.sheet_names]
+            if sheet is None and len(sheets) > 1:
+                listed = ", ".join(sheets)
+                raise ConfigError(f"{path} holds several sheets: name one, as in data.sheet={sheets[0]} ({listed})")
+            if sheet is not None and str(sheet) not in sheets:
+                raise ConfigError(f"data.sheet={sheet} is not a sheet of {path}; sheets: {', '.join(sheets)}")
+            frame = book.parse(sheets[0] if sheet is None else str(sheet))
+    except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
+        raise DataError(f"{path} cannot be read as an Excel file: {str(error).splitlines()[0]}") from error
+    frame.columns = pd.Index([str(name) for name in frame.columns])
+    if frame.empty:
+        raise DataError(f"{path} has no rows in sheet {sheet or sheets[0]!r}")
+    # cells of text that are numbers in some form, as in a text file
+    cells = frame.map(lambda v: v if isinstance(v, str) else "" if pd.isna(v) else str(v))
+    texts = [n for n in frame.columns if frame[n].map(lambda v: isinstance(v, str)).any()]
+    for name, form in forms_of(cells[texts], ";").items() if texts else ():
+        frame[name] = read_numbers(cells[name], form)
+    return frame.infer_objects()
+
+
+def _feather(content: bytes, path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_feather(io.BytesIO(content))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as Feather: {str(error).splitlines()[0]}") from error
 
 
 def _parquet(content: bytes, path: Path) -> pd.DataFrame:

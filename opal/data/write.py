@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +14,7 @@ from opal.data.append_parquet import Extra, extended_parquet, with_rows
 from opal.data.parse import parse_file
 from opal.table import Table
 
-TEXT, PARQUET = (".csv", ".tsv", ".txt"), (".parquet", ".pq")
+TEXT, PARQUET, EXCEL = (".csv", ".tsv", ".txt"), (".parquet", ".pq"), (".xlsx",)
 
 
 def write_table(
@@ -21,8 +23,7 @@ def write_table(
     rows: pd.DataFrame,
     extra: Extra = None,
     formulas: bool = False,
-    separator: str | None = None,
-    encoding: str | None = None,
+    **reading: Any,
 ) -> int:
     """Write ``table``'s own rows, then ``rows``, in one step: a file is there whole or not at all.
 
@@ -35,7 +36,7 @@ def write_table(
     rows : in the plain dtypes of ``table.frame``
     extra : name and cells of a further column, empty in the table's own rows
     formulas : write text that a spreadsheet would run to CSV unchanged; otherwise an apostrophe is put in front
-    separator, encoding : of the table's source, as given to opal.data.load_csv
+    reading : separator, encoding, sheet and missing of the table's source, as given to opal.data.load_csv
 
     Returns
     -------
@@ -51,19 +52,21 @@ def write_table(
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
         if text and kind == "text":
-            file = CsvFile(content, separator, encoding)
+            file = CsvFile(content, reading.get("separator"), reading.get("encoding"))
             written, count = file.extended(rows, table.frame, table.schema, extra, formulas)
             temporary.write_bytes(written)
-        elif source and not text and kind == "parquet":
+        elif source and path.suffix.casefold() in PARQUET and kind == "parquet":
             import pyarrow.parquet as pq
 
             pq.write_table(extended_parquet(source, rows, table.frame, table.schema, extra), temporary)
         else:
-            given = as_read(source, table, separator, encoding)
+            given = as_read(source, table, **reading)
             both = with_rows(given, rows, table.frame, table.schema, extra)
             if text:
                 written, count = frame_as_csv(both, formulas)
                 temporary.write_bytes(written)
+            elif path.suffix.casefold() in EXCEL:
+                temporary.write_bytes(as_excel(both, reading.get("sheet")))
             else:
                 both.to_parquet(temporary, index=False)
     return count
@@ -78,10 +81,22 @@ def file_kind(content: bytes) -> str:
     return "other" if not content or packed or start[:1] == b"%" or start == b"@relation" else "text"
 
 
-def as_read(source: Path | None, table: Table, separator: str | None, encoding: str | None) -> pd.DataFrame:
+def as_excel(frame: pd.DataFrame, sheet: str | None = None) -> bytes:
+    """A workbook of one sheet; text that begins with = stays text."""
+    content = io.BytesIO()
+    with pd.ExcelWriter(content, engine="openpyxl") as writer:
+        frame.to_excel(writer, index=False, sheet_name=sheet or "Sheet1")
+        for row in writer.sheets[sheet or "Sheet1"].iter_rows():
+            for cell in row:
+                if cell.data_type == "f":  # openpyxl's guess
+                    cell.data_type = "s"
+    return content.getvalue()
+
+
+def as_read(source: Path | None, table: Table, **reading: Any) -> pd.DataFrame:
     """The table as in its file, including columns left out; without a file, as OPAL has it."""
     if source is None:
         return table.frame
-    given = parse_file(source, separator, encoding)
+    given = parse_file(source, **{name: value for name, value in reading.items() if value})
     given.columns = pd.Index([str(c) for c in given.columns])
     return given

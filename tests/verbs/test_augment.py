@@ -126,7 +126,7 @@ def test_left_out_columns_are_empty_in_new_rows(augment):
         (["output=in.csv", "overwrite=true"], "output=in.csv is the table that is read"),
         (["output=link.csv", "overwrite=true"], "output=link.csv is the table that is read"),
         (["output=there.csv"], "output=there.csv exists already: .*overwrite=true"),
-        (["output=out.xlsx"], "output=out.xlsx is neither CSV nor Parquet"),
+        (["output=out.ods"], "output=out.ods is neither CSV, Parquet nor Excel"),
         ([], "output is not set"),
         (["output=folder.csv"], "output=folder.csv is a folder"),
         (["output=out.csv", "rows=0"], "rows=0 must be a whole number, 1 or more, or null to balance"),
