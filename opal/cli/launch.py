@@ -15,7 +15,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 
 from opal.cli import flags
 from opal.cli.overrides import free_names, quoted
-from opal.config.build import explained
+from opal.config.build import explained, no_option
 from opal.config.keys import KEYS, ignored
 from opal.config.options import HYDRA_VERBS, Options, nearest, unknown_key
 from opal.errors import AlreadyReported, ConfigError, OpalError
@@ -45,7 +45,10 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     sys.argv[1:] = free_names(quoted(sys.argv[1:]))
     try:
         check_flags(sys.argv[1:])
-        job()
+        try:
+            job()
+        except ValueError as fault:
+            raise no_option(fault, [word for word in sys.argv[1:] if "=" in word]) from fault
     except KeyboardInterrupt:
         print(f"opal: {stopped}", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -99,7 +102,8 @@ def check_flags(arguments: Sequence[str]) -> None:
             used = ", ".join(name for name, key in KEYS.items() if verb() in key.verbs)
             raise ConfigError(f"opal {verb()} does not use {word}: remove it (it uses {used})")
         key, _, value = word.partition("=")
-        if "." in key or not (word.startswith("~") or re.fullmatch(NO_NAME, value)):
+        parts = re.split(r"[\[\],\s]+", value.strip("[]")) if value.startswith("[") else [value]
+        if "." in key or not (word.startswith("~") or any(re.fullmatch(NO_NAME, part) for part in parts)):
             continue
         known = settings()
         options = known.options(key.lstrip("~"))

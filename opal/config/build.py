@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,12 +27,29 @@ def compose(*overrides: str, verb: str = "run") -> dict[str, Any]:
     Raises
     ------
     hydra.errors.HydraException : an override does not fit
+    ConfigError : a group was given a number or a list
     """
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
     with _composing, initialize_config_dir(CONF, version_base="1.3"):
-        return resolved(hydra_compose(verb, overrides=list(overrides)))
+        try:
+            composed = hydra_compose(verb, overrides=list(overrides))
+        except ValueError as fault:
+            raise no_option(fault, overrides) from fault
+        return resolved(composed)
+
+
+def no_option(fault: ValueError, typed: Sequence[str]) -> ConfigError:
+    """Hydra's bare ValueError about a group as a sentence; another fault is raised.
+
+    Parameters
+    ----------
+    typed : the overrides
+    """
+    if not str(fault).startswith("Config group override"):
+        raise fault
+    return ConfigError(f"{' '.join(typed)}: a group takes the name of one of its options, as in method=smote")
 
 
 def build(config: Mapping[str, Any], table: Table | None = None, method_name: str = "") -> Trial:
@@ -55,6 +72,7 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
     values = {key: config[key] for key in keys if key in config}
     if answer := config.get("answer"):
+        check_value(answer, Mapping[str, Any], "answer")
         check_number("answer.margin", answer["margin"])
         values["margin"] = answer["margin"]
         if "most_seeds" in answer:  # runs of 0.1 have none
@@ -76,6 +94,7 @@ def costs_of(config: Mapping[str, Any], table: Table) -> Costs:
     ------
     ConfigError : a key or number that is not one
     """
+    check_value(config.get("cost") or {}, Mapping[str, Any], "cost")
     given, prevalence = dict(config.get("cost") or {}), config.get("prevalence")
     names = ("false_negative", "false_positive")
     if unknown := sorted(set(given) - set(names)):
@@ -129,6 +148,8 @@ def check_whole(node: Any, section: str) -> None:
         )
     if section != "controls":
         check_value(node, Callable[..., Any], section)
+        if node.get("_partial_"):
+            raise ConfigError(f"{section}._partial_={shown(node['_partial_'])} leaves {section} unbuilt: remove it")
     else:
         for name, control in node.items():
             check_value(control, Callable[..., Any], f"{section}.{name}")

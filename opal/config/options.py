@@ -40,7 +40,7 @@ class Options:
         self.chosen |= {name: value.split(",") for name, _, value in given if name in self.groups}
         for name in list(self.chosen):
             if (same := self.chosen[name][0]).startswith("${"):  # - space: ${classifier}
-                self.chosen[name] = self.chosen[same[2:-1]]
+                self.chosen[name] = self.chosen.get(same[2:-1], [])
             for option in self.chosen[name]:
                 self._read(f"{name}/{option}", name)
 

@@ -32,6 +32,9 @@ def check_section(node: Any, path: str) -> None:
             check_section(part, f"{path}.{place}")
     if not isinstance(node, Mapping):
         return
+    for flag in ("_partial_", "_recursive_"):
+        if not isinstance(node.get(flag, False), bool):
+            raise ConfigError(f"{path}.{flag}={shown(node[flag])} must be true or false")
     hints, needed, any_name = _arguments(node["_target_"]) if "_target_" in node else ({}, set(), True)
     given = {name: value for name, value in node.items() if not str(name).startswith("_")}
     for name, value in given.items():
@@ -106,6 +109,9 @@ def check_top_level(config: Mapping[str, Any], verb: str) -> None:
     for name, key in KEYS.items():
         if key.type is not None and verb in key.verbs and name in config:
             check_value(config[name], key.type, name)
+    for name in ("seeds", "n_jobs"):
+        if verb in KEYS[name].verbs and name not in config:
+            raise ConfigError(f"{name} is missing: give it, as in {name}={'[1,2,6]' if name == 'seeds' else 1}")
     if verb in KEYS["seeds"].verbs:
         check_seeds(config["seeds"], auto=verb == "run")
     if verb in KEYS["n_jobs"].verbs:

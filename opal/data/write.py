@@ -68,8 +68,17 @@ def write_table(
             elif path.suffix.casefold() in EXCEL:
                 temporary.write_bytes(as_excel(both, reading.get("sheet")))
             else:
-                both.to_parquet(temporary, index=False)
+                try:
+                    both.to_parquet(temporary, index=False)
+                except (ValueError, TypeError, OverflowError):  # a column of mixed types, or of huge numbers
+                    as_texts(both).to_parquet(temporary, index=False)
     return count
+
+
+def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` with columns of mixed types as text."""
+    mixed = [n for n in frame.columns if pd.api.types.is_object_dtype(frame[n].dtype)]
+    return frame.assign(**{str(n): frame[n].map(str, na_action="ignore") for n in mixed})
 
 
 def file_kind(content: bytes) -> str:
