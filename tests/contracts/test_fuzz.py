@@ -1,0 +1,65 @@
+"""Random and damaged input ends in a result or one sentence: a short run of scripts/fuzz.py, and what it found."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from opal.config.build import build, compose
+from opal.config.options import Options
+from opal.data.file import load
+from opal.data.write import write_table
+from opal.errors import ConfigError
+from opal.record.provenance import read_config
+
+RECORDED = Path(__file__).parents[1] / "record" / "recorded_0_1" / "smote"
+
+
+def test_a_short_run_finds_nothing(root):
+    command = [sys.executable, str(root / "scripts" / "fuzz.py"), "--cases", "40", "--seed", "7"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=240)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("40 cases") == 5
+
+
+@pytest.mark.parametrize("typed", ["~debug=false", "prompt=null", "curate=3", "~prompt=[1,1]"])
+def test_a_group_given_a_number_is_a_mistake_of_the_users(typed):
+    with pytest.raises(ConfigError, match="a group takes the name of one of its options"):
+        compose(typed)
+
+
+def test_a_group_that_refers_to_no_group_has_no_keys():
+    assert Options("run", ["method=${seeds}"]).chosen["method"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seeds": None}, "seeds is missing"),
+        ({"n_jobs": None}, "n_jobs is missing"),
+        ({"answer": "x"}, "answer=x"),
+        ({"task": {"_target_": "opal.tasks.Imbalanced", "_partial_": True}}, "task._partial_=true"),
+        ({"method": {"_target_": "opal.methods.Smote", "_partial_": "x"}}, "method._partial_=x"),
+    ],
+)
+def test_a_changed_record_is_named(change, said, tmp_path):
+    folder = Path(shutil.copytree(RECORDED / "artifacts", tmp_path / "artifacts"))
+    config = yaml.safe_load((folder / "config.yaml").read_text()) | change
+    kept = {key: value for key, value in config.items() if value is not None or key not in change}
+    (folder / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
+    with pytest.raises(ConfigError, match=said):
+        build(read_config(folder))
+
+
+def test_mixed_cells_and_huge_numbers_are_written_to_parquet(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n" + "1,x,p\n2,z,q\n" * 5 + f"{'9' * 40},z,q\n")
+    table = load(str(path), target="y", free_text="carry")
+    write_table(tmp_path / "t.parquet", table, table.frame.head(2))
+    assert len(pd.read_parquet(tmp_path / "t.parquet")) == 13
