@@ -10,7 +10,10 @@ OpalError
 └── TrackingError   the MLflow store cannot be read or written
 """
 
+import re
 from typing import Any
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x80-\x9f\u2028\u2029]")
 
 
 class OpalError(Exception):
@@ -20,6 +23,10 @@ class OpalError(Exception):
     """
 
     status = 2
+
+    def __str__(self) -> str:
+        """One line: control characters, which names of columns and a server's words may hold, are shown as escapes."""
+        return _CONTROL.sub(lambda found: repr(found[0])[1:-1], super().__str__())
 
 
 class ConfigError(OpalError):

@@ -57,6 +57,15 @@ def test_a_changed_record_is_named(change, said, tmp_path):
         build(read_config(folder))
 
 
+def test_a_message_is_one_line_whatever_names_hold(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('"a\nb","\x1b[31mred",c\n1,2,3\n')
+    with pytest.raises(ConfigError) as fault:
+        load(str(path), target="y")
+    said = str(fault.value)
+    assert "\n" not in said and "\x1b" not in said and r"a\nb" in said and r"\x1b[31mred" in said
+
+
 def test_mixed_cells_and_huge_numbers_are_written_to_parquet(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text("a,b,y\n" + "1,x,p\n2,z,q\n" * 5 + f"{'9' * 40},z,q\n")
