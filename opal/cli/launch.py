@@ -47,7 +47,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
         check_flags(sys.argv[1:])
         try:
             job()
-        except ValueError as fault:
+        except (ValueError, TypeError) as fault:
             raise no_option(fault, [word for word in sys.argv[1:] if "=" in word]) from fault
     except KeyboardInterrupt:
         print(f"opal: {stopped}", file=sys.stderr)

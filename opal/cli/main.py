@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 
+from opal.config.options import HYDRA_VERBS
+
 VERBS = {
     "look": ("what OPAL understands of a table", "opal look data=csv data.path=in.csv data.target=label"),
     "run": ("do synthetic rows help on this table?", "opal run -m data=craft method=smote,duplicate"),
@@ -25,7 +27,11 @@ VERBS = {
 def main() -> None:
     """Run the verb named first; without one, list all verbs. Exit status 2 for an unknown verb."""
     verb, *rest = sys.argv[1:] or ["--help"]
-    if verb in VERBS:
+    if verb in HYDRA_VERBS and {"--help", "-h"} & set(rest):
+        from opal.cli.verb_help import help_of
+
+        print(help_of(verb, rest))
+    elif verb in VERBS:
         sys.argv[:2] = [f"opal {verb}"]
         import_module(f"opal.{verb}").main()
     elif verb in ("--help", "-h"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from traceback import walk_tb
 from typing import Any
 
 from opal.config.keys import KEYS
@@ -35,19 +36,20 @@ def compose(*overrides: str, verb: str = "run") -> dict[str, Any]:
     with _composing, initialize_config_dir(CONF, version_base="1.3"):
         try:
             composed = hydra_compose(verb, overrides=list(overrides))
-        except ValueError as fault:
+        except (ValueError, TypeError) as fault:
             raise no_option(fault, overrides) from fault
         return resolved(composed)
 
 
-def no_option(fault: ValueError, typed: Sequence[str]) -> ConfigError:
-    """Hydra's bare ValueError about a group as a sentence; another fault is raised.
+def no_option(fault: ValueError | TypeError, typed: Sequence[str]) -> ConfigError:
+    """Hydra's bare ValueError or TypeError about a group as a sentence; another fault is raised.
 
     Parameters
     ----------
     typed : the overrides
     """
-    if not str(fault).startswith("Config group override"):
+    *_, (last, _) = walk_tb(fault.__traceback__)
+    if not str(fault).startswith("Config group override") and not last.f_code.co_filename.endswith("defaults_list.py"):
         raise fault
     return ConfigError(f"{' '.join(typed)}: a group takes the name of one of its options, as in method=smote")
 

@@ -176,10 +176,13 @@ def _decode(content: bytes, path: Path, encoding: str | None) -> str:
 
 def _csv(text: str, path: Path, separator: str | None, missing: Sequence[str] = ()) -> pd.DataFrame:
     header = text.lstrip("\r\n").split("\n", 1)[0].splitlines()[0]
-    separator = str(separator or max(SEPARATORS, key=lambda s: len(next(csv.reader([header], delimiter=s)))))
-    if len(separator) > 1:
-        raise ConfigError(f"data.separator={separator!r} must be one sign, such as ; or |")
-    names = next(csv.reader([header], delimiter=separator))
+    try:
+        separator = str(separator or max(SEPARATORS, key=lambda s: len(next(csv.reader([header], delimiter=s)))))
+        if len(separator) > 1:
+            raise ConfigError(f"data.separator={separator!r} must be one sign, such as ; or |")
+        names = next(csv.reader([header], delimiter=separator))
+    except csv.Error as error:
+        raise DataError(f"{path} has no header that can be read: {error}") from error
     if twice := sorted({n for n in names if n and names.count(n) > 1}):  # pandas would rename them in silence
         raise DataError(f"{path} has two columns named {twice[0]!r}: rename one")
     try:

@@ -8,6 +8,7 @@ import re
 import select
 import shlex
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -180,3 +181,14 @@ def test_the_version_is_the_packages(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["opal", "--version"])
     main()
     assert capsys.readouterr().out == f"opal {opal.__version__}\n"
+
+
+@pytest.mark.parametrize("verb", ["run", "augment", "split", "tune", "look"])
+def test_help_is_hydras_without_hydra(verb, root):
+    def said(*command: str) -> str:
+        return subprocess.run([sys.executable, *command], capture_output=True, text=True, cwd=root, check=True).stdout
+
+    assert said("-m", "opal.cli.main", verb, "--help") == said("-m", f"opal.{verb}", "--help")
+    code = f"import sys; sys.argv = ['opal', '{verb}', '--help']; from opal.cli.main import main; main(); "
+    code += "print(sorted(set(sys.modules) & {'hydra', 'pandas', 'omegaconf'}))"
+    assert said("-c", code).splitlines()[-1] == "[]"

@@ -15,7 +15,7 @@ from opal.config.build import build, compose
 from opal.config.options import Options
 from opal.data.file import load
 from opal.data.write import write_table
-from opal.errors import ConfigError
+from opal.errors import ConfigError, DataError
 from opal.record.provenance import read_config
 
 RECORDED = Path(__file__).parents[1] / "record" / "recorded_0_1" / "smote"
@@ -28,7 +28,7 @@ def test_a_short_run_finds_nothing(root):
     assert done.stdout.count("40 cases") == 5
 
 
-@pytest.mark.parametrize("typed", ["~debug=false", "prompt=null", "curate=3", "~prompt=[1,1]"])
+@pytest.mark.parametrize("typed", ["~debug=false", "prompt=null", "curate=3", "~prompt=[1,1]", "curate=[1,[2]]"])
 def test_a_group_given_a_number_is_a_mistake_of_the_users(typed):
     with pytest.raises(ConfigError, match="a group takes the name of one of its options"):
         compose(typed)
@@ -55,6 +55,13 @@ def test_a_changed_record_is_named(change, said, tmp_path):
     (folder / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
     with pytest.raises(ConfigError, match=said):
         build(read_config(folder))
+
+
+def test_a_header_of_one_huge_cell_is_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text('"' + "x" * 200_000 + "\n1,2\n")
+    with pytest.raises(DataError, match="no header that can be read"):
+        load(str(path), target="y")
 
 
 def test_a_message_is_one_line_whatever_names_hold(tmp_path):
