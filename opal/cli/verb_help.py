@@ -1,4 +1,4 @@
-"""``opal VERB --help`` of the verbs that start Hydra, from the YAML files alone: Hydra needs a second to say the same."""
+"""``opal VERB --help`` of the verbs that start Hydra, from the YAML files alone: Hydra needs a second for it."""
 
 from __future__ import annotations
 

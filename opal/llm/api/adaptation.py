@@ -66,6 +66,11 @@ class Adaptation:
                 self.renamed, self.reasons = dict(known["renamed"]), bool(known["reasons"])
                 self.dropped, self.refuted = set(known["dropped"]), set(known["refuted"])
 
+    @property
+    def known(self) -> bool:
+        """Whether the model has been asked before, by this process or another."""
+        return self.path.is_file()
+
     def fit(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """``body`` as this model takes it."""
         fitted = {self.renamed.get(name, name): value for name, value in body.items() if name not in self.dropped}
@@ -136,6 +141,10 @@ class Adaptation:
 
     def _tell(self, what: str) -> None:
         log.info("opal: %s %s", self.name, what)
+        self.remember()
+
+    def remember(self) -> None:
+        """Keep the lessons for later processes."""
         record = {
             "version": VERSION,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -24,12 +24,13 @@ from opal.llm.api.cache import ResponseCache, write_json
 from opal.llm.api.call import Caller, failed, now
 from opal.llm.api.capabilities import Capabilities
 from opal.llm.api.fault import Fault
-from opal.llm.api.messages import Request, Response
+from opal.llm.api.messages import Mode, Request, Response
 from opal.llm.api.wire import bodies, choices_of, read_answer
 from opal.result import Usage
 
 log = logging.getLogger(__name__)
 MOST = 50_000  # requests per batch (OpenAI's limit)
+TRIED_FROM = 20  # requests; with as many, one is asked directly first
 ENDED = ("completed", "failed", "expired", "cancelled")
 
 
@@ -80,6 +81,7 @@ class Batches:
             for state in states:
                 wanted = {k: r for k, r in wanted.items() if k not in state.modes}
             stored = {k: found for k, r in wanted.items() if (found := self.store.get(r)) is not None}
+            stored |= self._tried({k: r for k, r in wanted.items() if k not in stored})
             more, over = self._submit(folder, {k: r for k, r in wanted.items() if k not in stored})
         yield from ((place, stored[r.key]) for place, r in requests.items() if r.key in stored)
         for state in states + more:
@@ -88,6 +90,16 @@ class Batches:
             yield from ((place, done[r.key]) for place, r in mine.items())
         if over is not None:
             raise over
+
+    def _tried(self, wanted: Mapping[str, Request]) -> dict[str, Response]:
+        """The first of many requests, asked directly where the model is new: a field that it refuses is found out in
+        seconds, not after a batch in which every line failed."""
+        if len(wanted) < TRIED_FROM or self.caller.adaptation.known:
+            return {}
+        key, request = next(iter(wanted.items()))
+        found = self.caller.ask(request, self.can, threading.Event())
+        self.caller.adaptation.remember()
+        return {key: self.store.put(found)} if found.texts else {}
 
     def _under_way(self, folder: Path, wanted: Mapping[str, Request]) -> list[State]:
         """Batches of this endpoint that hold any of the requests."""
@@ -146,13 +158,28 @@ class Batches:
         """The lines of the file to upload, and each request's mode by key."""
         lines, modes = [], {}
         for request in requests:
-            sent, mode = bodies(request, self.caller.endpoint.model, self.can, self.caller.chat, self.caller.extra_body)
+            sent, mode = self._bodies(request)
             if len(sent) > 1:
                 raise ConfigError("llm.mode=batch: this endpoint gives one answer per request: set llm.n_per_request=1")
-            line = {"custom_id": request.key, "method": "POST", "url": self._path, "body": sent[0]}
+            body = self.caller.adaptation.fit(sent[0])
+            line = {"custom_id": request.key, "method": "POST", "url": self._path, "body": body}
             lines.append(json.dumps(line) + "\n")
             modes[request.key] = mode
         return lines, modes
+
+    def _bodies(self, request: Request) -> tuple[list[dict[str, Any]], Mode]:
+        caller = self.caller
+        can = caller.adaptation.limit(self.can)
+        return bodies(request, caller.endpoint.model, can, caller.chat, caller.extra_body)
+
+    def _learn(self, request: Request, line: Mapping[str, Any]) -> None:
+        """Learn from a line that the endpoint refused, so that the next batch does without what it names."""
+        response = line.get("response") or {}
+        error = (response.get("body") or {}).get("error") or line.get("error") or {}
+        fault = Fault("refused", str(error.get("message")), status=response.get("status_code"))
+        fault.param, fault.code = str(error.get("param") or ""), str(error.get("code") or "")
+        fault.detail = str(error.get("message"))
+        self.caller.adaptation.learn(fault, self.caller.adaptation.fit(self._bodies(request)[0][0]))
 
     def _finish(self, state: State, wanted: Mapping[str, Request]) -> dict[str, Response]:
         """Wait for the batch to end; store and return the answers to ``wanted``, failures among them."""
@@ -175,6 +202,8 @@ class Batches:
             if answer is not None:
                 spent += self.caller.usage(answer, request)
                 answered.add(key)
+            if request is not None and answer is None:
+                self._learn(request, line)
             if request is not None:
                 done[key] = self._keep(request, state, answer) if answer is not None else failed(request, why)
         if all(k in wanted or k not in answered or self.store.path(k).exists() for k in state.modes):

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strict_openai import StrictOpenAI
 
+from opal.errors import LLMError
 from opal.llm.api.budget import Prices
 from opal.llm.api.gbnf import gbnf
 from opal.llm.api.messages import Constraint
@@ -142,6 +143,25 @@ def test_a_capability_that_turns_out_to_be_missing_is_given_up(make, ask, field)
         client = make(fake, supports=SUPPORTS)
         client.complete([client.request(messages=({"role": "user", "content": "b"},), sampling={"seed": 2})])
         assert len(fake.requests) == asked + 1
+
+
+def test_a_batch_of_a_reasoning_model_does_without_what_it_refuses(make, ask):
+    with strict() as fake:
+        client = make(fake, model="o3", sampling=SAMPLING, supports=SUPPORTS, mode="batch", poll=0.05)
+        found = client.complete(ask(client, 25))
+        assert [r.texts for r in found] == [("1,2,3",)] * 25
+        [one] = fake.batches.values()
+        lines = fake.files[one["input_file_id"]].decode().splitlines()
+        bodies = [json.loads(line)["body"] for line in lines]
+        assert len(bodies) == 24 and all("temperature" not in b and "max_tokens" not in b for b in bodies)
+
+
+def test_a_batch_whose_lines_were_refused_teaches_the_next(make, ask):
+    with strict() as fake:
+        client = make(fake, model="o3", sampling={"max_tokens": 100}, supports=SUPPORTS, mode="batch", poll=0.05)
+        with pytest.raises(LLMError, match="max_completion_tokens"):
+            client.complete(ask(client, 2))
+        assert [r.texts for r in client.complete(ask(client, 2))] == [("1,2,3",)] * 2
 
 
 def test_a_value_out_of_range_is_the_users_to_mend(make, ask):
