@@ -16,6 +16,7 @@ from opal.cli.launch import FAILED, INTERRUPTED, launch
 from opal.cli.prepare import fetch_paper, limit_budget
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
+from opal.config.validation import check_top_level
 from opal.data.outline import outline
 from opal.data.traps import leaks_of
 from opal.errors import AlreadyReported, OpalError
@@ -57,13 +58,20 @@ def run(composed: DictConfig) -> float | None:
     limit_budget(composed, sweep_id() or Path(HydraConfig.get().runtime.output_dir).name)
     fetch_paper(composed, choices())
     config = resolved(composed)
-    trial = build(config, method_name=choices()["method"])
+    table = instantiate(config, "data")
+    tracking = instantiate(config, "tracking")
+    if not config["dry_run"]:
+        check_top_level(config, "run")
+        digest = config_hash(config, table, instantiate(config, "method").model)
+        if (found := tracking.known(digest)) and config["score"] in found.metrics:
+            log.info("opal: %s is finished already; tracking.existing=rerun repeats it", found.name)
+            note("skipped", found.run_id, found.name)
+            return found.metrics[config["score"]]
+    trial = build(config, table, choices()["method"])
     metric = resolve_score(config["score"], trial)
     if config["dry_run"]:
         print(f"{trial.table.name}, method={choices()['method']}: {trial.forecast()}")
         return None
-    digest = config_hash(config, trial.table, trial.method.model)
-    tracking = instantiate(config, "tracking")
     with tracking.claim(digest, log.info) as known:
         if known is not None:
             log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)

@@ -3,7 +3,7 @@
     python scripts/bench_faults.py kills --rounds 100
     python scripts/bench_faults.py many --processes 8 --runs 25 [--uri http://127.0.0.1:5000]
 
-A round of `kills` starts a sweep of small trials and ends it after a random time by SIGKILL or Ctrl-C; whenever all
+A round of `kills` starts a sweep of small trials and ends it after a random time by SIGKILL, SIGTERM or Ctrl-C; whenever all
 trials are done, the sweep moves on to new seeds. At the end one last sweep is left alone, and then every trial must be
 there once, whole, and none of a killed process still open. Exit status 1 where that is not so.
 """
@@ -30,7 +30,7 @@ sys.path.insert(0, str(ROOT))
 from opal.record.run_record import RunRecord  # noqa: E402
 from opal.record.tracking import Tracking  # noqa: E402
 
-SETTINGS = ["data=craft", "controls=none", "amounts.steps=1", "amounts.size=5", "contamination=null"]
+SETTINGS = ["data=craft", "controls=none", "amounts.steps=1", "amounts.size=5", "contamination=off", "fidelity=false"]
 
 
 def sweep(seeds: range) -> list[str]:
@@ -51,7 +51,7 @@ def kills(folder: Path, rounds: int, size: int, most: float, rng: random.Random)
             ended["finished"] += 1
             seeds = range(seeds.start, seeds.stop + size)
         except subprocess.TimeoutExpired:
-            how = rng.choice([signal.SIGKILL, signal.SIGINT])
+            how = rng.choice([signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
             os.killpg(process.pid, how)
             process.wait()
             ended[how.name] += 1

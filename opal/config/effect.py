@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 _NO_EFFECT = "no effect on figures"
+UNMARKED = ("sklearn", "imblearn", "catboost", "xgboost", "lightgbm")  # know nothing of OPAL, and import slowly
 NoEffect = Annotated[T, _NO_EFFECT]  # NoEffect[float]: address, pace, price, storage, ...
 
 
@@ -16,6 +17,8 @@ def without_effect(target: str) -> frozenset[str]:
     """Names of the arguments of ``target`` that are annotated with `NoEffect`; empty where it cannot be imported."""
     from hydra.utils import get_object
 
+    if target.partition(".")[0] in UNMARKED:
+        return frozenset()
     try:
         built = get_object(target)
         maker: Any = built.__init__ if inspect.isclass(built) else built

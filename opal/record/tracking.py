@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from opal.errors import ConfigError, TrackingError
 from opal.record import pending, unfinished, writing
-from opal.record.connection import existing_uri, faults
+from opal.record.connection import existing_uri, faults, sqlite_path
 from opal.record.environment import masked
+from opal.record.finished import Finished, finished_run
 from opal.record.run_record import RunRecord
 from opal.record.runs import Runs, is_finished
 
@@ -52,6 +53,12 @@ class Tracking(Runs):
         if self.existing not in get_args(Existing):
             raise ConfigError(f"tracking.existing={self.existing!r} is not one of {', '.join(get_args(Existing))}")
         super().__post_init__()
+
+    def known(self, config_hash: str) -> Finished | None:
+        """A finished run that makes a trial unnecessary, without loading MLflow; None where `claim` must look."""
+        if self.existing != "skip" or pending.folder_of(self.mlruns, config_hash).exists():
+            return None
+        return finished_run(sqlite_path(str(self.uri)), self.experiment, config_hash)
 
     @contextmanager
     def claim(self, config_hash: str, waiting: Callable[[str], None] | None = None) -> Iterator[Run | None]:

@@ -212,3 +212,27 @@ def test_pending_record_survives_the_round_trip(tmp_path):
     folder = pending.keep(tmp_path, record, trials.write)
     assert pending.load(folder) == record
     assert json.loads((folder / "record.json").read_text())["identity"] == pending.identity(folder)
+
+
+def test_a_finished_run_is_known_without_mlflow(tracking, uri, tmp_path):
+    assert tracking.known(H) is None
+    run_id = log(tracking)
+    found = Tracking(uri).known(H)
+    assert found.run_id == run_id and found.name == "toy/none/logistic-aaaa"
+    assert found.metrics["error_std"] == pytest.approx(0.5**0.5 / 100)
+    assert Tracking(uri, experiment="other").known(H) is None
+    assert Tracking(uri, existing="rerun").known(H) is None
+    code = f"import sys; from opal.record.tracking import Tracking; assert Tracking({uri!r}).known({H!r})"
+    code += "; assert not {'mlflow', 'sqlalchemy'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_not_finished_is_not_known(tracking):
+    log(tracking, status="partial")
+    assert tracking.known(H) is None
+    second = log(tracking)
+    pending.folder_of(tracking.mlruns, H).mkdir(parents=True)
+    assert tracking.known(H) is None, "claim() logs what is pending first"
+    pending.folder_of(tracking.mlruns, H).rmdir()
+    tracking.client.delete_run(second)
+    assert tracking.known(H) is None

@@ -1,0 +1,49 @@
+"""A finished run of a configuration, looked up in the SQLite file itself: loading MLflow takes longer than the answer.
+
+The tables `runs`, `tags` and `latest_metrics` are unchanged since MLflow 1.0. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+QUERY = """
+SELECT r.run_uuid, r.name FROM runs r JOIN experiments e USING (experiment_id)
+JOIN tags h ON h.run_uuid = r.run_uuid AND h.key = 'opal.config_hash' AND h.value = ?
+JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'opal.status' AND s.value = 'finished'
+WHERE r.status = 'FINISHED' AND r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active' AND e.name = ?
+ORDER BY r.start_time DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that makes another of the same configuration unnecessary; ``metrics`` are the last values."""
+
+    run_id: str
+    name: str
+    metrics: dict[str, float] = field(repr=False)
+
+
+def finished_run(path: Path | None, experiment: str, config_hash: str) -> Finished | None:
+    """The newest finished run, or None where there is none or the file cannot be read: MLflow then says why.
+
+    Parameters
+    ----------
+    path : of the SQLite file; None for a server
+    """
+    if path is None or not path.is_file():
+        return None
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as db:
+            row = db.execute(QUERY, (config_hash, experiment)).fetchone()
+            if row is None:
+                return None
+            metrics = db.execute("SELECT key, value FROM latest_metrics WHERE run_uuid = ?", row[:1]).fetchall()
+    except sqlite3.Error:
+        return None
+    return Finished(row[0], row[1], dict(metrics))
