@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import accumulate, islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ from opal.llm.api.wire import bodies, choices_of, read_answer
 from opal.result import Usage
 
 log = logging.getLogger(__name__)
-MOST = 50_000  # requests per batch (OpenAI's limit)
+MOST, MOST_BYTES = 50_000, 190_000_000  # requests and bytes of a batch (OpenAI's limits: 50,000 and 200 MB)
+MOST_LISTED = 2000  # batches looked through for one that a killed process created
 TRIED_FROM = 20  # requests; with as many, one is asked directly first
 ENDED = ("completed", "failed", "expired", "cancelled")
 
@@ -127,6 +129,8 @@ class Batches:
         while keys:
             chunk, name = keys[:MOST], uuid.uuid4().hex[:16]
             lines, modes = self._lines([requests[k] for k in chunk])
+            sizes = accumulate(len(line.encode()) for line in lines)
+            chunk = chunk[: max(1, sum(size <= MOST_BYTES for size in sizes))]
             try:
                 fit = self.caller.budget.reserve_first(name, [self.caller.most(requests[k]) for k in chunk])
             except BudgetError as error:
@@ -236,8 +240,8 @@ class Batches:
 
 
 def _find(name: str, api: Any) -> str | None:
-    """The id of the batch with this name, among the last hundred."""
-    known = api.batches.list(limit=100).data or []
+    """The id of the batch with this name, among the last MOST_LISTED: the client turns the pages."""
+    known = islice(api.batches.list(limit=100), MOST_LISTED)
     return next((b.id for b in known if (b.metadata or {}).get("opal") == name), None)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal, Protocol
 from opal.errors import LLMError
 from opal.llm.api.dialects import NO_CREDIT, WRONG_FIELD
 
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
 TOO_LONG = (
     "shorten requests (data.drop, prompt.max_characters, prompt.rows_per_request), or use a model with a longer "
@@ -117,6 +118,16 @@ def _of_status(error: Any, detail: str, endpoint: Called) -> Fault:
     return fault
 
 
+def _until_reset(headers: Mapping[str, str]) -> float | None:
+    """Seconds until the exhausted one of OpenAI's limits is full again: ``x-ratelimit-reset-tokens: 6m0s``, or None."""
+    for kind in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{kind}", "").strip() == "0":
+            parts = re.findall(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", headers.get(f"x-ratelimit-reset-{kind}", ""))
+            if parts:
+                return sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return None
+
+
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds that the endpoint asks to wait (RFC 9110 10.2.3: seconds or an HTTP date), or None."""
     try:
@@ -124,7 +135,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             return max(0.0, float(millis) / 1000)
         text = headers.get("retry-after")
         if text is None:
-            return None
+            return _until_reset(headers)
         try:
             return max(0.0, float(text))
         except ValueError:

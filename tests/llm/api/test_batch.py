@@ -163,3 +163,12 @@ def test_a_connection_lost_while_polling_is_retried(batch, ask):
         client = batch(fake, retries=3)
         assert client.complete(ask(client))[0].texts == ("hello",)
         assert fake.batch_faults == [] and len(fake.batches) == 1
+
+
+def test_a_file_holds_no_more_than_the_endpoint_takes(batch, ask, monkeypatch):
+    monkeypatch.setattr("opal.llm.api.batch.MOST_BYTES", 700)
+    with FakeLLM(answer=lambda body: "1") as fake:
+        client = batch(fake)
+        assert all(r.texts for r in client.complete(ask(client, 5)))
+        assert len(fake.batches) > 1
+        assert all(len(fake.files[b["input_file_id"]]) <= 700 for b in fake.batches.values())

@@ -20,6 +20,7 @@ import pytest
 from fake_server import Drip, FakeLLM, Raw, Reply, Reset, Status
 
 from opal.errors import LLMError
+from opal.llm.api.fault import _retry_after
 
 KEY = "sk-test-5e07d8a1"
 HERE = Path(__file__).parents[1]
@@ -244,3 +245,19 @@ def test_a_request_too_long_for_the_model_is_told_with_its_mend(words, make):
         client.complete([client.request(messages=({"role": "user", "content": "rows?"},))])
     told = str(caught.value)
     assert re.search(r"refused the request \(status 400\): .*[^.]: shorten requests \(data.drop", told), told
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "1.5s"}, 1.5),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-tokens": "9", "x-ratelimit-reset-tokens": "20ms"}, None),
+        ({"retry-after": "3", "x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1s"}, 3),
+        ({"retry-after-ms": "250", "retry-after": "3"}, 0.25),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "soon"}, None),
+    ],
+)
+def test_how_long_the_endpoint_asks_to_wait(headers, seconds):
+    assert _retry_after(headers) == seconds
