@@ -3,7 +3,7 @@
     python scripts/bench_faults.py kills --rounds 100
     python scripts/bench_faults.py many --processes 8 --runs 25 [--uri http://127.0.0.1:5000]
 
-A round of `kills` starts a sweep of small trials and ends it after a random time by SIGKILL, SIGTERM or Ctrl-C; whenever
+A round of `kills` starts a sweep of small trials and ends it after a random time (SIGKILL, SIGTERM or Ctrl-C); once
 all trials are done, the sweep moves on to new seeds. At the end one last sweep is left alone, and then every trial must
 be there once, whole, and none of a killed process still open. Exit status 1 where that is not so.
 """
