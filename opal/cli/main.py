@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib import import_module
+from pathlib import Path
 
 from opal.config.options import HYDRA_VERBS
 
@@ -52,6 +54,8 @@ def main() -> None:
         print(SHELLS[rest[0]])
     elif verb == "completion":
         leave('name the shell: eval "$(opal completion bash)", or zsh, or fish')
+    elif Path(verb).is_file():
+        leave(about_file(verb))
     else:
         from opal.config.options import nearest
 
@@ -65,10 +69,26 @@ def leave(sentence: str) -> None:
     sys.exit(2)
 
 
+def about_file(path: str) -> str:
+    """What to type for a table: a file stands where a verb should be."""
+    from opal.data.parse import parse_file
+    from opal.errors import OpalError
+
+    try:
+        names = [str(name) for name in parse_file(Path(path)).columns]
+    except OpalError as fault:
+        return str(fault)
+    look = shlex.join(["opal", "look", "data=csv", f"data.path={path}", f"data.target={names[-1]}"])
+    return f"{path} is a table, not a verb: {look} (data.target is the column to predict: {', '.join(names[:20])})"
+
+
 def usage() -> str:
     """The verbs, each with an example."""
     lines = [f"  {name:<10} {text}\n  {'':<10}   {example}" for name, (text, example) in VERBS.items()]
-    after = ['opal VERB --help says more. Completion: eval "$(opal completion bash)", or zsh, or fish.']
+    after = [
+        "For a table of yours: opal FILE says what to type next.",
+        'opal VERB --help says more. Completion: eval "$(opal completion bash)", or zsh, or fish.',
+    ]
     return "\n".join(["usage: opal VERB [key=value ...]", "", *lines, "", *after])
 
 

@@ -192,3 +192,14 @@ def test_help_is_hydras_without_hydra(verb, root):
     code = f"import sys; sys.argv = ['opal', '{verb}', '--help']; from opal.cli.main import main; main(); "
     code += "print(sorted(set(sys.modules) & {'hydra', 'pandas', 'omegaconf'}))"
     assert said("-c", code).splitlines()[-1] == "[]"
+
+
+def test_a_file_in_place_of_a_verb_is_told_what_to_type(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my table.csv").write_text("age;bmi;sick\n31;30,2;yes\n45;24,9;no\n")
+    monkeypatch.setattr(sys, "argv", ["opal", "my table.csv"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert "opal look data=csv 'data.path=my table.csv' data.target=sick" in said
+    assert "age, bmi, sick" in said and said.count("\n") == 1
