@@ -141,6 +141,8 @@ class FakeLLM:
             reply = Reply([reply] * body.get("n", 1))
         elif isinstance(reply, list):
             reply = Reply(reply)
+        if "input" in body:
+            return self.response(body, reply)
         chat = "messages" in body
         prompt = json.dumps(body["messages"]) if chat else body["prompt"]
         choices = []
@@ -161,6 +163,26 @@ class FakeLLM:
             "model": body.get("model"),
             "choices": choices,
             "usage": usage | reply.usage,
+        }
+
+    def response(self, body: dict[str, Any], reply: Reply) -> dict[str, Any]:
+        """The JSON of an answer of the Responses API."""
+        text = reply.texts[0]
+        usage = {"input_tokens": len(json.dumps(body["input"])) // 4, "output_tokens": len(text) // 4 + 1}
+        details = reply.usage.get("completion_tokens_details")
+        usage |= (
+            {"output_tokens": reply.usage["completion_tokens"], "output_tokens_details": details} if details else {}
+        )
+        message = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
+        cut = reply.finish == "length"
+        return {
+            "id": "resp_fake",
+            "object": "response",
+            "status": "incomplete" if cut else "completed",
+            "incomplete_details": {"reason": "max_output_tokens"} if cut else None,
+            "model": body["model"],
+            "output": [{"type": "reasoning", "summary": []}, *([message] if text else [])],
+            "usage": usage,
         }
 
 
@@ -201,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.upload(data)
         elif path == "/batches":
             self.create_batch(json.loads(data))
-        elif path in ("/chat/completions", "/completions"):
+        elif path in ("/chat/completions", "/completions") or path == "/responses":
             self.complete(json.loads(data))
         else:
             self.error(Status(404, None, f"no such path: {self.path}"))

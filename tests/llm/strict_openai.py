@@ -24,6 +24,14 @@ KNOWN = frozenset(
         """,
     )
 )
+KNOWN_RESPONSES = frozenset(
+    re.findall(
+        r"\w+",
+        """background conversation include input instructions max_output_tokens max_tool_calls metadata model
+        parallel_tool_calls previous_response_id prompt prompt_cache_key reasoning safety_identifier service_tier store
+        stream stream_options temperature text tool_choice tools top_logprobs top_p truncation user""",
+    )
+)
 NOT_WHILE_REASONING = {"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0, "n": None}
 NEVER = ("logprobs", "top_logprobs", "logit_bias", "stop")
 EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
@@ -43,6 +51,8 @@ class StrictOpenAI(FakeLLM):
         self.efforts = efforts
 
     def refusal(self, body: dict[str, Any]) -> Status | None:
+        if "input" in body:
+            return self.refusal_of_responses(body)
         for name in sorted(set(body) - KNOWN):
             return Status(400, "unknown_parameter", f"Unknown parameter: '{name}'.", param=name)
         if reasons(body["model"]):
@@ -50,6 +60,20 @@ class StrictOpenAI(FakeLLM):
         if "reasoning_effort" in body:
             return Status(400, None, "Unrecognized request argument supplied: reasoning_effort")
         return schema_refusal(body)
+
+    def refusal_of_responses(self, body: dict[str, Any]) -> Status | None:
+        for name in sorted(set(body) - KNOWN_RESPONSES):
+            return Status(400, "unknown_parameter", f"Unknown parameter: '{name}'.", param=name)
+        if body.get("max_output_tokens", 16) < 16:
+            text = "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16"
+            return Status(400, "integer_below_min_value", text, param="max_output_tokens")
+        effort = (body.get("reasoning") or {}).get("effort")
+        if reasons(body["model"]) and effort != "none" and body.get("temperature", 1) != 1:
+            return unsupported("temperature")
+        form = (body.get("text") or {}).get("format") or {"type": "text"}
+        if form["type"] == "json_schema":
+            return schema_refusal({"response_format": {"type": "json_schema", "json_schema": form}})
+        return None
 
     def refusal_of_reasoning(self, body: Mapping[str, Any]) -> Status | None:
         if "max_tokens" in body:
@@ -67,9 +91,11 @@ class StrictOpenAI(FakeLLM):
         return None
 
     def reply(self, body: Mapping[str, Any], text: str) -> Reply:
-        if not reasons(body["model"]) or body.get("reasoning_effort") == "none":
+        effort = body.get("reasoning_effort") or (body.get("reasoning") or {}).get("effort")
+        if not reasons(body["model"]) or effort == "none":
             return Reply([text] * body.get("n", 1))
-        limit, needed = body.get("max_completion_tokens", 10**6), REASONING + len(text) // 4 + 1
+        given = body.get("max_completion_tokens", body.get("max_output_tokens", 10**6))
+        limit, needed = given, REASONING + len(text) // 4 + 1
         cut = limit < needed
         usage = {
             "completion_tokens": min(limit, needed),

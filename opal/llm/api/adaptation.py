@@ -20,8 +20,9 @@ from typing import Any
 
 from opal.llm.api.cache import write_json
 from opal.llm.api.capabilities import Capabilities
-from opal.llm.api.dialects import reasoned, refuted_by, renamed_to
+from opal.llm.api.dialects import refuted_by, renamed_to
 from opal.llm.api.fault import Fault
+from opal.llm.api.responses import NAMES
 
 VERSION = 1  # of what is remembered: raise it when lessons of older versions mislead
 MOST_LESSONS = 8  # of one request
@@ -117,22 +118,19 @@ class Adaptation:
                 self._tell(f"does not take {name}: sent without it")
         return True
 
-    def learn_from_answer(self, answer: Mapping[str, Any], sent: Mapping[str, Any]) -> bool:
-        """Learn that reasoning used up the limit of an answer without text; whether another attempt makes sense."""
-        if self.reasons or not self.headroom or not reasoned(answer):
-            return False
-        if not any(name in sent for name in LIMITS):
-            return False
+    def learn_from_answer(self, sent: Mapping[str, Any]) -> None:
+        """Learn that the model reasons: its answer to ``sent`` holds no text, as reasoning used up the limit."""
         with self._lock:
-            self.reasons = True
-            self._tell(f"reasons before it answers: {self.headroom:,} more tokens for that (llm.reasoning.tokens)")
-        return True
+            if not self.reasons and self.headroom and any(name in sent for name in LIMITS):
+                self.reasons = True
+                self._tell(f"reasons before it answers: {self.headroom:,} more tokens for that (llm.reasoning.tokens)")
 
     def _blamed(self, fault: Fault, sent: Mapping[str, Any]) -> str | None:
         """The field of ``sent`` that the endpoint does not take, by ``error.param`` or its words."""
         if not UNSUPPORTED.search(f"{fault.code} {fault.detail}"):
             return None
         named = fault.param.partition(".")[0].partition("[")[0]
+        named = NAMES.get(named, named)
         fields = [name for name in sent if name not in NEEDED]
         if named in fields:
             return named

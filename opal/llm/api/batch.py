@@ -26,6 +26,7 @@ from opal.llm.api.call import Caller, failed, now
 from opal.llm.api.capabilities import Capabilities
 from opal.llm.api.fault import Fault
 from opal.llm.api.messages import Mode, Request, Response
+from opal.llm.api.responses import from_chat, to_chat
 from opal.llm.api.wire import bodies, choices_of, read_answer
 from opal.result import Usage
 
@@ -156,6 +157,8 @@ class Batches:
 
     @property
     def _path(self) -> str:
+        if self.caller.endpoint.responses:
+            return "/v1/responses"
         return "/v1/chat/completions" if self.caller.chat else "/v1/completions"
 
     def _lines(self, requests: list[Request]) -> tuple[list[str], dict[str, Any]]:
@@ -166,6 +169,7 @@ class Batches:
             if len(sent) > 1:
                 raise ConfigError("llm.mode=batch: this endpoint gives one answer per request: set llm.n_per_request=1")
             body = self.caller.adaptation.fit(sent[0])
+            body = from_chat(body) if self.caller.endpoint.responses else body
             line = {"custom_id": request.key, "method": "POST", "url": self._path, "body": body}
             lines.append(json.dumps(line) + "\n")
             modes[request.key] = mode
@@ -248,7 +252,7 @@ def _find(name: str, api: Any) -> str | None:
 def _read_line(line: Mapping[str, Any]) -> tuple[str, dict[str, Any] | None, str]:
     """Key, answer or None, and why there is none."""
     response = line.get("response") or {}
-    body = response.get("body") or {}
+    body = to_chat(response.get("body") or {})
     if response.get("status_code") == 200 and choices_of(body):
         return line["custom_id"], body, ""
     error = line.get("error") or body.get("error") or {}

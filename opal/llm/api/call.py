@@ -14,7 +14,7 @@ from opal.errors import LLMError
 from opal.llm.api.adaptation import MOST_LESSONS, Adaptation
 from opal.llm.api.budget import Budget, Cost, Prices, answer_tokens, prompt_tokens
 from opal.llm.api.capabilities import Capabilities
-from opal.llm.api.dialects import GRAMMARS, count, reasoning_tokens
+from opal.llm.api.dialects import GRAMMARS, count, reasoned, reasoning_tokens
 from opal.llm.api.endpoint import Endpoint
 from opal.llm.api.fault import Fault
 from opal.llm.api.messages import Request, Response
@@ -97,7 +97,10 @@ class Caller:
                 if not again or self.adaptation.limit(_EVERYTHING) != known:  # another form is needed: ask() builds it
                     raise
                 continue
-            if lesson == MOST_LESSONS or not self.adaptation.learn_from_answer(answer, fitted):
+            if lesson == MOST_LESSONS or not reasoned(answer):
+                break
+            self.adaptation.learn_from_answer(fitted)
+            if self.adaptation.fit(body) == fitted:  # else this or another thread has learned to leave room
                 break
             wasted += self.usage(answer)
         return self._counting(answer, wasted), retries

@@ -27,8 +27,9 @@ from opal.llm.api.keys import KeyCommand, from_environment, key_of
 from opal.llm.api.messages import Request, Response
 from opal.llm.api.pace import Pace
 from opal.llm.api.parallel import at_once
+from opal.llm.api.responses import LACKING
 
-Api = Literal["chat", "completion"]
+Api = Literal["chat", "completion", "responses"]
 Cache = Literal["read_write", "replay", "off"]
 How = Literal["direct", "batch"]
 HEADROOM = 4096  # tokens for reasoning, where llm.reasoning.tokens is not set
@@ -56,7 +57,7 @@ class Client:
     base_url : address of the API, or None for OpenAI's (or what OPENAI_BASE_URL says)
     key_env : name of the environment variable that holds the key, or None if the endpoint needs none
     server : a model server on this machine, started at the first call
-    api : ``chat``, or ``completion`` for base models
+    api : ``chat``, ``completion`` for base models, or ``responses`` for models that only OpenAI's Responses API serves
     concurrency : requests in flight at once
     requests_per_minute, tokens_per_minute : limits of this process, or None
     timeout : seconds from sending a request to the end of its answer
@@ -157,7 +158,7 @@ class Client:
             raise ConfigError(f"llm.reasoning.{unknown[0]} is not a key of llm.reasoning; its keys: effort, tokens")
         check_number("llm.reasoning.tokens", given.get("tokens"), whole=True, null="")
         effort = given.get("effort")
-        return {} if effort is None or self.api != "chat" else {"reasoning_effort": effort}
+        return {} if effort is None or self.api == "completion" else {"reasoning_effort": effort}
 
     def identity(self) -> str:
         """The model's name in requests; for weights on this machine it holds their digest. Starts nothing."""
@@ -228,7 +229,7 @@ class Client:
     def capabilities(self) -> Capabilities:
         """What the endpoint can do: declared, remembered or probed (which calls it)."""
         if self.supports is not None:
-            return Capabilities.declared(_plain(self.supports))
+            return self._of_api(Capabilities.declared(_plain(self.supports)))
         caller, stop = self._connect(), threading.Event()
         endpoint = caller.endpoint
 
@@ -244,7 +245,12 @@ class Client:
 
         grammars = HARMLESS_GRAMMARS if self.server is None else GRAMMARS
         folder = self._store.folder / "endpoints"
-        return remembered(folder, endpoint.name, endpoint.model, caller.chat, lambda: probe(ask, caller.chat, grammars))
+        name = f"{endpoint.model} ({self.api})" if self.api == "responses" else endpoint.model
+        found = remembered(folder, endpoint.name, name, caller.chat, lambda: probe(ask, caller.chat, grammars))
+        return self._of_api(found)
+
+    def _of_api(self, found: Capabilities) -> Capabilities:
+        return replace(found, **LACKING) if self.api == "responses" else found
 
     @property
     def capabilities_used(self) -> dict[str, Any] | None:
@@ -306,6 +312,7 @@ class Client:
                     backoff=self.backoff,
                     pace=self._pace,
                     direct=self.server is not None,
+                    responses=self.api == "responses",
                     headers=from_environment(self.headers, "llm.headers"),
                     query=from_environment(self.query, "llm.query"),
                 )
@@ -313,7 +320,7 @@ class Client:
                     endpoint,
                     self._budget,
                     self._prices,
-                    self.api == "chat",
+                    self.api != "completion",
                     self.extra_body,
                     self._adaptation(endpoint),
                 )

@@ -20,6 +20,7 @@ from opal.llm.api.budget import count_tokens
 from opal.llm.api.dialects import recount, tokenize_url
 from opal.llm.api.fault import Fault, fault_of
 from opal.llm.api.pace import Pace
+from opal.llm.api.responses import from_chat, to_chat
 from opal.llm.api.wire import choices_of, read_answer
 
 MAX_BODY = 64 * 2**20  # bytes; longer than any answer, but a broken server may send without end
@@ -40,6 +41,7 @@ class Endpoint:
     backoff: float
     pace: Pace
     direct: bool = False  # on this machine: no proxy
+    responses: bool = False  # asked by the Responses API
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     query: Mapping[str, str] = field(default_factory=dict, repr=False)
     _api: Any = field(default=None, init=False, repr=False)
@@ -129,9 +131,14 @@ class Endpoint:
         ------
         Fault
         """
-        rest = dict(body)
+        rest = from_chat(body) if self.responses else dict(body)
         model = rest.pop("model")
-        if "messages" in rest:
+        if self.responses:
+            given = rest.pop("input")
+            raw = self.call(
+                lambda api: api.responses.with_raw_response.create(model=model, input=given, extra_body=rest)
+            )
+        elif "messages" in rest:
             messages = rest.pop("messages")
             raw = self.call(
                 lambda api: api.chat.completions.with_raw_response.create(
@@ -144,7 +151,7 @@ class Endpoint:
                 lambda api: api.completions.with_raw_response.create(model=model, prompt=prompt, extra_body=rest)
             )
         try:
-            answer = json.loads(self.scrub(raw.content.decode("utf-8", errors="replace")))
+            answer = to_chat(json.loads(self.scrub(raw.content.decode("utf-8", errors="replace"))))
         except ValueError:
             raise Fault("passing", f"{self.name} answered with malformed JSON", billed=True) from None
         if not choices_of(answer):

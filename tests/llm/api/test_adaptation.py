@@ -47,6 +47,23 @@ def test_every_openai_model_answers(make, ask, model):
         assert "temperature" not in last and last["max_completion_tokens"] == 100 + 4096 and last["seed"] == 7
 
 
+@pytest.mark.parametrize("model", ["gpt-4o-mini", "gpt-6-luna", "o3-pro"])
+@pytest.mark.parametrize("mode", ["direct", "batch"])
+def test_the_responses_api_answers_too(make, ask, model, mode):
+    with strict() as fake:
+        given = {"sampling": SAMPLING, "supports": SUPPORTS, "api": "responses", "mode": mode, "poll": 0.05}
+        client = make(fake, model=model, reasoning={"effort": "low" if model == "o3-pro" else None}, **given)
+        first = client.complete(ask(client, 25, constraint=Constraint(json_schema=SCHEMA), sampling={"seed": 7}))
+    assert [r.texts for r in first] == [("1,2,3",)] * 25 and {r.mode for r in first} == {"schema"}
+    sent = fake.requests[-1]
+    assert sent["input"][0]["content"] == "rows?" and sent["store"] is False
+    assert sent["text"]["format"]["type"] == "json_schema" and "seed" not in sent
+    assert ("temperature" in sent) == (model == "gpt-4o-mini")
+    assert first[-1].usage.prompt_tokens > 0
+    if model != "gpt-4o-mini":
+        assert first[-1].usage.reasoning_tokens == 300
+
+
 def test_a_lesson_is_learned_once_remembered_and_told(make, ask, caplog):
     caplog.set_level("INFO", "opal")
     with strict() as fake:
@@ -102,6 +119,12 @@ def test_reasoning_that_eats_the_limit_gets_more_room(make, ask):
     assert fake.requests[-1]["max_tokens"] == 1100
     assert first.usage.completion_tokens == 100 + 500, "the answer without text was paid for"
     assert second.usage.completion_tokens == 500
+
+
+def test_requests_in_flight_meanwhile_get_room_too(make, ask):
+    with FakeLLM(answer=thinking) as fake:
+        client = make(fake, sampling=SAMPLING, reasoning={"tokens": 1000}, concurrency=8)
+        assert [r.texts for r in client.complete(ask(client, 16))] == [("4,5",)] * 16
 
 
 def test_an_empty_answer_is_counted_by_reason_and_asked_for_again(make, ask):
