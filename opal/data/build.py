@@ -18,6 +18,7 @@ from opal.table import Schema, Table
 log = logging.getLogger(__name__)
 
 NOT_IN_NAMES = re.compile(r"[/\\\x00-\x1f]")
+MOST = float(np.finfo("float32").max)  # scikit-learn's trees keep numbers in float32
 MAX_CLASSES = 20  # above this, and with fewer than 4 rows per class, a target is a quantity or a key
 
 
@@ -141,7 +142,7 @@ def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
 
     Raises
     ------
-    DataError : infinite values
+    DataError : infinite values, or numbers that no tree can take
     """
     out: dict[str, pd.Series] = {}
     for name in frame.columns:
@@ -152,6 +153,11 @@ def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
         out[name] = _plain_column(values)
         if out[name].dtype == "float64" and np.isinf(out[name].to_numpy()).any():
             raise DataError(f"column {name!r} holds infinite values: replace them or leave it out: data.drop=[{name}]")
+        if out[name].dtype == "float64" and out[name].abs().max() > MOST:
+            raise DataError(
+                f"column {name!r} holds numbers beyond {MOST:.1e}, which trees cannot take: rescale or leave it out: "
+                f"data.drop=[{name}]"
+            )
     for name in keep:  # labels 0.0 and 1.0 are 0 and 1
         column = out[name]
         if column.dtype == "float64" and column.notna().all() and (column == column.round()).all():

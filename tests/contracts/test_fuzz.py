@@ -64,6 +64,13 @@ def test_a_header_of_one_huge_cell_is_named(tmp_path):
         load(str(path), target="y")
 
 
+def test_numbers_that_no_tree_can_take_are_named(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("a,b,y\n" + "1.5,2,p\n2.5,3,q\n" * 20 + "-1e308,2,q\n")
+    with pytest.raises(DataError, match=r"column 'a' holds numbers beyond 3\.4e\+38"):
+        load(str(path), target="y")
+
+
 def test_a_message_is_one_line_whatever_names_hold(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('"a\nb","\x1b[31mred",c\n1,2,3\n')
