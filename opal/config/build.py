@@ -75,8 +75,11 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     values = {key: config[key] for key in keys if key in config}
     if answer := config.get("answer"):
         check_value(answer, Mapping[str, Any], "answer")
-        check_number("answer.margin", answer["margin"])
-        values["margin"] = answer["margin"]
+        if unknown := sorted(set(answer) - {"margin", "most_seeds"}):
+            raise ConfigError(f"answer.{unknown[0]} is not a key of answer; its keys: margin, most_seeds")
+        if "margin" in answer:
+            check_number("answer.margin", answer["margin"])
+            values["margin"] = answer["margin"]
         if "most_seeds" in answer:  # runs of 0.1 have none
             check_number("answer.most_seeds", answer["most_seeds"], FIRST_LOOK, whole=True)
             values["most_seeds"] = answer["most_seeds"]

@@ -44,6 +44,7 @@ def test_a_group_that_refers_to_no_group_has_no_keys():
         ({"seeds": None}, "seeds is missing"),
         ({"n_jobs": None}, "n_jobs is missing"),
         ({"answer": "x"}, "answer=x"),
+        ({"answer": {"a": 1}}, "answer.a is not a key of answer"),
         ({"task": {"_target_": "opal.tasks.Imbalanced", "_partial_": True}}, "task._partial_=true"),
         ({"method": {"_target_": "opal.methods.Smote", "_partial_": "x"}}, "method._partial_=x"),
     ],
