@@ -88,6 +88,7 @@ def build_table(
     if frame.shape[1] < 2:
         raise DataError(f"data={name} has no column beside the target {target!r}: there is nothing to learn from")
     _check_classes(frame[target], target)
+    _check_numbers(frame)
     gone = set(whole.columns) - set(frame.columns)
     schema = Schema.infer(frame, target, _without(kinds, gone), _without(descriptions, gone))
     if minority is not None:
@@ -142,7 +143,7 @@ def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
 
     Raises
     ------
-    DataError : infinite values, or numbers that no tree can take
+    DataError : infinite values
     """
     out: dict[str, pd.Series] = {}
     for name in frame.columns:
@@ -153,11 +154,6 @@ def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
         out[name] = _plain_column(values)
         if out[name].dtype == "float64" and np.isinf(out[name].to_numpy()).any():
             raise DataError(f"column {name!r} holds infinite values: replace them or leave it out: data.drop=[{name}]")
-        if out[name].dtype == "float64" and out[name].abs().max() > MOST:
-            raise DataError(
-                f"column {name!r} holds numbers beyond {MOST:.1e}, which trees cannot take: rescale or leave it out: "
-                f"data.drop=[{name}]"
-            )
     for name in keep:  # labels 0.0 and 1.0 are 0 and 1
         column = out[name]
         if column.dtype == "float64" and column.notna().all() and (column == column.round()).all():
@@ -237,6 +233,15 @@ def _check_classes(values: pd.Series, target: str) -> None:
             f"target {target!r} has {classes} different values in {len(values)} rows: a quantity or a key, "
             "not a class; name a column with few values as data.target"
         )
+
+
+def _check_numbers(frame: pd.DataFrame) -> None:
+    for name in frame.columns:
+        if frame[name].dtype == "float64" and frame[name].abs().max() > MOST:
+            raise DataError(
+                f"column {name!r} holds numbers beyond {MOST:.1e}, which trees cannot take: rescale or leave it out: "
+                f"data.drop=[{name}]"
+            )
 
 
 def _listed(names: Iterable[str], most: int = 20) -> str:
