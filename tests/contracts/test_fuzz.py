@@ -61,7 +61,7 @@ def test_a_changed_record_is_named(change, said, tmp_path):
 def test_a_header_of_one_huge_cell_is_named(tmp_path):
     path = tmp_path / "t.csv"
     path.write_text('"' + "x" * 200_000 + "\n1,2\n")
-    with pytest.raises(DataError, match="no header that can be read"):
+    with pytest.raises(DataError, match=r"no header that can be read|cannot be read as CSV"):
         load(str(path), target="y")
 
 
