@@ -119,6 +119,7 @@ def damaged_workbook() -> bytes:
         ("t.gz", gzip.compress(b"a,b\n1,2\n")[:-6], "damaged gzip"),
         ("t.gz", b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + b"\xff" * 20, "damaged gzip"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",  # packed bytes hold the time
 )
 def test_damaged_files_are_named(name, content, said, tmp_path):
     (tmp_path / name).write_bytes(content)

@@ -146,6 +146,7 @@ def test_a_recorded_endpoint_gets_no_key(record, verb, monkeypatch):
         ("artifacts/data/table.json", b"{}"),
         ("artifacts/data/table.parquet", b"PAR1 and then nothing"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "content",  # packed bytes hold the time
 )
 def test_a_damaged_record_is_named(name, content, record, verb):
     folder = record("llm")
