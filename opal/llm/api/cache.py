@@ -29,8 +29,6 @@ from opal.result import Usage
 
 # The fields of a usage that are stored with an answer; retries and seconds belong to the call.
 KEPT = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
-
-
 log = logging.getLogger("opal")
 
 

@@ -14,14 +14,12 @@ from opal.errors import LLMError
 from opal.llm.api.adaptation import MOST_LESSONS, Adaptation
 from opal.llm.api.budget import Budget, Cost, Prices, answer_tokens, prompt_tokens
 from opal.llm.api.capabilities import Capabilities
-from opal.llm.api.dialects import GRAMMARS, count, reasoned, reasoning_tokens
+from opal.llm.api.dialects import count, reasoned, reasoning_tokens
 from opal.llm.api.endpoint import Endpoint
 from opal.llm.api.fault import Fault
 from opal.llm.api.messages import Request, Response
 from opal.llm.api.wire import bodies, read_answer, tokens_of
 from opal.result import Usage
-
-_EVERYTHING = Capabilities(True, True, GRAMMARS[0], True, True, True)
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,9 @@ class Caller:
             try:
                 answer, retries = self._send(fitted, self._with_reasoning(most, body, fitted), name, stop)
             except Fault as fault:
-                known = self.adaptation.limit(_EVERYTHING)
+                known = set(self.adaptation.refuted)
                 again = lesson < MOST_LESSONS and self.adaptation.learn(fault, fitted, probing)
-                if not again or self.adaptation.limit(_EVERYTHING) != known:  # another form is needed: ask() builds it
+                if not again or self.adaptation.refuted != known:  # another form is needed: ask() builds it
                     raise
                 continue
             if lesson == MOST_LESSONS or not reasoned(answer):
