@@ -21,7 +21,7 @@ from opal.data.traps import traps
 from opal.table import Column, Table
 from opal.trial.trial import Trial
 
-KINDS = {"binary": "two values", "categorical": "names", "integer": "whole numbers", "real": "numbers"}
+KINDS = {"binary": "two values", "categorical": "names", "integer": "whole numbers", "real": "numbers", "date": "dates"}
 MOST_LETTERS = 60
 
 
@@ -57,6 +57,7 @@ def show(table: Table) -> None:
     console.print(grid)
     print(
         "Not as you meant it? data.kinds={COLUMN: categorical}, data.drop=[COLUMN], data.target=, data.minority=, "
+        "data.groups=COLUMN (rows of one person stay together), data.time=COLUMN (test rows are later), "
         "data.descriptions={COLUMN: meaning and unit}"
     )
 
@@ -87,6 +88,8 @@ def _cell(known: object, column: Column) -> str:
     values = list(known)[:1]  # type: ignore[call-overload]
     if not values:
         return ""
+    if column.dates:
+        return column.dates.write(values[0])
     return f"{values[0]:.{column.decimals}f}" if not column.nominal else str(values[0])
 
 

@@ -88,7 +88,7 @@ def repeat(recorded: Recorded, folder: Path, recorded_data: bool = False, truste
     result, table = run_again(config, recorded)
     written = folder / "again"
     written.mkdir()
-    result.save(written)
+    result.save(written, table.schema)
     summary = result.summary(table.name, recorded.params.get("method", ""), recorded.params.get("classifier", ""))
     (written / "summary.txt").write_text(summary + "\n", encoding="utf-8")
     older = version_of(recorded) != (opal.__version__, str(SCHEMA_VERSION))
@@ -165,10 +165,10 @@ def fresh(recorded: Recorded, trusted: Sequence[str] = ()) -> bool:
     client = (config.get("method") or {}).get("client")
     if client:
         client |= {"cache": "off", "store": "mlruns/responses"}  # a record says nothing about folders here
-    result, _ = run_again(config, recorded)
+    result, table = run_again(config, recorded)
     kept = Path("mlruns") / "fresh" / f"{recorded.config_hash[:12]}-{time.strftime('%Y-%m-%d_%H-%M-%S')}"
     kept.mkdir(parents=True)
-    result.save(kept)
+    result.save(kept, table.schema)
     _told_fresh(recorded, result)
     print(f"The new rows and errors are kept in {kept}")
     return True

@@ -10,6 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from opal.table import Schema
+
 
 @dataclass(frozen=True)
 class Usage:
@@ -185,13 +187,18 @@ class TrialResult:
         lines += [f"Mean: {_listed(mean)}", f"Std: {_listed(std)}", f"min: {mean.min()}, mean: {mean.mean()}"]
         return "\n".join(lines + self.notes + [f"WARNING: {w}" for w in self.warnings])
 
-    def save(self, folder: Path) -> None:
-        """Write the artifacts of the design's contract, but for config, summary and figures."""
+    def save(self, folder: Path, schema: Schema) -> None:
+        """Write the artifacts of the design's contract, but for config, summary and figures.
+
+        Parameters
+        ----------
+        schema : of the table; it says how dates are written
+        """
         (folder / "synthetic").mkdir(parents=True, exist_ok=True)
         (folder / "prompts").mkdir(exist_ok=True)
         self.errors.to_csv(folder / "errors.csv", index=False)
         for seed, rows in self.rows.items():
-            rows.frame.to_csv(folder / "synthetic" / f"seed_{seed}.csv", index=False)
+            schema.written(rows.frame).to_csv(folder / "synthetic" / f"seed_{seed}.csv", index=False)
         for name, prompts in (
             {f"seed_{seed}": rows.prompts for seed, rows in self.rows.items()} | self.prompts
         ).items():

@@ -18,6 +18,7 @@ from sklearn.utils.validation import validate_data
 
 from opal.config.build import compose, instantiate
 from opal.data.build import normalise
+from opal.data.dates import with_dates
 from opal.data.free_text import free_text_columns
 from opal.data.restore import restore
 from opal.errors import ConfigError, DataError
@@ -48,7 +49,7 @@ class OpalSampler(BaseOverSampler):
     random_state : int, RandomState instance or None, default=0
         Fixed by default, so that fitting again costs nothing. None and a RandomState make other rows each time.
     kinds : dict, default=None
-        ``{column: binary | categorical | integer | real}``, where the values do not show it, such as codes.
+        ``{column: binary | categorical | integer | real | date}``, where the values do not show it, such as codes.
     descriptions : dict, default=None
         ``{column: meaning and unit}``, for prompts that show them.
     free_text : {"drop", "carry"}, default="drop"
@@ -175,6 +176,7 @@ class OpalSampler(BaseOverSampler):
         for key, named in (("kinds", kinds), ("descriptions", descriptions)):
             if unknown := [c for c in named if c not in given.columns]:
                 raise ConfigError(f"{key} names {unknown[0]!r}, which is not a column; columns: {', '.join(given)}")
+        frame, kinds = with_dates(frame, kinds, keep=(target,), key="kinds")
         if texts := free_text_columns(frame, free_text, {target, *kinds}):
             frame = frame.drop(columns=texts)
             warnings.warn(

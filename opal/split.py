@@ -26,7 +26,7 @@ def write_split(table: Table, split: Split, folder: Path) -> list[Path]:
     paths = [Path(name.replace("{seed}", str(split.seed))) for name in names]
     folder.mkdir(parents=True, exist_ok=True)
     for path, frame in zip(paths, (split.train.frame, split.test), strict=True):
-        frame.to_csv(path, index=False)
+        table.schema.written(frame).to_csv(path, index=False)
     return paths
 
 

@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
+from opal.dates import DateFormat
 from opal.errors import ConfigError, DataError
 
-Kind = Literal["binary", "categorical", "integer", "real"]
+Kind = Literal["binary", "categorical", "integer", "real", "date"]
 MAX_DECIMALS = 6  # as many as float32 holds; more digits are noise to a model and cost tokens
 
 
@@ -21,8 +22,9 @@ MAX_DECIMALS = 6  # as many as float32 holds; more digits are noise to a model a
 class Column:
     """What is known about one column.
 
-    ``levels`` (binary, categorical) and ``low``/``high`` (integer, real) describe only the frame that the column
-    was learned from: learn from train to keep test rows out.
+    ``levels`` (binary, categorical) and ``low``/``high`` (the others) describe only the frame that the column was
+    learned from: learn from train to keep test rows out. Dates are whole numbers in a frame (`opal.dates`);
+    ``date_format`` is how they are written.
     """
 
     name: str
@@ -34,11 +36,12 @@ class Column:
     high: float = float("nan")
     missing: bool = False
     description: str = ""
+    date_format: str = ""
 
     @property
     def numeric(self) -> bool:
         """Whether the values are numbers (a binary column may be either)."""
-        if self.kind in ("integer", "real"):
+        if not self.nominal:
             return True
         if not self.levels:  # nothing but missing values in this frame
             return pd.api.types.is_numeric_dtype(pd.api.types.pandas_dtype(self.dtype))
@@ -48,6 +51,16 @@ class Column:
     def nominal(self) -> bool:
         """Whether the values are names without an order, which SMOTE cannot interpolate."""
         return self.kind in ("binary", "categorical")
+
+    @property
+    def whole(self) -> bool:
+        """Whether rows that are made have whole numbers here."""
+        return self.kind in ("integer", "date")
+
+    @property
+    def dates(self) -> DateFormat | None:
+        """How its dates are written; None for a column without dates."""
+        return DateFormat(self.date_format) if self.kind == "date" else None
 
     def learn(self, values: pd.Series) -> Column:
         """The same column with levels, range and missingness of ``values``."""
@@ -95,7 +108,7 @@ class Schema:
         kinds: Mapping[str, Any] | None = None,
         descriptions: Mapping[str, str] | None = None,
     ) -> Schema:
-        """Infer kinds from the values; ``kinds`` overrides: ``{name: kind or {kind:, decimals:}}``."""
+        """Infer kinds from the values; ``kinds`` overrides: ``{name: kind or {kind:, decimals:, format:}}``."""
         kinds, descriptions = dict(kinds or {}), dict(descriptions or {})
         for key, given in (("kinds", kinds), ("descriptions", descriptions)):
             if unknown := sorted(set(given) - set(frame.columns)):
@@ -114,6 +127,11 @@ class Schema:
             self,
             columns=tuple(c if c.name == self.target else c.learn(frame[c.name]) for c in self.columns),
         )
+
+    def written(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """``frame`` with dates as their columns write them, for files that people open."""
+        dates = {c.name: c.dates.write for c in self.columns if c.dates and c.name in frame}
+        return frame.assign(**{name: frame[name].map(write, na_action="ignore") for name, write in dates.items()})
 
     def cast(self, frame: pd.DataFrame) -> pd.DataFrame:
         """``frame`` in this schema's column order and dtypes; integers with missing values stay float."""
@@ -135,8 +153,11 @@ class Table:
     Parameters
     ----------
     frame : DataFrame of shape (n_rows, n_features + 1), index 0..n-1
-    minority : the label that is short of rows
+    minority : the label that is short of rows; the shortest of several
+    minorities : all labels that are short of rows, where they are several
     group : feature that is spuriously correlated with the target (``task=spurious``), or None
+    units : whom or what each row belongs to, as numbers: rows of one unit stay on one side of every split; or None
+    time : when each row was, as numbers: test rows are later than train rows; or None
     sizes : split sizes that suit this table, by task; a task's own settings come first
     """
 
@@ -147,6 +168,9 @@ class Table:
     group: str | None = None
     source: str = ""
     sizes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    units: pd.Series | None = field(default=None, repr=False)
+    time: pd.Series | None = field(default=None, repr=False)
+    minorities: tuple[Hashable, ...] = ()
 
     def __post_init__(self) -> None:
         target, labels = self.schema.target, self.schema.labels
@@ -157,17 +181,32 @@ class Table:
             raise DataError(f"target {target!r} has {count} missing values: drop those rows or fill them in")
         if len(labels) < 2:
             raise DataError(f"target {target!r} has a single class ({labels[0]!r}): nothing to classify")
-        if self.minority not in labels:
-            shown = ", ".join(map(repr, labels[:10]))
-            raise ConfigError(f"data.minority={self.minority!r} is not a class of {target!r}; classes: {shown}")
+        for label in self.short:
+            if label not in labels:
+                shown = ", ".join(map(repr, labels[:10]))
+                raise ConfigError(f"data.minority={label!r} is not a class of {target!r}; classes: {shown}")
+        if len(self.short) == len(labels):
+            raise ConfigError("data.minority names every class: leave out those that have enough rows")
         if self.group is not None and self.group not in self.frame.columns:
             names = ", ".join(self.schema.names)
             raise ConfigError(f"data.group={self.group!r} is not a column; columns: {names}")
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (32 hex digits) over names, dtypes and every value, in order."""
-        return frame_digest(self.frame)
+        """SHA-256 (32 hex digits) over names, dtypes and every value, in order; with units and time where given."""
+        own, beside = frame_digest(self.frame), self.beside
+        return own if beside.empty else hashlib.sha256((own + frame_digest(beside)).encode()).hexdigest()[:32]
+
+    @property
+    def short(self) -> tuple[Hashable, ...]:
+        """The labels that are short of rows."""
+        return self.minorities or (self.minority,)
+
+    @property
+    def beside(self) -> pd.DataFrame:
+        """What splits know of each row beyond its values: units and time, where given."""
+        known = {"units": self.units, "time": self.time}
+        return pd.DataFrame({name: values for name, values in known.items() if values is not None})
 
 
 @dataclass(frozen=True)
@@ -202,6 +241,7 @@ class Train:
     """What an oversampler or a classifier may see: train rows and what was learned from them.
 
     augment : once the minority groups have reached the largest group, rows are wanted for every group
+    units : whom or what rows belong to, by the index of ``frame``; or None. Folds keep rows of one unit together
     """
 
     frame: pd.DataFrame = field(repr=False)
@@ -209,6 +249,7 @@ class Train:
     groups: tuple[Group, ...]
     seed: int
     augment: bool = False
+    units: pd.Series | None = field(default=None, repr=False)
 
     @property
     def minority_groups(self) -> tuple[Group, ...]:
@@ -295,13 +336,18 @@ def _infer_column(values: pd.Series, forced: Any = None) -> Column:
     else:
         kind = "real" if decimals else "integer"
     kind = given.get("kind", kind)
+    date_format = str(given.get("format", "")) if kind == "date" else ""
     if kind not in get_args(Kind):
         raise ConfigError(f"data.kinds.{values.name}={kind!r} is not a kind; kinds: {', '.join(get_args(Kind))}")
-    if kind in ("integer", "real") and not numeric:
+    if kind == "date" and not date_format:
+        raise ConfigError(
+            f"data.kinds.{values.name}=date needs a format here, such as {{kind: date, format: '%d.%m.%Y'}}"
+        )
+    if kind in ("integer", "real", "date") and not numeric:
         seen = f"text such as {known.iloc[0]!r}" if len(known) else "no value"
         raise ConfigError(f"data.kinds.{values.name}={kind} but the column holds {seen}")
-    column = Column(str(values.name), kind, str(values.dtype), int(given.get("decimals", decimals)))
-    return column.learn(values)
+    decimals = int(given.get("decimals", 0 if date_format else decimals))
+    return Column(str(values.name), kind, str(values.dtype), decimals, date_format=date_format).learn(values)
 
 
 def decimals_of(values: pd.Series) -> int:

@@ -56,6 +56,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"skipped for a reason that tests/skips.py does not list: {reason}", red=True)
 
 
+@pytest.fixture(autouse=True)
+def _told_anew() -> None:
+    """Sentences that a process says once are said in each test."""
+    from opal.data import told
+
+    told._said.clear()
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository's top folder."""

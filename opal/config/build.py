@@ -111,6 +111,8 @@ def costs_of(config: Mapping[str, Any], table: Table) -> Costs:
     check_number("prevalence", prevalence, null="for the table's share")
     if prevalence is not None and not 0 < prevalence < 1:
         raise ConfigError(f"prevalence={shown(prevalence)} must lie between 0 and 1, as in prevalence=0.02")
+    if len(table.short) > 1:
+        raise ConfigError(f"measure=cost needs one minority class, as in data.minority={shown(table.minority)}")
     if prevalence is None:
         prevalence = float((table.frame[table.schema.target] == table.minority).mean())
     return Costs(**given, prevalence=prevalence)

@@ -96,6 +96,9 @@ class CsvFile:
         column, values = schema[name], rows[name]
         if column.nominal:
             return cells.iloc[places_of(values, frame[name])].tolist()
+        if column.dates:
+            gaps = cells[frame[name].isna().to_numpy()]
+            return [(gaps.iloc[0] if len(gaps) else "") if pd.isna(v) else column.dates.write(v) for v in values]
         missing = cells[frame[name].isna().to_numpy()]
         gap = missing.iloc[0] if len(missing) else ""
         known, form = cells[frame[name].notna().to_numpy()], self._forms.get(name, Form())

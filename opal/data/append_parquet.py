@@ -34,6 +34,10 @@ def extended_parquet(path: Path, rows: pd.DataFrame, frame: pd.DataFrame, schema
         elif schema[field.name].nominal:
             places = pa.array(places_of(rows[field.name], frame[field.name]))
             arrays.append(pa.chunked_array(old.column(field.name).take(places)))
+        elif dates := schema[field.name].dates:
+            texts = pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+            new = rows[field.name].map(dates.write, na_action="ignore") if texts else dates.moments(rows[field.name])
+            arrays.append(pa.array(new, from_pandas=True).cast(field.type))
         else:
             values = rows[field.name].astype(float).round(schema[field.name].decimals)
             if pa.types.is_floating(field.type):

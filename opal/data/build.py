@@ -5,13 +5,16 @@ from __future__ import annotations
 import difflib
 import logging
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from typing import Any, TypedDict, cast
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
 
+from opal.data.dates import with_dates
 from opal.data.free_text import without_free_text
+from opal.data.labels import short_labels
+from opal.data.order import times_of, units_of
 from opal.errors import ConfigError, DataError
 from opal.table import Schema, Table
 
@@ -26,23 +29,29 @@ class Common(TypedDict, total=False):
     """Keys that every data source takes.
 
     target : column to predict
-    minority : label short of rows, by value or as written; default: the rarest class (ties: the first)
+    minority : label short of rows, by value or as written, or a list of them; auto: all with less than half of the
+        rows of the largest class, or the rarest (ties: the first). Default: the rarest of two classes, else auto
     group : feature that may be spuriously correlated with the target, for ``task=spurious``
     drop : columns to leave out
-    kinds : ``{column: kind}`` or ``{column: {kind:, decimals:}}``, overrides what the values suggest
+    kinds : ``{column: kind}`` or ``{column: {kind:, decimals:, format:}}``, overrides what the values suggest
     descriptions : ``{column: meaning and unit}``, for prompts
     free_text : drop leaves out columns of notes, names and keys (see opal.data.free_text), carry keeps them
     sizes : ``{task: {key: value}}``, split sizes that suit the table
+    groups : column that tells whom or what a row belongs to; its rows stay on one side of every split and fold, and
+        it is no feature
+    time : column of dates or numbers; test rows are later than train rows. It stays a feature unless ``drop`` names it
     """
 
     target: str | None
-    minority: Hashable
+    minority: Hashable | Sequence[Hashable]
     group: str | None
     drop: Sequence[str] | None
     kinds: Mapping[str, Any] | None
     descriptions: Mapping[str, str] | None
     free_text: str
     sizes: Mapping[str, Mapping[str, Any]] | None
+    groups: str | None
+    time: str | None
 
 
 def build_table(
@@ -50,13 +59,15 @@ def build_table(
     frame: pd.DataFrame,
     source: str,
     target: str | None = None,
-    minority: Hashable = None,
+    minority: Hashable | Sequence[Hashable] = None,
     group: str | None = None,
     drop: Sequence[str] | None = None,
     kinds: Mapping[str, Any] | None = None,
     descriptions: Mapping[str, str] | None = None,
     free_text: str = "drop",
     sizes: Mapping[str, Mapping[str, Any]] | None = None,
+    groups: str | None = None,
+    time: str | None = None,
 ) -> Table:
     """Drop, normalise, infer and check: the last step of every source; see Common for the keys.
 
@@ -78,26 +89,28 @@ def build_table(
         check_column("data.drop", column, frame.columns)
     if target in dropped:
         raise ConfigError(f"data.drop names {target!r}, which is data.target: a table needs its target")
-    whole, frame = frame, frame.drop(columns=dropped)
+    for key, named in (("groups", groups), ("time", time)):
+        if named is not None:
+            check_column(f"data.{key}", str(named), [c for c in frame.columns if c != target])
+    units, moments = units_of(frame, groups), times_of(frame, time, kinds)
+    whole, frame = frame, frame.drop(columns={*dropped, *([str(groups)] if groups is not None else [])})
     if group is not None:
         check_column("data.group", group := str(group), frame.columns)
     if frame.empty:
         raise DataError(f"data={name} has no rows: {source} is empty")
     frame = normalise(frame, keep=(target,))
-    frame = without_free_text(frame, free_text, {target, str(group), *map(str, kinds or ())})
+    frame, kinds = with_dates(frame, kinds, keep=(target, str(group)))
+    frame = without_free_text(frame, free_text, {target, str(group), *kinds})
     if frame.shape[1] < 2:
         raise DataError(f"data={name} has no column beside the target {target!r}: there is nothing to learn from")
     _check_classes(frame[target], target)
     _check_numbers(frame)
     gone = set(whole.columns) - set(frame.columns)
     schema = Schema.infer(frame, target, _without(kinds, gone), _without(descriptions, gone))
-    if minority is not None:
-        label = match_label(schema.labels, minority)
-    else:
-        counts = frame[target].value_counts().to_dict()
-        label = min(schema.labels, key=lambda v: counts[v], default=None)
+    short = short_labels(frame[target], schema.labels, minority)
     plain = {str(task): dict(given) for task, given in (sizes or {}).items()}
-    return Table(name, frame, schema, label, group, source, plain)
+    several = short if len(short) > 1 else ()
+    return Table(name, frame, schema, short[0], group, source, plain, units, moments, several)
 
 
 def check_name(name: str) -> None:
@@ -117,28 +130,11 @@ def check_column(key: str, name: str, columns: Iterable[str]) -> None:
     raise ConfigError(f"{key}={name!r} is not a column; {hint}columns: {_listed(names)}")
 
 
-def match_label(labels: Sequence[Hashable], given: Hashable) -> Hashable:
-    """The label equal to ``given`` by value, as text or as a number; ``given`` itself when none is."""
-    tests: tuple[Callable[[Any], bool], ...] = (
-        lambda label: label == given,
-        lambda label: str(label).strip() == str(given).strip(),
-        lambda label: float(label) == float(cast(Any, given)),
-    )
-    for same in tests:
-        for label in labels:
-            try:
-                if same(label):
-                    return label
-            except (TypeError, ValueError):
-                continue
-    return given
-
-
 def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
     """Every column as int64, float64 or text, so that later code meets only three dtypes.
 
     Booleans become 0/1; other numbers int64 or float64 (float32 keeps its shortest decimal form); categories
-    their values; dates ISO text; whole numbers beyond int64, and mixtures, text. Columns without
+    their values; dates ISO text to the second; whole numbers beyond int64, and mixtures, text. Columns without
     any value are left out with a warning, unless named by ``keep``. The index becomes 0..n-1.
 
     Raises
@@ -200,6 +196,7 @@ def _numbers(values: pd.Series) -> pd.Series:
 
 
 def _dates(values: pd.Series) -> pd.Series:
+    values = (values.dt.tz_convert("UTC").dt.tz_localize(None) if values.dt.tz is not None else values).dt.floor("s")
     whole_days = bool((values.dropna().dt.normalize() == values.dropna()).all())
     return _text(values.map(lambda t: t.date().isoformat() if whole_days else t.isoformat(), na_action="ignore"))
 

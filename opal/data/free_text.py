@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import pandas as pd
 
+from opal.data.told import tell_once
 from opal.errors import ConfigError
 
 FreeText = Literal["drop", "carry"]
@@ -16,7 +17,6 @@ LEAST_ROWS = 20  # with fewer rows, different values mean little
 MOST_DIFFERENT = 0.5  # of the values known
 LONG = 200  # characters of the middle value; sentences that are repeated (codes spelt out) are shorter
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?([T ].*)?|\d\d?([./-])\d\d?\2\d{2,4}|\d\d?:\d\d(:\d\d)?")
-log = logging.getLogger(__name__)
 
 
 def free_text_columns(frame: pd.DataFrame, policy: str, keep: Collection[str]) -> list[str]:
@@ -44,11 +44,10 @@ def without_free_text(frame: pd.DataFrame, policy: str, keep: Collection[str]) -
     """``frame`` without its ``free_text_columns``, with a warning for each."""
     found = free_text_columns(frame, policy, keep)
     for name in found:
-        log.warning(
-            "column %r holds free text or keys (%d different values): left out; data.free_text=carry keeps such "
-            "columns, a kind in data.kinds this one",
-            name,
-            frame[name].nunique(),
+        tell_once(
+            f"column {name!r} holds free text or keys ({frame[name].nunique()} different values): left out; "
+            "data.free_text=carry keeps such columns, a kind in data.kinds this one",
+            logging.WARNING,
         )
     return frame.drop(columns=found)
 

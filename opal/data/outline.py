@@ -11,13 +11,14 @@ def outline(table: Table) -> str:
     """The table in a sentence: rows, features, classes and their shares."""
     counts = table.frame[table.schema.target].value_counts()
     n, features = len(table.frame), table.schema.features
-    numbers = sum(not column.nominal for column in features)
+    numbers, dates = sum(not c.nominal and not c.dates for c in features), sum(bool(c.dates) for c in features)
+    of_dates = f", {dates} of dates" if dates else ""
     shares = ", ".join(f"{label} {count} ({count / n:.1%})" for label, count in counts.head(MOST_LEVELS).items())
     more = f" and {len(counts) - MOST_LEVELS} more classes" if len(counts) > MOST_LEVELS else ""
     return (
         f"{table.name}: {n:,} rows, {len(features)} features ({numbers} of numbers, "
-        f"{len(features) - numbers} of names); target {table.schema.target}: {shares}{more}; "
-        f"short of rows: {table.minority}"
+        f"{len(features) - numbers - dates} of names{of_dates}); target {table.schema.target}: {shares}{more}; "
+        f"short of rows: {', '.join(map(str, table.short))}"
     )
 
 
@@ -28,5 +29,7 @@ def range_of(column: Column) -> str:
         return shown + (f", ... ({len(column.levels)} in all)" if len(column.levels) > MOST_LEVELS else "")
     if column.low != column.low:
         return "none"
+    if column.dates:
+        return f"{column.dates.write(column.low)} to {column.dates.write(column.high)}"
     decimals = 0 if column.kind == "integer" else column.decimals
     return f"{column.low:.{decimals}f} to {column.high:.{decimals}f}"

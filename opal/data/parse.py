@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import logging
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -15,9 +14,8 @@ from typing import Any
 import pandas as pd
 
 from opal.data.numbers import forms_of, may_be_numbers, read_numbers
+from opal.data.told import tell_once
 from opal.errors import ConfigError, DataError
-
-log = logging.getLogger("opal")
 
 SEPARATORS = (",", ";", "\t", "|")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", ".feather", ".xlsx", "")
@@ -210,7 +208,7 @@ def _with_numbers(frame: pd.DataFrame, text: str, separator: str, missing: Seque
     for name, form in changed.items():
         frame[name] = read_numbers(cells[name], form)
     if commas := [n for n, f in changed.items() if f.decimal == ","]:
-        log.info("opal: decimal comma in %s", ", ".join(commas))
+        tell_once(f"decimal comma in {', '.join(commas)}")
     return frame
 
 
@@ -223,7 +221,7 @@ def _excel(content: bytes, path: Path, sheet: str | None) -> pd.DataFrame:
                 raise ConfigError(f"{path} holds several sheets: name one, as in data.sheet={sheets[0]} ({listed})")
             if sheet is not None and str(sheet) not in sheets:
                 raise ConfigError(f"data.sheet={sheet} is not a sheet of {path}; sheets: {', '.join(sheets)}")
-            frame = book.parse(sheets[0] if sheet is None else str(sheet))
+            frame = pd.read_excel(book, sheet_name=sheets[0] if sheet is None else str(sheet))
     except (ValueError, KeyError, OSError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError) as error:
         raise DataError(f"{path} cannot be read as an Excel file: {str(error).splitlines()[0]}") from error
     frame.columns = pd.Index([str(name) for name in frame.columns])

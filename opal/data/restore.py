@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from opal.dates import DateFormat
 from opal.table import Column, Schema
 
 
@@ -39,7 +41,22 @@ def _column(name: str, rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, 
     column, values = schema[name], rows[name].reset_index(drop=True)
     if column.nominal:  # every value is among those given: taken from there, whatever its type
         return given.iloc[places_of(values, frame[name])].reset_index(drop=True)
-    return _number(values, column, given.dtype)
+    return _dates(values, column.dates, given) if column.dates else _number(values, column, given.dtype)
+
+
+def _dates(values: pd.Series, form: DateFormat, given: pd.Series) -> pd.Series:
+    """Dates as ``given`` has them: datetimes, dates of Python, numbers such as 20210304, or text."""
+    if pd.api.types.is_datetime64_any_dtype(given.dtype):
+        zone = getattr(given.dtype, "tz", None)
+        moments = form.moments(values)
+        return (moments.dt.tz_localize("UTC").dt.tz_convert(zone) if zone is not None else moments).astype(given.dtype)
+    known = given.dropna()
+    if len(known) and isinstance(known.iloc[0], date):  # also datetime
+        moments = form.moments(values)
+        as_they_are = moments.dt.to_pydatetime() if isinstance(known.iloc[0], datetime) else moments.dt.date
+        return pd.Series(as_they_are, dtype=object).where(values.notna(), None)
+    texts = values.map(form.write, na_action="ignore")
+    return (pd.to_numeric(texts) if pd.api.types.is_numeric_dtype(given.dtype) else texts).astype(given.dtype)
 
 
 def _number(values: pd.Series, column: Column, dtype: Any) -> pd.Series:

@@ -75,6 +75,14 @@ def _fitted(
         return Schema((column,), column.name).cast(values.where(values.isna(), values.astype(str)).to_frame())[
             column.name
         ]
+    if column.dates and not pd.api.types.is_numeric_dtype(values.dtype):
+        moments = pd.api.types.is_datetime64_any_dtype(values.dtype)
+        numbers = column.dates.of_moments(values) if moments else column.dates.numbers(values.astype(object))
+        if len(odd := values[numbers.isna() & values.notna()]):
+            raise DataError(
+                f"{where} holds {odd.iloc[0]!r}, which is not a date as in the table ({column.date_format})"
+            )
+        values = numbers
     if not pd.api.types.is_numeric_dtype(values.dtype):
         known = values.dropna()
         bad = known[pd.to_numeric(known, errors="coerce").isna()]
@@ -117,7 +125,7 @@ def _refuse_strange(known: np.ndarray, levels: tuple[Hashable, ...], where: str)
 
 def _whole(column: Column) -> bool:
     """Whether the table has only whole numbers in this column."""
-    return column.kind == "integer" or (column.numeric and column.nominal and all(v == int(v) for v in column.levels))  # type: ignore
+    return column.whole or (column.numeric and column.nominal and all(v == int(v) for v in column.levels))  # type: ignore
 
 
 def _listed(names: Iterable[object]) -> str:

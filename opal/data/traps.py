@@ -18,6 +18,11 @@ LEAST_ROWS = 50  # with fewer rows a column may predict the target by chance
 MOST_ROWS = 5_000  # drawn at random, for the search for leaks
 MOST_PAIRED = 12  # the best single columns, whose pairs are looked at
 _leaks: dict[str, list[Trap]] = {}  # by the table's digest
+UNIT_NAME = re.compile(
+    r"(^|_|\b)(patient|person|subject|participant|customer|client|user|member|household|student|animal|site|device"
+    r"|machine|id|key|nr|no|number|uuid)s?(nr|no|id)?($|_|\b)",
+    re.IGNORECASE,
+)
 KEY_NAME = re.compile(r"(^|_|\b)(id|key|nr|no|number|index|uuid|row)($|_|\b)", re.IGNORECASE)
 
 
@@ -27,7 +32,7 @@ class Trap:
 
     Parameters
     ----------
-    kind : leak, key, constant, repeated, person, labels or rare
+    kind : leak, key, constant, repeated, person, time, labels or rare
     sentence : what was found, with the column's name
     mend : what to type or consider
     """
@@ -47,7 +52,7 @@ def traps(table: Table, pairs: bool = True) -> list[Trap]:
     ----------
     pairs : also look for pairs of columns that predict the target together, which takes seconds
     """
-    searches: list[Callable[[Table], Iterator[Trap]]] = [constants, keys, persons, repeated, labels]
+    searches: list[Callable[[Table], Iterator[Trap]]] = [constants, keys, persons, dated, repeated, labels]
     return [*leaks(table, pairs), *(trap for search in searches for trap in search(table))]
 
 
@@ -114,15 +119,26 @@ def persons(table: Table) -> Iterator[Trap]:
     n = len(table.frame)
     for column in table.schema.features:
         values = table.frame[column.name]
-        if column.kind in ("integer", "categorical") and KEY_NAME.search(column.name):
+        if column.kind in ("integer", "categorical") and UNIT_NAME.search(column.name):
             different = values.nunique()
             if n / 20 < different < n and n >= LEAST_ROWS:
                 yield Trap(
                     "person",
-                    f"{column.name!r} names {different} persons or things in {n} rows, so that one may stand in train "
-                    "and in test",
-                    "errors will look too low; keep one row of each, or split by hand (task.split=files)",
+                    f"{column.name!r} seems to name {different} persons or things in {n} rows, so that one may stand "
+                    "in train and in test, and errors look too low",
+                    f"data.groups={column.name} keeps the rows of each on one side",
                 )
+
+
+def dated(table: Table) -> Iterator[Trap]:
+    """Columns of dates, where rows are split at random."""
+    dates = [column.name for column in table.schema.features if column.dates and column.dates.dated]
+    if dates and table.time is None:
+        yield Trap(
+            "time",
+            f"rows have dates ({', '.join(map(repr, dates[:3]))}), and test rows may be earlier than train rows",
+            f"if later rows are to be predicted from earlier ones: data.time={dates[0]}",
+        )
 
 
 def repeated(table: Table) -> Iterator[Trap]:

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from opal.evaluate.actions import ASKED, NOTHING, SHOWN, Action, Measured, best, choose, collect
+from opal.evaluate.curve import MOVED
 from opal.evaluate.gain import Gain, Sources, gain, sources
-from opal.evaluate.metrics import BY_NAME, higher_is_better
+from opal.evaluate.metrics import BY_NAME, OF_CLASS, higher_is_better
 from opal.evaluate.validate import chosen_by
 from opal.evaluate.verdict import MARGIN
 
@@ -32,6 +33,7 @@ class Answer:
         difference to the best free action on test rows
     sources : where the gain of the best method that folds can judge comes from; None without synthetic rows
     minority_rows : of train
+    by_class : error of each of several classes on test rows, [nothing, recommended]; empty for two classes
     """
 
     data: str
@@ -45,6 +47,7 @@ class Answer:
     sources: Sources | None = None
     minority_rows: float = float("nan")
     seen: Mapping[Action, Gain] = field(default_factory=dict)
+    by_class: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @property
     def sentences(self) -> list[str]:
@@ -74,6 +77,11 @@ class Answer:
             )
         if self.sources is not None:
             said.append(self.sources.sentence)
+        if len(self.by_class):
+            before = done.name != NOTHING
+            errors = self.by_class.map("{:.3f}".format).agg(" to ".join, axis=1)
+            told = ", ".join(f"{label} {change}" for label, change in errors.items())
+            said.append(f"Error by class on test rows{', before and after' * before}: {told}.")
         return said + self.caveats
 
     @property
@@ -130,7 +138,21 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
         sources=sources_of(runs, validation, margin, level),
         minority_rows=runs[0].minority_rows,
         seen=seen,
+        by_class=errors_by_class(runs, chosen),
     )
+
+
+def errors_by_class(runs: Sequence[Measured], chosen: Action) -> pd.DataFrame:
+    """Mean test error of each class without and with the chosen action; labels as index."""
+    found = {}
+    for action in (Action(NOTHING), chosen):
+        errors = next(run.errors for run in runs if action.free or run.method == action.name)
+        place = f"control/{action.name}/" if action.free and action.name != NOTHING else MOVED * action.moved
+        start = place + OF_CLASS
+        mine = errors[(errors["amount"] == action.amount) & errors["metric"].str.startswith(start)]
+        means = mine.groupby("metric", sort=False)["value"].mean()
+        found[action.name] = means.set_axis(means.index.str.removeprefix(start))
+    return pd.DataFrame(found)
 
 
 def sources_of(runs: Sequence[Measured], validation: pd.DataFrame, margin: float, level: float) -> Sources | None:

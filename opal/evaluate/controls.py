@@ -16,12 +16,15 @@ import pandas as pd
 
 from opal.errors import MethodError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.features import label_codes
+from opal.evaluate.features import label_codes, minority_codes
 from opal.evaluate.metrics import Costs
+from opal.evaluate.parts import parted
 from opal.table import Group, Split, Train
 
 Predictions = tuple[np.ndarray, np.ndarray]
 MOST_CUTS = 1000  # thresholds tried
+FEW_CUTS, ROUNDS = 50, 2  # of each of several classes, and how often
+SMALLEST = 1e-12
 
 
 class Control(Protocol):
@@ -114,8 +117,8 @@ def class_weight(classifier: Classifier, split: Split, minority: Any, raw: np.nd
 def base_rate_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions:
     """Minority where its probability exceeds its share of train (Elkan, IJCAI 2001: a prior of one half)."""
     train = split.train
-    code = train.schema.labels.index(minority)
-    return raw, above_share(raw, code, label_codes(train.frame, train.schema))
+    codes = minority_codes(train.schema, minority)
+    return raw, above_share(raw, codes, label_codes(train.frame, train.schema))
 
 
 def cost_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray, costs: Costs) -> Predictions:
@@ -124,35 +127,55 @@ def cost_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.
     Odds are multiplied by the ratio of the prior odds (Elkan, IJCAI 2001, theorem 2).
     """
     train = split.train
-    code = train.schema.labels.index(minority)
+    (code,) = minority_codes(train.schema, minority)
     share = float((label_codes(train.frame, train.schema) == code).mean())
     wanted = costs.prevalence
     odds = wanted / (1 - wanted) * (1 - share) / share if 0 < share < 1 else 1.0
     threshold = costs.threshold / (costs.threshold + odds * (1 - costs.threshold))
-    return raw, above(raw, code, threshold)
+    return raw, above(raw, [code], [threshold])
 
 
 def tuned_threshold(
     classifier: Classifier, split: Split, minority: Any, raw: np.ndarray, folds: int = 5
 ) -> Predictions:
-    """The threshold with the lowest balanced error on out-of-fold train probabilities.
+    """The threshold with the lowest balanced error on out-of-fold train probabilities; one for each minority class.
 
     A class with a single train row leaves nothing to tune on: the likeliest class is predicted then.
     """
     train = split.train
-    code, truth = train.schema.labels.index(minority), label_codes(train.frame, train.schema)
+    codes, truth = minority_codes(train.schema, minority), label_codes(train.frame, train.schema)
     if np.bincount(truth)[np.unique(truth)].min() < 2:
         return likeliest(raw)
-    return raw, above(raw, code, best_cut(out_of_fold(classifier, train, folds), truth, code))
+    return raw, above(raw, codes, best_cuts(out_of_fold(classifier, train, folds), truth, codes))
 
 
-def best_cut(held_out: np.ndarray, truth: np.ndarray, code: int) -> float:
-    """The threshold with the lowest balanced error.
+def best_cuts(held_out: np.ndarray, truth: np.ndarray, codes: Sequence[int]) -> list[float]:
+    """Thresholds with the lowest balanced error: the best one, or one after the other in two rounds.
 
     Parameters
     ----------
-    held_out : out-of-fold probabilities, shape (n_rows, n_classes); truth : label codes; code : that of the minority
+    held_out : out-of-fold probabilities, shape (n_rows, n_classes); truth : label codes; codes : of the minority
     """
+    if len(codes) == 1:
+        return [best_cut(held_out, truth, codes[0])]
+    cuts = [float((truth == code).mean()) for code in codes]
+    for _ in range(ROUNDS):
+        for i, code in enumerate(codes):
+            known = np.unique(held_out[:, code])
+            tried = np.append(known[np.linspace(0, len(known) - 1, min(len(known), FEW_CUTS)).astype(int)], cuts[i])
+            scores = [_recall(above(held_out, codes, [*cuts[:i], cut, *cuts[i + 1 :]]), truth) for cut in tried]
+            best = np.flatnonzero(np.isclose(scores, max(scores)))
+            cuts[i] = float(tried[best[len(best) // 2]])
+    return cuts
+
+
+def _recall(predicted: np.ndarray, truth: np.ndarray) -> float:
+    """Mean recall of the classes."""
+    return float(np.mean([(predicted[truth == code] == code).mean() for code in np.unique(truth)]))
+
+
+def best_cut(held_out: np.ndarray, truth: np.ndarray, code: int) -> float:
+    """The threshold with the lowest balanced error for one minority class, given as to `best_cuts`."""
     known = np.unique(held_out[:, code])
     cuts = (known[1:] + known[:-1]) / 2 if len(known) > 1 else known
     if len(cuts) > MOST_CUTS:  # each reads all rows
@@ -164,7 +187,7 @@ def best_cut(held_out: np.ndarray, truth: np.ndarray, code: int) -> float:
 
 def balanced_accuracies(proba: np.ndarray, truth: np.ndarray, code: int, cuts: np.ndarray) -> np.ndarray:
     """Mean recall of the classes of ``above`` at each threshold in ``cuts``: one sort, not a pass per threshold."""
-    rest, recalls = above(proba, code, np.inf), []
+    rest, recalls = above(proba, [code], [np.inf]), []
     for label in np.unique(truth):
         mine = truth == label
         known = np.sort(proba[mine & ((rest == label) | (label == code)), code])
@@ -192,25 +215,30 @@ def out_of_fold(classifier: Classifier, train: Train, folds: int, weight: np.nda
     folds : at most the rows of the rarest class, which must have two
     weight : of each row
     """
-    from sklearn.model_selection import StratifiedKFold
-
     truth = label_codes(train.frame, train.schema)
     folds = min(folds, int(np.bincount(truth)[np.unique(truth)].min()))
-    proba = np.zeros((len(truth), len(train.schema.labels)))
-    for seen, held in StratifiedKFold(folds, shuffle=True, random_state=train.seed).split(truth, truth):
+    shares = np.bincount(truth, minlength=len(train.schema.labels)) / len(truth)
+    proba = np.tile(shares, (len(truth), 1))  # stays where units leave no fold
+    for seen, held in parted(train, truth, folds):
         given = {} if weight is None else {"sample_weight": weight[seen]}
         fitted = classifier.fit(train.frame.iloc[seen], train.schema, **given)
         proba[held] = fitted.predict_proba(train.frame.iloc[held])
     return proba
 
 
-def above_share(proba: np.ndarray, code: int, trained_on: np.ndarray) -> np.ndarray:
+def above_share(proba: np.ndarray, codes: Sequence[int], trained_on: np.ndarray) -> np.ndarray:
     """``above`` at the minority's share of the label codes that the classifier was trained on."""
-    return above(proba, code, float((trained_on == code).mean()))
+    return above(proba, codes, [float((trained_on == code).mean()) for code in codes])
 
 
-def above(proba: np.ndarray, code: int, threshold: float) -> np.ndarray:
-    """Label codes: the minority's where its probability exceeds the threshold, else the likeliest other."""
+def above(proba: np.ndarray, codes: Sequence[int], thresholds: Sequence[float]) -> np.ndarray:
+    """Label codes: the minority's where its probability exceeds the threshold, else the likeliest other.
+
+    Of several minority classes above their thresholds, the one that is above by the largest factor.
+    """
     others = proba.copy()
-    others[:, code] = -1.0
-    return np.where(proba[:, code] > threshold, code, others.argmax(axis=1))
+    others[:, codes] = -1.0
+    cuts, mine = np.asarray(thresholds), proba[:, codes]
+    over = mine > cuts
+    factor = np.where(over, mine / np.maximum(cuts, SMALLEST), -1.0)
+    return np.where(over.any(axis=1), np.asarray(codes)[factor.argmax(axis=1)], others.argmax(axis=1))

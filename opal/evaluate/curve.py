@@ -17,8 +17,18 @@ from opal.atomic import whole_file
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control, above_share
-from opal.evaluate.features import label_codes
-from opal.evaluate.metrics import BY_NAME, OF_CHOICE, Record, errors, f1, ranking, score
+from opal.evaluate.features import label_codes, minority_codes
+from opal.evaluate.metrics import (
+    BY_NAME,
+    OF_CHOICE,
+    OF_CLASS,
+    Record,
+    by_class,
+    errors,
+    mean_f1,
+    mean_ranking,
+    score,
+)
 from opal.table import Split
 
 MOVED = "threshold/"  # metrics with rows and a moved threshold
@@ -147,16 +157,16 @@ def measure(
 def moved_threshold(proba: np.ndarray, frame: pd.DataFrame, split: Split, minority: Any, amount: int) -> list[Record]:
     """Errors of the same fit with the threshold at the minority's share of what it was trained on: no further fit."""
     schema = split.train.schema
-    code = schema.labels.index(minority)
-    predicted = above_share(proba, code, label_codes(frame, schema))
+    codes = minority_codes(schema, minority)
+    predicted = above_share(proba, codes, label_codes(frame, schema))
     truth = label_codes(split.test, schema)
     found = errors(predicted, split.test, truth, split.train.groups)
-    found["f1"] = f1(predicted == code, truth == code)
+    found["f1"] = mean_f1(predicted, truth, codes)
     kept = {name for name in found if BY_NAME[name].validated or BY_NAME[name].judged != "never"} | set(OF_CHOICE)
     return [
         {"seed": split.seed, "amount": amount, "metric": MOVED + name, "value": value}
-        for name, value in found.items()
-        if name in kept
+        for name, value in (found | by_class(predicted, truth, schema.labels)).items()
+        if name in kept or name.startswith(OF_CLASS)
     ]
 
 
@@ -167,13 +177,13 @@ def prior_corrected(proba: np.ndarray, frame: pd.DataFrame, split: Split, minori
     "Adjusting the outputs of a classifier to new a priori probabilities", Neural Computation 14 (2002), eq. 2.4.
     """
     schema = split.train.schema
-    code, size = schema.labels.index(minority), len(schema.labels)
+    codes, size = minority_codes(schema, minority), len(schema.labels)
     before = np.bincount(label_codes(split.train.frame, schema), minlength=size) / len(split.train.frame)
     after = np.bincount(label_codes(frame, schema), minlength=size) / len(frame)
     weighted = proba * np.divide(before, after, out=np.zeros(size), where=after > 0)
     total = weighted.sum(axis=1, keepdims=True)
     adjusted = np.divide(weighted, total, out=proba.copy(), where=total > 0)
-    found = ranking(adjusted[:, code], label_codes(split.test, schema) == code)
+    found = mean_ranking(adjusted, label_codes(split.test, schema), codes)
     return [
         {"seed": split.seed, "amount": amount, "metric": CORRECTED + name, "value": found[name]}
         for name in ("brier", "calibration_error")

@@ -68,7 +68,7 @@ class Gower:
         self.columns = tuple(schema.columns if columns is None else columns)
         self.scales = {}
         for c in self.columns:
-            if c.kind in ("integer", "real"):
+            if not c.nominal:
                 known = _finite(real[c.name])
                 self.scales[c.name] = float(np.nanmax(known) - np.nanmin(known)) if np.isfinite(known).any() else 0.0
 

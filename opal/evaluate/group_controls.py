@@ -13,7 +13,7 @@ import pandas as pd
 
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Predictions, above, best_cut, likeliest, out_of_fold, takes_weights
-from opal.evaluate.features import label_codes
+from opal.evaluate.features import label_codes, minority_codes
 from opal.table import Split, Train
 
 
@@ -48,13 +48,13 @@ def group_threshold(
     train = split.train
     if not _grouped(train) or not _splits(train):
         return None
-    code, truth = train.schema.labels.index(minority), label_codes(train.frame, train.schema)
+    (code,), truth = minority_codes(train.schema, minority), label_codes(train.frame, train.schema)
     held_out = out_of_fold(classifier, train, folds)
     predicted = raw.argmax(axis=1)
     for seen, asked in zip(_by_value(train, train.frame), _by_value(train, split.test), strict=True):
         if len(np.unique(truth[seen])) > 1 and asked.any():
             cut = best_cut(held_out[seen], truth[seen], code)
-            predicted[asked] = above(raw[asked], code, cut)
+            predicted[asked] = above(raw[asked], [code], [cut])
     return raw, predicted
 
 

@@ -5,13 +5,14 @@ A new metric is a row of `METRICS` and a value in `errors` or `ranking`.
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from opal.evaluate.features import label_codes
+from opal.evaluate.features import label_codes, minority_codes
 from opal.table import Group, Split
 
 Record = dict[str, Any]
@@ -79,6 +80,7 @@ Measure = Literal[
     "f1",
     "cost",
 ]
+OF_CLASS, MOST_CLASSES = "error_of_", 20  # metrics of single classes
 OF_CHOICE = ("f1", "minority_error", "majority_error")  # also with a moved threshold: a choice may need them
 BY_NAME = {metric.name: metric for metric in METRICS}
 
@@ -106,12 +108,12 @@ def score(split: Split, proba: np.ndarray, predicted: np.ndarray, minority: Any,
     ----------
     proba : shape (n_test, n_classes), columns as ``schema.labels``
     predicted : label codes, shape (n_test,)
+    minority : the label that is short of rows, or a tuple of several; ranking and F1 are then means over them
     """
     schema = split.train.schema
-    truth = label_codes(split.test, schema)
-    code = schema.labels.index(minority)
-    values = errors(predicted, split.test, truth, split.train.groups) | ranking(proba[:, code], truth == code)
-    values["f1"] = f1(predicted == code, truth == code)
+    truth, codes = label_codes(split.test, schema), minority_codes(schema, minority)
+    values = errors(predicted, split.test, truth, split.train.groups) | mean_ranking(proba, truth, codes)
+    values |= {"f1": mean_f1(predicted, truth, codes)} | by_class(predicted, truth, schema.labels)
     return [{"seed": split.seed, "amount": amount, "metric": k, "value": v} for k, v in values.items()]
 
 
@@ -137,6 +139,30 @@ def errors(
         if np.any(side):
             out[name] = float(wrong[side].mean())
     return out | {"worst_group_error": max(by_group), "group_gap": max(by_group) - min(by_group)}
+
+
+def by_class(predicted: np.ndarray, truth: np.ndarray, labels: Sequence[Hashable]) -> dict[str, float]:
+    """Error of each class that has test rows, as ``error_of_<label>``, where there are 3 to 20 classes."""
+    if not 2 < len(labels) <= MOST_CLASSES:
+        return {}
+    wrong, rows = predicted != truth, {name_of_class(label): truth == code for code, label in enumerate(labels)}
+    return {name: float(wrong[mine].mean()) for name, mine in rows.items() if mine.any()}
+
+
+def name_of_class(label: Hashable) -> str:
+    """The metric that holds the error of one class."""
+    return OF_CLASS + str(label).replace("/", "_")
+
+
+def mean_f1(predicted: np.ndarray, truth: np.ndarray, codes: Sequence[int]) -> float:
+    """Mean F1 score of the classes ``codes``."""
+    return float(np.mean([f1(predicted == code, truth == code) for code in codes]))
+
+
+def mean_ranking(proba: np.ndarray, truth: np.ndarray, codes: Sequence[int]) -> dict[str, float]:
+    """Means of `ranking` over the classes ``codes``, each against all others; over those that have test rows."""
+    found = [known for code in codes if (known := ranking(proba[:, code], truth == code))]
+    return {name: float(np.mean([known[name] for known in found])) for name in found[0]} if found else {}
 
 
 def f1(predicted: np.ndarray, truth: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
 from opal.evaluate.curve import fitted
 from opal.evaluate.metrics import OF_CHOICE, Measure, names
+from opal.evaluate.parts import parted
 from opal.result import Rows
 from opal.table import Split, Train
 
@@ -151,13 +152,11 @@ class Folds:
 
     def parts(self, train: Train) -> Iterator[Split]:
         """Each fold as a split of its own: its train rows, and its held-out rows as test."""
-        from sklearn.model_selection import StratifiedKFold
-
         group = np.argmax([g.mask(train.frame) for g in train.groups], axis=0)
         folds = min(self.folds, int(np.bincount(group).min()))
         if folds < 2:
             return
-        for seen, held in StratifiedKFold(folds, shuffle=True, random_state=train.seed).split(group, group):
+        for seen, held in parted(train, group, folds):
             frame = train.frame.iloc[seen]
             yield Split(replace(train, frame=frame, schema=train.schema.learn(frame)), train.frame.iloc[held])
 

@@ -73,7 +73,7 @@ class Oversampler:
         if with_gaps:  # a separate stream, so that tables without gaps keep their rows
             rows.frame = gaps.put_back(rows.frame, train, list(wanted), np.random.default_rng([train.seed, 2]))
         rows.note = " ".join(filter(None, [rows.note, self.remark(train, [g for g, k in wanted.items() if k])]))
-        rows.frame = self.arrange(train.schema.cast(rows.frame), train, n)
+        rows.frame = self.arrange(train.schema.cast(within_dates(rows.frame, train)), train, n)
         if len(rows.frame) < n and not rows.stopped:
             raise MethodError(f"{type(self).__name__} made {len(rows.frame)} valid rows where {n} were wanted")
         if not rows.funnel.requested:
@@ -102,18 +102,34 @@ class Oversampler:
         raise NotImplementedError
 
 
+def within_dates(rows: pd.DataFrame, train: Train) -> pd.DataFrame:
+    """``rows`` with dates as whole numbers within those of train: a date outside is rarely possible."""
+    dates = [c for c in train.schema.columns if c.dates]
+    return rows.assign(**{c.name: rows[c.name].round().clip(c.low, c.high) for c in dates}) if dates else rows
+
+
 def turns(n: int, train: Train) -> list[Group]:
-    """The group of each of ``n`` rows: minority groups in turn.
+    """The group of each of ``n`` rows: minority groups in turn, minority classes as each lacks rows.
 
     With ``train.augment`` the minority groups first rise to the size of the largest group, the smallest before the
     others; from there on all groups take turns.
     """
     few = train.minority_groups
+    if not train.augment and len(few) > 1 and all(g.column is None for g in few):
+        return by_lack(n, train)
     if not train.augment:
         return list(islice(cycle(few), n))
     sizes = {g: len(train.rows(g)) for g in train.groups}
     rising = [g for level in range(max(sizes.values())) for g in few if sizes[g] <= level]
     return list(islice(chain(rising, cycle(train.groups)), n))
+
+
+def by_lack(n: int, train: Train) -> list[Group]:
+    """Minority classes in proportion to the rows that each lacks of the largest class, in any prefix; then in turn."""
+    few, most = train.minority_groups, max(len(train.rows(g)) for g in train.groups)
+    lacks = {g: most - len(train.rows(g)) for g in few}
+    places = sorted(((k + 0.5) / lack, i, g) for i, (g, lack) in enumerate(lacks.items()) for k in range(lack))
+    return list(islice(chain((g for _, _, g in places), cycle(few)), n))
 
 
 def share_out(n: int, train: Train) -> dict[Group, int]:

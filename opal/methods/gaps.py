@@ -94,7 +94,7 @@ def _middle(values: pd.Series, schema: Schema) -> object:
     if column.nominal:
         return known.mode().iloc[0]
     median = float(known.median())
-    return round(median) if column.kind == "integer" else median
+    return round(median) if column.whole else median
 
 
 def _by_neighbours(own: pd.DataFrame, schema: Schema) -> pd.DataFrame:

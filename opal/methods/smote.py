@@ -143,5 +143,5 @@ def decode(codes: pd.DataFrame, schema: Schema, levels: dict[str, pd.Index]) -> 
         if c.nominal:
             out[c.name] = levels[c.name].take(values.astype(int))
         else:
-            out[c.name] = values.round() if c.kind == "integer" else values
+            out[c.name] = values.round() if c.whole else values
     return pd.DataFrame(out)

@@ -32,6 +32,10 @@ SCHEMA_VERSION = 2
 IGNORED_ARGUMENTS = frozenset(["n_jobs", "thread_count", "verbose", "progress", "allow_writing_files"])
 
 
+# Fields of a table whose content its digest holds, and its names.
+IN_DIGEST = ("name", "source", "frame", "schema", "units", "time")
+
+
 def generation_hash(config: Mapping[str, Any], table: Table, model: str = "") -> str:
     """SHA-256 (64 hex digits) over what determines the synthetic rows: table, task, method, seeds, amounts.
 
@@ -68,10 +72,13 @@ def science(config: Mapping[str, Any], table: Table, model: str = "", evaluation
 
 def _facts(table: Table) -> dict[str, Any]:
     """All fields of the table except its names; levels and ranges follow from the digest."""
-    named = {
-        f.name: getattr(table, f.name) for f in fields(table) if f.name not in ("name", "source", "frame", "schema")
-    }
-    columns = [[c.name, c.kind, c.dtype, c.decimals, c.description] for c in table.schema.columns]
+    named = {f.name: getattr(table, f.name) for f in fields(table) if f.name not in IN_DIGEST}
+    if not table.minorities:  # as before there could be several
+        named.pop("minorities")
+    columns = [
+        [c.name, c.kind, c.dtype, c.decimals, c.description, *filter(None, [c.date_format])]
+        for c in table.schema.columns
+    ]
     return _plain({"digest": table.digest, "target": table.schema.target, "columns": columns} | named, ())
 
 

@@ -26,7 +26,7 @@ CONFIG_LIMIT = 1_000_000  # bytes of YAML
 UNPACKED_LIMIT = 2_000_000_000  # bytes of a recorded table or of all answers, unpacked
 CONFIG = "config.yaml"
 RESPONSES = "responses.jsonl.gz"
-TABLE, FACTS = "table.parquet", "table.json"
+TABLE, BESIDE, FACTS = "table.parquet", "beside.parquet", "table.json"
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
@@ -110,7 +110,7 @@ def write_table(folder: Path, table: Table) -> bool:
     path = folder / TABLE
     try:
         table.frame.to_parquet(path, index=False)
-        same = path.stat().st_size <= TABLE_LIMIT and _digest_of(path, table) == table.digest
+        same = path.stat().st_size <= TABLE_LIMIT and _digest_of(path, table) == frame_digest(table.frame)
     except (ValueError, TypeError):  # a column that Parquet cannot hold, such as text and numbers mixed
         same = False
     if not same:
@@ -118,15 +118,18 @@ def write_table(folder: Path, table: Table) -> bool:
         if not any(folder.iterdir()):
             folder.rmdir()
         return False
+    if not table.beside.empty:
+        table.beside.to_parquet(folder / BESIDE, index=False)
     facts = {
         "name": table.name,
         "digest": table.digest,
         "target": table.schema.target,
         "minority": table.minority,
+        "minorities": list(table.minorities),
         "group": table.group,
         "source": table.source,
         "sizes": {task: dict(sizes) for task, sizes in table.sizes.items()},
-        "columns": [[c.name, c.kind, c.dtype, c.decimals, c.description] for c in table.schema.columns],
+        "columns": [[c.name, c.kind, c.dtype, c.decimals, c.description, c.date_format] for c in table.schema.columns],
     }
     (folder / FACTS).write_text(json.dumps(facts, indent=1, default=lambda v: v.item()))
     return True
@@ -143,15 +146,18 @@ def read_table(folder: Path) -> Table | None:
         return None
     with readable(folder / FACTS):
         facts = json.loads((folder / FACTS).read_text())
-        dtypes = {name: dtype for name, _, dtype, _, _ in facts["columns"]}
+        dtypes = {name: dtype for name, _, dtype, *_ in facts["columns"]}
     with readable(folder / TABLE):
         frame = _read(folder / TABLE, dtypes)
         columns = [
-            Column(name, kind, dtype, decimals, description=description).learn(frame[name])
-            for name, kind, dtype, decimals, description in facts["columns"]
+            Column(name, kind, dtype, decimals, description=description, date_format="".join(form)).learn(frame[name])
+            for name, kind, dtype, decimals, description, *form in facts["columns"]
         ]
         schema = Schema(tuple(columns), facts["target"])
-        table = Table(facts["name"], frame, schema, facts["minority"], facts["group"], facts["source"], facts["sizes"])
+        named = (facts["minority"], facts["group"], facts["source"], facts["sizes"])
+        beside = _read(folder / BESIDE, {}) if (folder / BESIDE).is_file() else pd.DataFrame()
+        order = (beside.get("units"), beside.get("time"), tuple(facts.get("minorities", ())))
+        table = Table(facts["name"], frame, schema, *named, *order)
     if table.digest != facts["digest"]:
         raise TrackingError(f"the kept table {folder / TABLE} has digest {table.digest}, recorded is {facts['digest']}")
     return table

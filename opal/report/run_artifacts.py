@@ -105,7 +105,7 @@ def write(
     folder: Path, config: Mapping[str, Any], trial: Trial, result: TrialResult, summary: str, title: str, job: Job
 ) -> None:
     """Every artifact of the run."""
-    result.save(folder)
+    result.save(folder, trial.table.schema)
     write_config(folder, config)
     (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
     if config["figures"]:

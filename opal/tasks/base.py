@@ -69,18 +69,22 @@ class Task:
         """
         groups = self._groups(table)
         if self.source != "random":
+            if not table.beside.empty:
+                key = "groups" if table.units is not None else "time"
+                raise ConfigError(f"data.{key} says how rows are split, and so does task.split={self.source}: drop one")
             return self._fixed(table, groups, seed)
         rng = np.random.default_rng(seed)
         order, values = self._shuffled(table, rng)
         n_test = self._n_test(table)
         if n_test >= len(order):
             raise SplitError(f"task.test_rows={n_test} leaves no train rows: data={table.name} has {len(order)}")
-        test, rest = order[:n_test], order[n_test:]
+        test, rest = cut(table, order, n_test, rng)
         pool = rest[~np.isin(values[rest], values[test])]
         chosen = self._choose(table, table.frame.iloc[pool], groups)
         train = table.frame.iloc[rng.permutation(pool[chosen])]
+        units = None if table.units is None else table.units.loc[train.index]
         return Split(
-            Train(train, table.schema.learn(train), groups, seed, self.augment),
+            Train(train, table.schema.learn(train), groups, seed, self.augment, units),
             table.frame.iloc[test],
         )
 
@@ -157,6 +161,33 @@ class Task:
         raise NotImplementedError
 
 
+def cut(table: Table, order: np.ndarray, n_test: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of test rows, and of those that train rows may be taken from.
+
+    Without units and time, the first ``n_test`` of ``order`` are test. With units, those of whole units, in the order
+    of their first rows, until ``n_test`` are reached. With time, ``n_test`` rows one after the other from a random
+    point on, before which at least half of the table lies; train rows are earlier than all of them. Rows of units
+    that have test rows are never train rows.
+    """
+    units = None if table.units is None else table.units.to_numpy()
+    if table.time is not None:
+        time = table.time.to_numpy()
+        in_time = order[np.argsort(time[order], kind="stable")]
+        latest = len(order) - n_test
+        start = int(rng.integers(min(len(order) // 2, latest), latest + 1))
+        test = in_time[start : start + n_test]
+        rest = order[time[order] < time[test[0]]]
+    elif units is not None:
+        codes = pd.factorize(units[order])[0]  # units in the order of their first row
+        order = order[np.argsort(codes, kind="stable")]
+        whole = np.cumsum(np.bincount(codes))
+        n_test = int(whole[np.searchsorted(whole, n_test)])
+        test, rest = order[:n_test], order[n_test:]
+    else:
+        test, rest = order[:n_test], order[n_test:]
+    return test, rest if units is None else rest[~np.isin(units[rest], units[test])]
+
+
 def check_size(key: str, value: Any) -> None:
     """Raise ConfigError unless ``value`` is None, a number of rows, or a share of them where ``key`` ends so."""
     if value is None:
@@ -172,7 +203,7 @@ def check_size(key: str, value: Any) -> None:
 def class_groups(table: Table) -> tuple[Group, ...]:
     """One group per class."""
     target = table.schema.target
-    return tuple(Group(target, label, label == table.minority) for label in table.schema.labels)
+    return tuple(Group(target, label, label in table.short) for label in table.schema.labels)
 
 
 def attribute_levels(table: Table, column: str) -> tuple[Hashable, Hashable]:

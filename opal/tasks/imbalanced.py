@@ -1,4 +1,4 @@
-"""task=imbalanced: one class is short of rows."""
+"""task=imbalanced: one class, or several, are short of rows."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Imbalanced(Task):
         share = self._size("minority_share", table) or few / max(few + many, 1)
         rows = self._size("train_rows", table) or int(min(few / share if share else 0, many / (1 - share)))
         n_minority = round(rows * share)
-        # the other classes keep their natural proportions, whole rows by largest remainder
-        exact = np.where(is_minority, n_minority, (rows - n_minority) * counts / max(many, 1))
+        # classes of a side keep their natural proportions, whole rows by largest remainder
+        exact = np.where(is_minority, n_minority * counts / max(few, 1), (rows - n_minority) * counts / max(many, 1))
         wanted = np.floor(exact + 1e-9).astype(int)
         for i in np.argsort(wanted - exact, kind="stable")[: rows - int(wanted.sum())]:
             wanted[i] += 1

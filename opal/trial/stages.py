@@ -150,11 +150,11 @@ class Stages:
 
     def replicate(self) -> tuple[pd.DataFrame, list[Rows]]:
         trial = self.trial
-        return trial.replicates(trial.classifier, self.splits, self.rows, trial.table.minority, self.make, trial.n_jobs)
+        return trial.replicates(trial.classifier, self.splits, self.rows, trial.table.short, self.make, trial.n_jobs)
 
     def fits(self, splits: Sequence[Split], rows: Sequence[pd.DataFrame], steps: Sequence[Sequence[int]]) -> Fits:
         """The first arguments of every measurement of a curve."""
-        return self.trial.classifier, splits, rows, steps, self.trial.table.minority
+        return self.trial.classifier, splits, rows, steps, self.trial.table.short
 
 
 def in_seed_order(parts: Sequence[pd.DataFrame], seeds: Sequence[int]) -> pd.DataFrame:

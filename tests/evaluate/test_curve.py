@@ -127,8 +127,8 @@ def test_tuned_threshold_is_chosen_without_test_rows(trial):
     truth = label_codes(split.train.frame, split.train.schema)
     code = split.train.schema.labels.index("yes")
     low, high = proba[predicted != code, code].max(), proba[predicted == code, code].min()
-    chosen = balanced_accuracy_score(truth, controls.above(held_out, code, (low + high) / 2))
-    assert chosen >= balanced_accuracy_score(truth, controls.above(held_out, code, 0.5))
+    chosen = balanced_accuracy_score(truth, controls.above(held_out, [code], [(low + high) / 2]))
+    assert chosen >= balanced_accuracy_score(truth, controls.above(held_out, [code], [0.5]))
 
 
 def test_unseen_levels_and_missing_values_are_predicted():

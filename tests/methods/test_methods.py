@@ -117,7 +117,7 @@ def test_rows_of_other_groups_are_refused():
 
 
 def test_a_method_never_sees_test_rows():
-    assert {f.name for f in dataclasses.fields(Train)} == {"frame", "schema", "groups", "seed", "augment"}
+    assert {f.name for f in dataclasses.fields(Train)} == {"frame", "schema", "groups", "seed", "augment", "units"}
 
 
 @pytest.mark.parametrize("method", [Duplicate(), Smote()], ids=lambda m: type(m).__name__)

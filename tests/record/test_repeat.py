@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -238,3 +239,27 @@ def _killed(folder: Path, sweep: list[str], how: int, seconds: float) -> None:
     if process.poll() is None:
         os.killpg(process.pid, how)
     process.wait(60)
+
+
+def test_dates_units_time_and_several_classes_are_repeated_from_the_record_alone(tmp_path, empty_store):
+    import numpy as np
+    import pandas as pd
+
+    shutil.copy(empty_store, tmp_path)
+    rng, n = np.random.default_rng(5), 300
+    label = rng.choice(["sun", "rain", "snow", "fog"], n, p=[0.5, 0.3, 0.1, 0.1])
+    x = rng.normal(size=n) + (label == "snow") * 2 - (label == "fog") * 2
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 600, n), unit="D")
+    place = rng.integers(0, 90, n)
+    frame = pd.DataFrame({"day": days.strftime("%d.%m.%Y"), "place": place, "x": x.round(2), "y": label})
+    frame.to_csv(tmp_path / "table.csv", index=False)
+    arguments = ["method=smote", "seeds=[1,2]", *SMALL, "data.groups=place", "data.time=day", "figures=false"]
+    said = opal(tmp_path, "run", *arguments).said
+    assert re.search(r"Error by class on test rows.*: fog [\d.]+.*, rain .*, snow .*, sun ", said)
+    assert "short of rows: fog, snow, rain" in said
+    run = trial(tmp_path, "smote")
+    rows = pd.read_csv(Path(run.info.artifact_uri.removeprefix("file://")) / "synthetic" / "seed_1.csv")
+    assert rows["day"].str.fullmatch(r"\d\d\.\d\d\.202\d").all() and set(rows["y"]) == {"fog", "snow", "rain"}
+    assert {"error_of_snow", "threshold/error_of_fog", "f1"} <= run.data.metrics.keys()
+    (tmp_path / "table.csv").unlink()
+    assert "all equal" in opal(tmp_path, "reproduce", run.data.tags["opal.config_hash"][:8]).said

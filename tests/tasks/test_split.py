@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 from tables import mixed_table, number_table, table_of
 
+from opal.data.build import build_table
 from opal.errors import ConfigError, SplitError
+from opal.evaluate.classifiers import Classifier
+from opal.evaluate.controls import out_of_fold
+from opal.evaluate.validate import Folds
+from opal.methods.base import share_out
+from opal.methods.smote import Smote
 from opal.tasks.imbalanced import Imbalanced
 from opal.tasks.spurious import Spurious
 
@@ -107,3 +117,111 @@ def test_spurious_needs_an_attribute():
     table = table_of(number_table().frame, target="label", minority=1)
     with pytest.raises(ConfigError, match=r"data\.group"):
         Spurious().split(table, 1)
+
+
+LOGISTIC = Classifier(partial(LogisticRegression, max_iter=500), scale=True)
+
+
+def visits(n: int = 240, persons: int = 60) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 500, n), unit="D")
+    return pd.DataFrame(
+        {
+            "person": [f"p{i}" for i in rng.integers(0, persons, n)],
+            "day": days.strftime("%d.%m.%Y"),
+            "x": rng.normal(0, 1, n).round(3),
+            "y": rng.choice(["a", "b"], n, p=[0.2, 0.8]),
+        }
+    )
+
+
+def test_rows_of_one_unit_stay_on_one_side_of_splits_and_folds():
+    frame = visits()
+    table = build_table("v", frame, "v", target="y", groups="person")
+    assert table.schema.names == ["day", "x", "y"]
+    for seed in range(5):
+        split = Imbalanced().split(table, seed)
+        train, person = split.train.frame, frame["person"]
+        assert 72 <= len(split.test) < 84 and len(train) > 120
+        assert not set(person[train.index]) & set(person[split.test.index])
+        for fold in Folds(3).parts(split.train):
+            assert not set(person[fold.train.frame.index]) & set(person[fold.test.index])
+            assert len(fold.test)
+        proba = out_of_fold(LOGISTIC, split.train, 5)
+        assert proba.shape == (len(train), 2) and np.allclose(proba.sum(axis=1), 1)
+
+
+def test_test_rows_are_later_than_train_rows_and_seeds_have_other_presents():
+    frame = visits()
+    table = build_table("v", frame, "v", target="y", time="day")
+    time, starts = table.time, set()
+    for seed in range(5):
+        split = Imbalanced().split(table, seed)
+        train, test = split.train.frame, split.test
+        assert time[train.index].max() < time[test.index].min() and len(test) == 72
+        starts.add(time[test.index].min())
+    assert len(starts) > 2 and table.schema["day"].kind == "date"
+    both = build_table("v", frame, "v", target="y", time="day", groups="person", drop=["day"])
+    split = Imbalanced().split(both, 0)
+    assert (
+        both.schema.names == ["x", "y"] and both.time[split.train.frame.index].max() < both.time[split.test.index].min()
+    )
+    assert not set(frame["person"][split.train.frame.index]) & set(frame["person"][split.test.index])
+
+
+def test_units_and_time_are_part_of_the_digest_and_of_no_published_split():
+    frame = visits()
+    plain = build_table("v", frame, "v", target="y", drop=["person"])
+    units = build_table("v", frame, "v", target="y", groups="person")
+    other = build_table(
+        "v", frame.assign(person=frame["person"].iloc[::-1].to_numpy()), "v", target="y", groups="person"
+    )
+    assert plain.frame.equals(units.frame) and len({plain.digest, units.digest, other.digest}) == 3
+    with pytest.raises(ConfigError, match=r"data\.groups says how rows are split, and so does task.split=published"):
+        Imbalanced(split="published").split(units, 0)
+    with pytest.raises(ConfigError, match=r"data\.groups='preson' is not a column; did you mean 'person'"):
+        build_table("v", frame, "v", target="y", groups="preson")
+    with pytest.raises(ConfigError, match="one value"):
+        build_table("v", frame.assign(person="p"), "v", target="y", groups="person")
+
+
+def test_a_row_without_a_unit_is_one_of_its_own():
+    frame = visits()
+    frame.loc[::3, "person"] = None
+    table = build_table("v", frame, "v", target="y", groups="person")
+    assert table.units.iloc[::3].is_unique and table.units.nunique() == frame["person"].nunique() + 80
+
+
+@pytest.mark.parametrize(
+    ("given", "short"),
+    [(None, ["d", "c"]), ("auto", ["d", "c"]), (["c", "b"], ["c", "b"]), ("b", ["b"]), (["d"], ["d"])],
+)
+def test_several_classes_may_be_short_of_rows(given, short):
+    frame = pd.DataFrame({"x": np.arange(400.0), "y": ["a"] * 200 + ["b"] * 120 + ["c"] * 60 + ["d"] * 20})
+    table = build_table("t", frame, "t", target="y", minority=given)
+    assert list(table.short) == short
+    if short != ["d", "c"]:
+        return
+    train = Imbalanced(test_rows=4).split(table, 0).train
+    counts = train.frame["y"].value_counts()
+    assert len(train.frame) == 396 and counts["a"] > counts["b"] > counts["c"] > counts["d"] >= 16
+    train = replace(train, frame=table.frame)
+    shared = share_out(80, train)  # c lacks 140 rows of a's 200, d lacks 180
+    assert {group.label: n for group, n in shared.items()} == {"c": 35, "d": 45}
+    rows = Smote().sample(train, 320).frame["y"]
+    assert rows.value_counts().to_dict() == {"d": 180, "c": 140} and rows.iloc[:16].value_counts()["d"] == 9
+    few = Imbalanced(test_rows=4, train_rows=100, minority_share=0.2).split(table, 0).train.frame["y"]
+    assert few.value_counts().to_dict() == {"a": 50, "b": 30, "c": 15, "d": 5}
+
+
+def test_a_list_of_classes_that_means_none_or_all():
+    frame = pd.DataFrame({"x": np.arange(40.0), "y": ["a"] * 20 + ["b"] * 10 + ["c"] * 10})
+    with pytest.raises(ConfigError, match="names every class"):
+        build_table("t", frame, "t", target="y", minority=["a", "b", "c"])
+    with pytest.raises(ConfigError, match="names no class"):
+        build_table("t", frame, "t", target="y", minority=[])
+    with pytest.raises(ConfigError, match=r"data\.minority='z' is not a class"):
+        build_table("t", frame, "t", target="y", minority=["z", "b"])
+    assert build_table("t", frame.iloc[:30], "t", target="y").short == ("b",)
+    even = frame.iloc[[*range(10), *range(20, 40)]]
+    assert build_table("t", even, "t", target="y").short == ("a",)  # none is below half: the first of the rarest

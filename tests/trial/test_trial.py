@@ -284,7 +284,7 @@ def test_the_probe_warns_of_a_model_that_knows_the_table(tmp_path):
     assert result.metrics["contamination/recall"] == 1.0
     assert any("recalled 20 of the next 20" in w for w in result.warnings)
     assert len(result.tables["memory"]) == 20
-    result.save(tmp_path)
+    result.save(tmp_path, table.schema)
     assert (tmp_path / "prompts" / "memory.jsonl").read_text().count("\n") == 1
     with FakeLLM(answer=lambda body: "I do not know it.") as fake:
         result = trial(Forgetful(fake.url), table, seeds=(1,), contamination_probe=True)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from opal.dates import DateFormat
 from opal.llm.rows.write import MISSING, Style, plain_text
 from opal.table import Column
 
@@ -40,6 +41,14 @@ class CellReader:
             text = inner if not self.column.nominal else text
         return self._nominal(text) if self.column.nominal else self._numeric(text)
 
+    def _number_of(self, text: str) -> int | float | None:
+        """The number that stands in a cell; a date's where the column holds dates, also in ISO form."""
+        if not self.column.dates:
+            return number_of(text)
+        found = self.column.dates.number(text)
+        iso = "%Y-%m-%dT%H:%M:%S" if self.column.dates.timed else "%Y-%m-%d"
+        return found if found is not None or not self.column.dates.dated else DateFormat(iso).number(text)
+
     def _missing(self) -> tuple[Any, str]:
         return (math.nan, "") if self.column.missing else (None, "missing_value")
 
@@ -65,9 +74,9 @@ class CellReader:
         bare = text.strip().strip("\"'").strip()
         if bare.lower() in _MISSING_WORDS:
             return self._missing()
-        value = number_of(bare)
+        value = self._number_of(bare)
         if value is None:
-            return None, "not_a_number"
+            return None, "not_a_date" if self.column.dates else "not_a_number"
         if isinstance(value, float):
             value = round(value, self.column.decimals) + 0.0  # + 0.0: no negative zero
         if self.check_range and not self.column.low <= value <= self.column.high:

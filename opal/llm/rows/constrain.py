@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from calendar import month_name
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
@@ -15,7 +17,26 @@ from opal.llm.rows.write import MISSING, Style, csv_line, json_string, level_tex
 from opal.table import Column, Group, Schema
 
 MOST_LEVELS = 1000
+MONTHS = tuple(month_name)[1:]
 MOST_ENUM, MOST_ENUMS = 250, 1000  # values of one enumeration and of all together that OpenAI takes in a schema
+_DATE_PARTS = {
+    "%d": "(0[1-9]|[12][0-9]|3[01])",
+    "%-d": "([1-9]|[12][0-9]|3[01])",
+    "%m": "(0[1-9]|1[0-2])",
+    "%-m": "([1-9]|1[0-2])",
+    "%y": "[0-9]{2}",
+    "%H": "([01][0-9]|2[0-3])",
+    "%-H": "([0-9]|1[0-9]|2[0-3])",
+    "%I": "(0[1-9]|1[0-2])",
+    "%-I": "([1-9]|1[0-2])",
+    "%M": "[0-5][0-9]",
+    "%S": "[0-5][0-9]",
+    "%f": "[0-9]{6}",
+    "%p": "(AM|PM)",
+    "%z": r"\+00:00",
+    "%b": f"({'|'.join(name[:3] for name in MONTHS)})",
+    "%B": f"({'|'.join(MONTHS)})",
+}
 _META = set("\\.+*?()|[]{}^$")
 
 
@@ -36,7 +57,7 @@ def held_to(columns: Sequence[Column], rows: pd.DataFrame) -> tuple[Column, ...]
 
 
 def _widen(column: Column, factor: float) -> Column:
-    if column.nominal or math.isnan(column.low):
+    if column.nominal or column.dates or math.isnan(column.low):
         return column
     low, high = column.low, column.high
     room = factor * (high - low)
@@ -92,11 +113,25 @@ def cell_regex(column: Column, style: Style) -> str:
         options = [escape(_in_line(level_text(v, style), style)) for v in column.levels]
     elif math.isnan(column.low):
         options = []
+    elif column.dates:
+        options = [_date_regex(column, style)]
     else:
         options = [number_regex(column.low, column.high, column.decimals)]
     if column.missing or not options:
         options.append(escape(MISSING[style]))
     return options[0] if len(options) == 1 else "(" + "|".join(options) + ")"
+
+
+def _date_regex(column: Column, style: Style) -> str:
+    """Dates of the column's years in its format; the parser sees to the rest (30 February, the exact range)."""
+    dates = column.dates
+    assert dates is not None
+    years = [dates.moments(pd.Series([bound])).dt.year.iloc[0] for bound in (column.low, column.high)]
+    shapes = _DATE_PARTS | {"%Y": number_regex(years[0], years[1], 0)}
+    parts = re.split(r"(%-?\w)", dates.directives)
+    text = "".join(shapes[part] if part[:1] == "%" else escape(part) for part in parts)
+    quoted = style != "csv" or "," in dates.directives
+    return f'"{text}"' if quoted else text
 
 
 def _in_line(text: str, style: Style) -> str:
@@ -131,7 +166,7 @@ def _json_cell(column: Column, listed: bool) -> dict[str, Any]:
         return {"type": kinds, "enum": levels} if listed else {"type": kinds}
     if math.isnan(column.low):
         return {"type": "null"}
-    kind = "number" if column.decimals else "integer"
+    kind = "string" if column.dates else "number" if column.decimals else "integer"
     return {"type": [kind, "null"] if column.missing else kind}
 
 

@@ -51,7 +51,8 @@ class Disguise:
             levels = tuple(mask.codes[v] for v in column.levels)
             return replace(column, name=mask.name, kind="categorical", dtype="str", levels=levels, description="")
         low, high = (round(mask.scale * v + mask.shift, column.decimals) for v in (column.low, column.high))
-        return replace(column, name=mask.name, dtype="float64", low=low, high=high, description="")
+        kind = "integer" if column.kind == "date" else column.kind
+        return replace(column, name=mask.name, kind=kind, dtype="float64", low=low, high=high, description="")
 
     def rows(self, frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
         """``frame`` disguised."""

@@ -54,6 +54,8 @@ def cell(value: Any, column: Column, style: Style) -> str:
         return MISSING[style]
     if column.nominal:
         return level_text(value, style)
+    if column.dates:
+        return json_string(column.dates.write(value)) if style != "csv" else column.dates.write(value)
     return number(value, column.decimals)
 
 
