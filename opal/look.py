@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from opal.cli.launch import launch
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
-from opal.data.outline import outline, range_of
+from opal.data.outline import number_text, outline, range_of
 from opal.data.traps import traps
 from opal.table import Column, Table
 from opal.trial.trial import Trial
@@ -51,7 +51,8 @@ def show(table: Table) -> None:
     for column in table.schema.columns:
         values = table.frame[column.name]
         missing, known = values.isna().mean(), values.dropna()
-        role = "target" if column.name == table.schema.target else KINDS[column.kind]
+        kind = "one value" if column.nominal and len(column.levels) == 1 else KINDS[column.kind]
+        role = "target" if column.name == table.schema.target else kind
         cells = (column.name, role, range_of(column), f"{missing:.0%}" if missing else "", _cell(known, column))
         grid.add_row(*(escape(_short(cell)) for cell in cells), style="bold" if role == "target" else None)
     console.print(grid)
@@ -90,7 +91,7 @@ def _cell(known: object, column: Column) -> str:
         return ""
     if column.dates:
         return column.dates.write(values[0])
-    return f"{values[0]:.{column.decimals}f}" if not column.nominal else str(values[0])
+    return str(values[0]) if column.nominal else number_text(values[0], column)
 
 
 def _short(text: str) -> str:

@@ -45,9 +45,17 @@ class CsvFile:
     @cached_property
     def cells(self) -> pd.DataFrame:
         """Every cell as text."""
-        return pd.read_csv(
+        cells = pd.read_csv(
             io.StringIO(self._bare), sep=self.separator, dtype=str, na_filter=False, index_col=False, low_memory=False
         ).fillna("")
+        names = [str(name).strip(" ") for name in cells.columns]
+        return cells.set_axis(names, axis=1) if len(set(names)) == len(names) else cells
+
+    @cached_property
+    def _blank(self) -> str:
+        """A blank, where the file has one behind every separator."""
+        rest = self.cells.iloc[:100, 1:]
+        return " " if rest.size and rest.map(lambda cell: cell.startswith(" ")).all(axis=None) else ""
 
     @cached_property
     def _forms(self) -> dict[str, Form]:
@@ -80,9 +88,11 @@ class CsvFile:
         if extra is not None:
             text = self._with_column(extra[0], len(frame))
             columns, quoted = [*columns, list(extra[1])], [*quoted, False]
+        if self._blank:
+            columns = [[cell.strip() for cell in column] for column in columns]
         guarded, count = guard(columns, formulas)
         lines = [
-            self.separator.join(self._cell(cell, q) for cell, q in zip(row, quoted, strict=True))
+            (self.separator + self._blank).join(self._cell(cell, q) for cell, q in zip(row, quoted, strict=True))
             for row in zip(*guarded, strict=True)
         ]
         gap = "" if not lines or text.endswith(("\n", "\r")) else self.line_end

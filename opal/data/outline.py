@@ -31,5 +31,10 @@ def range_of(column: Column) -> str:
         return "none"
     if column.dates:
         return f"{column.dates.write(column.low)} to {column.dates.write(column.high)}"
-    decimals = 0 if column.kind == "integer" else column.decimals
-    return f"{column.low:.{decimals}f} to {column.high:.{decimals}f}"
+    return f"{number_text(column.low, column)} to {number_text(column.high, column)}"
+
+
+def number_text(value: float, column: Column) -> str:
+    """A number with the column's decimals, without zeros at its end."""
+    text = f"{value:.{0 if column.kind == 'integer' else column.decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -17,6 +17,7 @@ from opal.data.numbers import forms_of, may_be_numbers, read_numbers
 from opal.data.told import tell_once
 from opal.errors import ConfigError, DataError
 
+MISSING_NAMES = {"", "?", "-", "--", "k.a.", "k. a.", "#n/a", "#na"}  # in lower case, beyond those of pandas
 SEPARATORS = (",", ";", "\t", "|")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", ".feather", ".xlsx", "")
 MOST_UNPACKED = 4_000_000_000  # bytes; a small archive may unpack to more than the memory holds
@@ -187,10 +188,35 @@ def _csv(text: str, path: Path, separator: str | None, missing: Sequence[str] = 
         source = io.BytesIO(text.encode())  # StringIO takes four bytes a character
         gone = [str(text) for text in missing]
         frame = pd.read_csv(source, sep=separator, low_memory=False, index_col=False, na_values=gone, **_EXACT)
-        return _with_numbers(frame, text, separator, gone)
+        return without_blanks(_with_numbers(frame, text, separator, gone))
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
         detail = " ".join(str(error).removeprefix("Error tokenizing data. C error: ").split())
         raise DataError(f"{path} cannot be read as CSV with separator {separator!r}: {detail}") from error
+
+
+def without_blanks(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` without spaces around names of columns and texts, and with markers of missing names as missing."""
+    names = [str(name).strip(" ") for name in frame.columns]
+    if len(set(names)) == len(names):
+        frame.columns = pd.Index(names)
+    for name in frame.columns:
+        texts = [cell for cell in frame[name].unique() if isinstance(cell, str)] if is_text(frame[name]) else []
+        gone = missing_names({text.strip(" ") for text in texts})
+        kept = {text: None if text.strip(" ") in gone else text.strip(" ") for text in texts}
+        if any(cell != text for cell, text in kept.items()):
+            frame[name] = frame[name].map(lambda cell, kept=kept: kept.get(cell, cell), na_action="ignore")
+    return frame
+
+
+def is_text(values: pd.Series) -> bool:
+    """Whether a column may hold text."""
+    return pd.api.types.is_string_dtype(values.dtype) or pd.api.types.is_object_dtype(values.dtype)
+
+
+def missing_names(cells: set[str]) -> set[str]:
+    """The cells of a column of names that mean "no value"; a hyphen does not where it may stand for minus."""
+    signs = "+" in cells or len(cells) < 3
+    return {cell for cell in cells if cell.casefold() in MISSING_NAMES and not (signs and set(cell) == {"-"})}
 
 
 def _with_numbers(frame: pd.DataFrame, text: str, separator: str, missing: Sequence[str]) -> pd.DataFrame:
@@ -232,7 +258,7 @@ def _excel(content: bytes, path: Path, sheet: str | None) -> pd.DataFrame:
     texts = [n for n in frame.columns if frame[n].map(lambda v: isinstance(v, str)).any()]
     for name, form in forms_of(cells[texts], ";").items() if texts else ():
         frame[name] = read_numbers(cells[name], form)
-    return frame.infer_objects()
+    return without_blanks(frame.infer_objects())
 
 
 def _feather(content: bytes, path: Path) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from opal.data.file import load
-from opal.data.parse import parse_file
+from opal.data.parse import missing_names, parse_file
 from opal.data.write import write_table
 from opal.errors import ConfigError, DataError
 
@@ -135,3 +135,38 @@ def test_a_small_file_that_unpacks_to_gigabytes(tmp_path, monkeypatch):
     for name in ("t.gz", "t.zip"):
         with pytest.raises(DataError, match="unpacks to more than"):
             parse_file(tmp_path / name)
+
+
+ADULT = """age, workclass, sex, income
+39, State-gov, Male, <=50K
+50, ?, Male, >50K
+38, Private, Female, <=50K
+53, Private, Male, <=50K
+28, -, Female, >50K
+"""
+
+
+def test_blanks_around_names_and_cells_do_not_count(tmp_path):
+    path = tmp_path / "adult.csv"
+    path.write_text(ADULT)
+    table = load(str(path), target="income")
+    assert table.schema.names == ["age", "workclass", "sex", "income"]
+    assert table.schema["workclass"].levels == ("Private", "State-gov") and table.schema["workclass"].missing
+    assert table.schema.labels == ("<=50K", ">50K")
+    rows = table.frame.iloc[[1, 2]].assign(age=[41, 42])
+    write_table(out := tmp_path / "out.csv", table, rows)
+    assert out.read_text() == ADULT + "41, ?, Male, >50K\n42, Private, Female, <=50K\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "gone"),
+    [
+        ({"a", "b", "?"}, {"?"}),
+        ({"a", "b", "-"}, {"-"}),
+        ({"+", "-", "unclear"}, set()),
+        ({"-", "x"}, set()),
+        ({"K.A.", "ja", "nein"}, {"K.A."}),
+    ],
+)
+def test_markers_of_missing_names(cells, gone):
+    assert missing_names(cells) == gone
