@@ -126,6 +126,11 @@ def test_the_gallery_holds(title: str, shell: Shell, tmp_path, monkeypatch, requ
     shell.play(text)
 
 
+def test_a_real_table_from_file_to_balanced_file(shell: Shell) -> None:
+    pytest.importorskip("vega_datasets")
+    shell.play((DOCS / "tables.md").read_text(encoding="utf-8"))
+
+
 def test_the_recipes_hold_and_miss_no_plugin(shell: Shell, tmp_path, monkeypatch) -> None:
     text = (DOCS / "extend.md").read_text(encoding="utf-8")
     plugin = Path(shutil.copytree(TESTS / "plugin", tmp_path / "tests" / "plugin"))
