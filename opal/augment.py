@@ -170,7 +170,7 @@ def job(composed: DictConfig) -> None:
         print(
             f"formulas: {escaped} cells that a spreadsheet would run got an apostrophe in front (formulas=true: none)"
         )
-    for sentence in made.stopped + made.notes:
+    for sentence in dict.fromkeys(made.stopped + made.notes):
         log.warning("opal: %s", sentence)
     print(f"wrote {path}: {len(table.frame) + len(made.frame)} rows")
 

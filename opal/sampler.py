@@ -120,7 +120,7 @@ class OpalSampler(BaseOverSampler):
         return X, y, one_vs_all
 
     def _fit_resample(self, X: Any, y: np.ndarray, **params: Any) -> tuple[Any, np.ndarray]:
-        method = _built(self.method, tuple(self.options)) if isinstance(self.method, str) else self.method
+        method = built(self.method, tuple(self.options)) if isinstance(self.method, str) else self.method
         if isinstance(method, Duplicate):
             return self._duplicated(X, y, method)
         frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X).infer_objects()
@@ -198,9 +198,8 @@ class OpalSampler(BaseOverSampler):
         self.funnel_ = sum((r.funnel for r in rows), Funnel())
         self.usage_ = sum((r.usage for r in rows), Usage())
         self.prompts_ = [p for r in rows for p in r.prompts]
-        for r in rows:
-            for sentence in filter(None, (r.stopped, r.note)):
-                warnings.warn(sentence, UserWarning, stacklevel=4)
+        for sentence in dict.fromkeys(said for r in rows for said in (r.stopped, r.note) if said):
+            warnings.warn(sentence, UserWarning, stacklevel=4)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -211,7 +210,7 @@ class OpalSampler(BaseOverSampler):
 
 
 @lru_cache(maxsize=32)
-def _built(method: str, options: tuple[str, ...]) -> Oversampler:
+def built(method: str, options: tuple[str, ...]) -> Oversampler:
     """The method of a composed configuration: built once per process, so that folds share client and budget."""
     from hydra.errors import HydraException
 

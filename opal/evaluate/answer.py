@@ -181,6 +181,8 @@ def table_of(
     for action in shown.values():
         judged = float("nan") if action.seen else sign * means[action]
         record = {"action": action.words, "rows": action.amount, "validation": judged}
-        record |= {m: float(test[m][action].mean()) for m in dict.fromkeys((*SHOWN, measure)) if action in test[m]}
+        record |= {
+            m: float(test[m][action].mean()) for m in dict.fromkeys((*SHOWN, measure)) if action in test.get(m, ())
+        }
         records.append(record | ({} if action.free else dict(costs.get(action.name, {}))))
     return pd.DataFrame(records)

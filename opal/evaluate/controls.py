@@ -7,7 +7,7 @@ does not allow it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,7 +19,7 @@ from opal.evaluate.classifiers import Classifier
 from opal.evaluate.features import label_codes, minority_codes
 from opal.evaluate.metrics import Costs
 from opal.evaluate.parts import parted
-from opal.table import Group, Split, Train
+from opal.table import Group, Schema, Split, Train
 
 Predictions = tuple[np.ndarray, np.ndarray]
 MOST_CUTS = 1000  # thresholds tried
@@ -46,15 +46,17 @@ class Balanced:
     method: Sampler
 
     def __call__(self, classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions | None:
-        train = split.train
-        sizes = [len(train.rows(g)) for g in train.groups]
-        n = sum(max(sizes) - size for g, size in zip(train.groups, sizes, strict=True) if g.minority)
         try:
-            rows = self.method.sample(train, n).frame
+            frame = self.frame(split.train)
         except MethodError:
             return None
-        frame = pd.concat([train.frame, rows], ignore_index=True)
-        return likeliest(classifier.fit(frame, train.schema).predict_proba(split.test))
+        return likeliest(classifier.fit(frame, split.train.schema).predict_proba(split.test))
+
+    def frame(self, train: Train) -> pd.DataFrame:
+        """The train rows, then the synthetic ones that balance them."""
+        sizes = [len(train.rows(g)) for g in train.groups]
+        n = sum(max(sizes) - size for g, size in zip(train.groups, sizes, strict=True) if g.minority)
+        return pd.concat([train.frame, self.method.sample(train, n).frame], ignore_index=True)
 
     def obstacle(self, train: Train) -> str:
         """Why the oversampler makes no row from ``train``, "" if it does."""
@@ -106,19 +108,28 @@ def class_weight(classifier: Classifier, split: Split, minority: Any, raw: np.nd
     """
     if not takes_weights(classifier):
         return None
-    train = split.train
+    train, weight = split.train, group_weights(split.train)
+    return likeliest(classifier.fit(train.frame, train.schema, sample_weight=weight).predict_proba(split.test))
+
+
+def group_weights(train: Train) -> np.ndarray:
+    """The weight of each train row, shape (n_rows,), that gives every group the same total."""
     weight = np.ones(len(train.frame))
     for group in train.groups:
         mask = group.mask(train.frame)
         weight[mask] = len(weight) / (len(train.groups) * max(mask.sum(), 1))
-    return likeliest(classifier.fit(train.frame, train.schema, sample_weight=weight).predict_proba(split.test))
+    return weight
 
 
 def base_rate_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions:
     """Minority where its probability exceeds its share of train (Elkan, IJCAI 2001: a prior of one half)."""
-    train = split.train
-    codes = minority_codes(train.schema, minority)
-    return raw, above_share(raw, codes, label_codes(train.frame, train.schema))
+    codes = minority_codes(split.train.schema, minority)
+    return raw, above(raw, codes, base_rate_cuts(classifier, split.train, codes))
+
+
+def base_rate_cuts(classifier: Classifier, train: Train, codes: Sequence[int]) -> list[float]:
+    """The thresholds of `base_rate_threshold`."""
+    return shares(train.frame, train.schema, codes)
 
 
 def cost_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.ndarray, costs: Costs) -> Predictions:
@@ -126,13 +137,18 @@ def cost_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.
 
     Odds are multiplied by the ratio of the prior odds (Elkan, IJCAI 2001, theorem 2).
     """
-    train = split.train
-    (code,) = minority_codes(train.schema, minority)
+    codes = minority_codes(split.train.schema, minority)
+    return raw, above(raw, codes, cost_cuts(classifier, split.train, codes, costs))
+
+
+def cost_cuts(classifier: Classifier, train: Train, codes: Sequence[int], costs: Costs) -> list[float]:
+    """The threshold of `cost_threshold`, of one minority class."""
+    (code,) = codes
     share = float((label_codes(train.frame, train.schema) == code).mean())
     wanted = costs.prevalence
     odds = wanted / (1 - wanted) * (1 - share) / share if 0 < share < 1 else 1.0
     threshold = costs.threshold / (costs.threshold + odds * (1 - costs.threshold))
-    return raw, above(raw, [code], [threshold])
+    return [threshold]
 
 
 def tuned_threshold(
@@ -142,11 +158,25 @@ def tuned_threshold(
 
     A class with a single train row leaves nothing to tune on: the likeliest class is predicted then.
     """
-    train = split.train
-    codes, truth = minority_codes(train.schema, minority), label_codes(train.frame, train.schema)
+    codes = minority_codes(split.train.schema, minority)
+    cuts = tuned_cuts(classifier, split.train, codes, folds)
+    return (raw, above(raw, codes, cuts)) if cuts else likeliest(raw)
+
+
+def tuned_cuts(classifier: Classifier, train: Train, codes: Sequence[int], folds: int = 5) -> list[float]:
+    """The thresholds of `tuned_threshold`; none where a class has a single row."""
+    truth = label_codes(train.frame, train.schema)
     if np.bincount(truth)[np.unique(truth)].min() < 2:
-        return likeliest(raw)
-    return raw, above(raw, codes, best_cuts(out_of_fold(classifier, train, folds), truth, codes))
+        return []
+    return best_cuts(out_of_fold(classifier, train, folds), truth, codes)
+
+
+# What sets the thresholds of the controls that only move them.
+CUTS: dict[Any, Callable[..., list[float]]] = {
+    base_rate_threshold: base_rate_cuts,
+    cost_threshold: cost_cuts,
+    tuned_threshold: tuned_cuts,
+}
 
 
 def best_cuts(held_out: np.ndarray, truth: np.ndarray, codes: Sequence[int]) -> list[float]:
@@ -226,9 +256,10 @@ def out_of_fold(classifier: Classifier, train: Train, folds: int, weight: np.nda
     return proba
 
 
-def above_share(proba: np.ndarray, codes: Sequence[int], trained_on: np.ndarray) -> np.ndarray:
-    """``above`` at the minority's share of the label codes that the classifier was trained on."""
-    return above(proba, codes, [float((trained_on == code).mean()) for code in codes])
+def shares(frame: pd.DataFrame, schema: Schema, codes: Sequence[int]) -> list[float]:
+    """The share of the rows of ``frame`` that each class has."""
+    found = label_codes(frame, schema)
+    return [float((found == code).mean()) for code in codes]
 
 
 def above(proba: np.ndarray, codes: Sequence[int], thresholds: Sequence[float]) -> np.ndarray:

@@ -16,7 +16,7 @@ import pandas as pd
 from opal.atomic import whole_file
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.controls import Control, above_share
+from opal.evaluate.controls import Control, above, shares
 from opal.evaluate.features import label_codes, minority_codes
 from opal.evaluate.metrics import (
     BY_NAME,
@@ -158,7 +158,7 @@ def moved_threshold(proba: np.ndarray, frame: pd.DataFrame, split: Split, minori
     """Errors of the same fit with the threshold at the minority's share of what it was trained on: no further fit."""
     schema = split.train.schema
     codes = minority_codes(schema, minority)
-    predicted = above_share(proba, codes, label_codes(frame, schema))
+    predicted = above(proba, codes, shares(frame, schema, codes))
     truth = label_codes(split.test, schema)
     found = errors(predicted, split.test, truth, split.train.groups)
     found["f1"] = mean_f1(predicted, truth, codes)
