@@ -16,6 +16,10 @@ VERBS = {
         "synthetic rows after your own",
         "opal augment data=csv data.path=in.csv data.target=label method=smote output=out.csv",
     ),
+    "fit": (
+        "the recommended action, fitted and saved as a model",
+        "opal fit data=csv data.path=in.csv data.target=label output=model",
+    ),
     "answer": ("what to do with the table, from recorded runs", "opal answer"),
     "compare": ("recorded runs as tables, figures, a page", "opal compare --html report.html"),
     "reproduce": ("repeat a run from its record", "opal reproduce 1a2b3c4d5e6f"),

@@ -31,8 +31,8 @@ class Key:
     spare: bool = False
 
 
-RUN, AUGMENT, SPLIT, TUNE, LOOK = "run", "augment", "split", "tune", "look"
-ALL = (RUN, AUGMENT, SPLIT, TUNE, LOOK)
+RUN, AUGMENT, FIT, SPLIT, TUNE, LOOK = "run", "augment", "fit", "split", "tune", "look"
+ALL = (RUN, AUGMENT, FIT, SPLIT, TUNE, LOOK)
 
 KEYS = {
     # The hash replaces `data` by facts about the table itself; `llm`, `prompt` and `paper` count where other sections
@@ -40,31 +40,31 @@ KEYS = {
     "data": Key("nothing", ALL),
     "data_dir": Key("nothing", ALL, str | None),
     "task": Key("rows", ALL),
-    "method": Key("rows", (RUN, AUGMENT)),
-    "llm": Key("nothing", (RUN, AUGMENT), spare=True),
-    "prompt": Key("nothing", (RUN, AUGMENT), spare=True),
-    "curate": Key("rows", (RUN, AUGMENT)),
-    "classifier": Key("figures", (RUN, TUNE, LOOK)),
-    "controls": Key("figures", (RUN, LOOK), nullable=True),
-    "tracking": Key("nothing", (RUN,)),
+    "method": Key("rows", (RUN, AUGMENT, FIT)),
+    "llm": Key("nothing", (RUN, AUGMENT, FIT), spare=True),
+    "prompt": Key("nothing", (RUN, AUGMENT, FIT), spare=True),
+    "curate": Key("rows", (RUN, AUGMENT, FIT)),
+    "classifier": Key("figures", (RUN, FIT, TUNE, LOOK)),
+    "controls": Key("figures", (RUN, FIT, LOOK), nullable=True),
+    "tracking": Key("nothing", (RUN, FIT)),
     "paper": Key("nothing", ALL),
     "experiment": Key("nothing", ALL, spare=True),
     "debug": Key("nothing", ALL, spare=True),
-    "seeds": Key("rows", (RUN, SPLIT, TUNE, LOOK)),
-    "amounts": Key("rows", (RUN, LOOK), nullable=True),
-    "validation": Key("figures", (RUN, LOOK), nullable=True),
-    "replicates": Key("figures", (RUN,), nullable=True),
-    "fidelity": Key("figures", (RUN,), bool),
-    "contamination": Key("figures", (RUN,), Literal["count", "refit", "off"]),
-    "contamination_probe": Key("figures", (RUN,), bool),
-    "answer": Key("figures", (RUN,)),
-    "measure": Key("figures", (RUN,), str),
-    "cost": Key("figures", (RUN,)),
-    "prevalence": Key("figures", (RUN,), float | None),
+    "seeds": Key("rows", (RUN, FIT, SPLIT, TUNE, LOOK)),
+    "amounts": Key("rows", (RUN, FIT, LOOK), nullable=True),
+    "validation": Key("figures", (RUN, FIT, LOOK), nullable=True),
+    "replicates": Key("figures", (RUN, FIT), nullable=True),
+    "fidelity": Key("figures", (RUN, FIT), bool),
+    "contamination": Key("figures", (RUN, FIT), Literal["count", "refit", "off"]),
+    "contamination_probe": Key("figures", (RUN, FIT), bool),
+    "answer": Key("figures", (RUN, FIT)),
+    "measure": Key("figures", (RUN, FIT), str),
+    "cost": Key("figures", (RUN, FIT)),
+    "prevalence": Key("figures", (RUN, FIT), float | None),
     "score": Key("nothing", (RUN,)),
     "figures": Key("nothing", (RUN,), bool),
     "show": Key("nothing", (RUN,), Literal["answer", "published"]),
-    "n_jobs": Key("nothing", (RUN, TUNE)),
+    "n_jobs": Key("nothing", (RUN, FIT, TUNE)),
     "dry_run": Key("nothing", (RUN, AUGMENT), bool),
     "verbose": Key("nothing", ()),
     "progress": Key("nothing", ()),
@@ -72,8 +72,10 @@ KEYS = {
     "rows": Key("rows", (AUGMENT,)),
     "provenance": Key("nothing", (AUGMENT,), str | None),
     "formulas": Key("nothing", (AUGMENT,), bool),
-    "overwrite": Key("nothing", (AUGMENT,), bool),
-    "output": Key("nothing", (AUGMENT, SPLIT, TUNE), str | None),
+    "overwrite": Key("nothing", (AUGMENT, FIT), bool),
+    "output": Key("nothing", (AUGMENT, FIT, SPLIT, TUNE), str | None),
+    # fit
+    "register": Key("nothing", (FIT,), str | None),
     # augment and tune: of the draws
     "seed": Key("rows", (AUGMENT, TUNE)),
     # tune

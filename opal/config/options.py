@@ -17,7 +17,7 @@ from opal.config.keys import ignored
 _BESIDE, _INSIDE = Path(__file__).parents[2] / "conf", Path(__file__).parents[1] / "conf"
 CONF = str(_INSIDE if _INSIDE.is_dir() else _BESIDE)
 
-HYDRA_VERBS = ("run", "augment", "split", "tune", "look")  # each starts from the YAML of its name
+HYDRA_VERBS = ("run", "augment", "fit", "split", "tune", "look")  # each starts from the YAML of its name
 GLOBAL = "# @package _global_"
 
 

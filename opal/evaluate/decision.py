@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -62,6 +62,7 @@ def fit_action(
     minority: Any,
     controls: Mapping[str, Control],
     rows: pd.DataFrame | None = None,
+    wrap: Callable[[Classifier], Any] = lambda classifier: classifier,
 ) -> Decision:
     """Carry out ``action`` on all of ``train``.
 
@@ -70,6 +71,7 @@ def fit_action(
     minority : the label that is short of rows, or a tuple of several
     controls : by name; those that a free action may name
     rows : the synthetic rows of an action that has some
+    wrap : makes of another classifier, which a control may bring, what ``classifier`` is
 
     Raises
     ------
@@ -89,7 +91,7 @@ def fit_action(
     if isinstance(control, Balanced):
         return fitted(control.frame(train))
     if isinstance(control, Instead):
-        return fitted(train.frame, using=control.classifier)
+        return fitted(train.frame, using=wrap(control.classifier))
     if _plain(control) is class_weight and takes_weights(classifier):
         return fitted(train.frame, sample_weight=group_weights(train))
     if _plain(control) in CUTS:

@@ -1,0 +1,108 @@
+"""A fitted model in MLflow's model format: signature, input example, requirements, a card."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from opal.record.connection import faults
+from opal.record.runs import Runs
+
+CARD = "MODEL_CARD.md"
+
+
+def save_model(
+    model: Any, folder: Path, example: pd.DataFrame, card: str, packages: Sequence[str], labels: Sequence[Any]
+) -> None:
+    """Write ``model`` to ``folder``, which ``mlflow.pyfunc.load_model`` and ``mlflow.sklearn.load_model`` take.
+
+    Parameters
+    ----------
+    example : some rows as the model takes them
+    card : Markdown, written beside the model
+    packages : what the model needs; named with the versions of today
+    labels : its classes
+    """
+    import mlflow.sklearn
+
+    with quietly():
+        mlflow.sklearn.save_model(model, str(folder), **_described(model, example, packages, labels))
+    (folder / CARD).write_text(card, encoding="utf-8")
+
+
+def register_model(
+    model: Any, name: str, tracking: Runs, example: pd.DataFrame, card: str, packages: Sequence[str]
+) -> str:
+    """Log ``model`` in a run of its own, register it as ``name``, and return its version; arguments as `save_model`.
+
+    Raises
+    ------
+    TrackingError : the store cannot be used, or refuses the name
+    """
+    import mlflow.sklearn
+
+    with faults(tracking.uri), quietly():
+        client, experiment = tracking.client, tracking.experiment_id  # looks at the store before MLflow does
+        mlflow.set_tracking_uri(str(tracking.uri))
+        with mlflow.start_run(experiment_id=experiment, run_name=name, tags={"opal.kind": "model"}):
+            described = _described(model, example, packages, ())
+            found = mlflow.sklearn.log_model(model, name="model", registered_model_name=name, **described)
+            mlflow.log_text(card, CARD)
+        client.update_model_version(name, str(found.registered_model_version), description=card)
+    return str(found.registered_model_version)
+
+
+def _described(model: Any, example: pd.DataFrame, packages: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:
+    from mlflow.models import ModelSignature, infer_signature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    stored = _format_of(model)
+    pins = [f"{name}=={version(name)}" for name in ("mlflow", stored["serialization_format"], *packages)]
+    metadata = {"metadata": {"classes": [str(label) for label in labels]}} if labels else {}
+    # any: MLflow refuses whole numbers where a double is wanted, and gaps among whole numbers
+    texts = [not pd.api.types.is_numeric_dtype(dtype) for dtype in example.dtypes]
+    optional = example.isna().any().tolist()
+    inputs: list[Any] = [
+        ColSpec("string" if text else AnyType(), str(name), required=not gaps)
+        for name, text, gaps in zip(example.columns, texts, optional, strict=True)
+    ]
+    shape = ModelSignature(Schema(inputs), infer_signature(example, model.predict(example)).outputs)
+    return {"signature": shape, "input_example": example.head(3), "pip_requirements": pins} | stored | metadata
+
+
+def _format_of(model: Any) -> dict[str, Any]:
+    """Skops, which runs no code of the file when it is loaded, where it can hold the model; else cloudpickle."""
+    import mlflow.sklearn
+
+    if "skops_trusted_types" in signature(mlflow.sklearn.save_model).parameters:  # MLflow 3.5 has none
+        with suppress(Exception):  # skops has no error of its own for what it cannot hold
+            from skops.io import dumps, get_untrusted_types, loads
+
+            stored = dumps(model)
+            types = get_untrusted_types(data=stored)
+            loads(stored, trusted=types)
+            return {"serialization_format": "skops", "skops_trusted_types": types}
+    return {"serialization_format": "cloudpickle"}
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Without MLflow's hints, which are for those who call it by hand."""
+    log = logging.getLogger("mlflow")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)
