@@ -18,6 +18,7 @@ __getattr__, __all__ = public(
         "Filter": "curate",
         "Folds": "validate",
         "Instead": "controls",
+        "Linear": "curate",
         "Neighbour": "curate",
         "PaperCatBoost": "paper",
         "PaperForest": "paper",

@@ -7,11 +7,13 @@ under which the funnel counts what is left out. docs/curation.md has formulas an
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from opal.errors import ConfigError
+from opal.evaluate.controls import group_weights
 from opal.evaluate.distance import Gower, row_keys
 from opal.evaluate.features import label_codes, transformer
 from opal.evaluate.fidelity import valid
@@ -130,6 +132,33 @@ class Agreement(Filter):
         return probabilities[-1].argmax(axis=1) == codes
 
 
+class Linear(Filter):
+    """Leaves out rows to which a logistic regression of the train rows gives another label.
+
+    Every group has the same total weight, so that neither a rare class nor an attribute that agrees with the label
+    decides. On few rows a linear model is a better judge than boosted trees (docs/curation.md).
+
+    Parameters
+    ----------
+    strength : of the regression's penalty, scikit-learn's ``C`` on standardised columns; smaller is stronger
+    """
+
+    reason = "label unlikely"
+
+    def __init__(self, strength: float = 1.0) -> None:
+        self.strength = _within("strength", strength, 1e-9, float("inf"))
+
+    def _keep(self, rows: pd.DataFrame, train: Train, rng: np.random.Generator) -> np.ndarray:
+        from sklearn.linear_model import LogisticRegression
+
+        encoder, labels = _encoder(rows, train, scale=True), label_codes(train.frame, train.schema)
+        if len(np.unique(labels)) < 2:
+            return np.ones(len(rows), dtype=bool)
+        model = LogisticRegression(C=self.strength, max_iter=1000)
+        model.fit(encoder.fit_transform(train.frame), labels, sample_weight=group_weights(train))
+        return model.predict(encoder.transform(rows)) == label_codes(rows, train.schema)
+
+
 class Chain(Filter):
     """Several filters in sequence; each sees what the earlier ones kept."""
 
@@ -172,9 +201,7 @@ def _staged(
     from sklearn.ensemble import GradientBoostingClassifier
     from sklearn.utils.class_weight import compute_sample_weight
 
-    known = [c.name for c in train.schema.features]
-    schema = train.schema.learn(pd.concat([train.frame, rows[known]]))  # a row may miss what train never does
-    encoder = transformer(schema, "onehot", scale=False)
+    encoder = _encoder(rows, train, scale=False)
     labels = label_codes(train.frame, train.schema)
     codes = label_codes(rows, train.schema)
     out = np.zeros((iterations, len(rows), len(train.schema.labels)))
@@ -187,6 +214,12 @@ def _staged(
     for e, found in enumerate(model.staged_predict_proba(encoder.transform(rows))):
         out[e][:, seen] = found
     return codes, out
+
+
+def _encoder(rows: pd.DataFrame, train: Train, scale: bool) -> Any:
+    """An unfitted transformer for train rows and ``rows``, which may miss what train never does."""
+    known = [c.name for c in train.schema.features]
+    return transformer(train.schema.learn(pd.concat([train.frame, rows[known]])), "onehot", scale)
 
 
 def _within(key: str, value: float, low: float, high: float) -> float:
