@@ -62,6 +62,7 @@ def test_every_command_is_known():
         "opal.answer",
         "opal.look",
         "opal.augment",
+        "opal.fit",
         "opal.tune",
     ]
     assert all(any(k in c for k in known) for c in COMMANDS)

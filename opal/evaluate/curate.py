@@ -136,7 +136,8 @@ class Linear(Filter):
     """Leaves out rows to which a logistic regression of the train rows gives another label.
 
     Every group has the same total weight, so that neither a rare class nor an attribute that agrees with the label
-    decides. On few rows a linear model is a better judge than boosted trees (docs/curation.md).
+    decides. On few rows a linear model is a better judge than boosted trees (docs/curation.md). Rows of a label of
+    which train has fewer than ``least`` rows stay: there is nothing to judge them by.
 
     Parameters
     ----------
@@ -145,18 +146,21 @@ class Linear(Filter):
 
     reason = "label unlikely"
 
-    def __init__(self, strength: float = 1.0) -> None:
+    def __init__(self, strength: float = 1.0, least: int = 5) -> None:
         self.strength = _within("strength", strength, 1e-9, float("inf"))
+        self.least = int(_within("least", least, 1, 1_000_000))
 
     def _keep(self, rows: pd.DataFrame, train: Train, rng: np.random.Generator) -> np.ndarray:
         from sklearn.linear_model import LogisticRegression
 
-        encoder, labels = _encoder(rows, train, scale=True), label_codes(train.frame, train.schema)
-        if len(np.unique(labels)) < 2:
+        labels, own = label_codes(train.frame, train.schema), label_codes(rows, train.schema)
+        few = np.bincount(labels, minlength=len(train.schema.labels))[own] < self.least
+        if few.all() or len(np.unique(labels)) < 2:
             return np.ones(len(rows), dtype=bool)
+        encoder = _encoder(rows, train, scale=True)
         model = LogisticRegression(C=self.strength, max_iter=1000)
         model.fit(encoder.fit_transform(train.frame), labels, sample_weight=group_weights(train))
-        return model.predict(encoder.transform(rows)) == label_codes(rows, train.schema)
+        return few | (model.predict(encoder.transform(rows)) == own)
 
 
 class Chain(Filter):

@@ -13,6 +13,7 @@ from opal.result import Rows
 from opal.table import Train
 
 CURATION_ROUNDS = 3  # each asks for as many rows as the last round lost
+MOST_ASKED = 4  # times the rows wanted, where curation left none
 
 
 def sample(method: Oversampler, train: Train, n: int, curation: Filter, progress: Progress | None = None) -> Rows:
@@ -34,9 +35,9 @@ def sample(method: Oversampler, train: Train, n: int, curation: Filter, progress
         rng = np.random.default_rng([train.seed, 2])
         kept, made.funnel = curate(made.frame, train, curation, rng, made.funnel)
         chosen = method.arrange(kept, train, n)
-        if len(chosen) == n or len(kept) == len(made.frame) or chosen.empty or made.stopped:
+        if len(chosen) == n or len(kept) == len(made.frame) or made.stopped:
             break
-        ask, earlier = ceil(1.1 * ask * n / len(chosen)), made
+        ask, earlier = ceil(1.1 * ask * n / len(chosen)) if len(chosen) else max(ask, MOST_ASKED * n), made
     if len(chosen) == n:
         made.stopped = ""
     elif len(kept) < len(made.frame) and n:

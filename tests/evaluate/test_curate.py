@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from opal.evaluate.curate import (
     Chain,
     Confidence,
     Dedup,
+    Linear,
     Neighbour,
     SchemaFilter,
     curate,
@@ -127,3 +129,36 @@ def test_every_filter_on_disk_takes_any_table(name):
     assert one(rows.iloc[:0], train, np.random.default_rng(0))[0].shape == (0,)
     if name == "none":
         assert keep.all()
+
+
+def test_linear_leaves_out_rows_that_look_like_another_class(train):
+    kept, funnel = curate(_rows(0.2, 1.5, 9.0, 10.5), train, Linear(), RNG)
+    assert kept["x"].tolist() == [0.2, 1.5] and funnel.rejects == {"label unlikely": 2}
+
+
+def test_linear_lets_no_attribute_decide_that_agrees_with_the_label():
+    """task=spurious: rows of the minority cells are those whose attribute disagrees; they must stay."""
+    rng = np.random.default_rng(0)
+    label = np.repeat(["a", "b"], 60)
+    sex = np.where(np.arange(120) % 12 == 0, np.where(label == "a", 1, 0), np.where(label == "a", 0, 1))
+    x = rng.normal(0, 0.6, 120) + (label == "b") * 2
+    frame = pd.DataFrame({"x": x.round(2), "sex": sex, "y": label})
+    groups = tuple(Group("y", v, (v == "a") == level, "sex", level) for v in "ab" for level in (False, True))
+    train = Train(frame, Schema.infer(frame, "y", {"sex": "integer"}), groups, 1)
+    rows = pd.DataFrame({"x": [-0.5, 0.0, 0.4], "sex": 1, "y": "a"})
+    assert len(curate(rows, train, Linear(), RNG)[0]) == 3
+
+
+def test_several_classes_and_a_single_one(train):
+    frame = pd.DataFrame(
+        {"x": np.r_[np.zeros(20), np.ones(20) * 5, np.ones(20) * 9], "y": np.repeat(["a", "b", "c"], 20)}
+    )
+    groups = tuple(Group("y", v, v != "a") for v in "abc")
+    many = Train(frame, Schema.infer(frame, "y"), groups, 1)
+    rows = pd.DataFrame({"x": [5.0, 9.0, 9.0], "y": ["b", "c", "b"]})
+    assert curate(rows, many, Linear(), RNG)[0]["y"].tolist() == ["b", "c"]
+    rare = replace(train, frame=train.frame.iloc[7:])
+    assert len(curate(_rows(0.0, 10.0), rare, Linear(), RNG)[0]) == 2  # three real rows of label 0
+    assert len(curate(_rows(0.0, 10.0), rare, Linear(least=3), RNG)[0]) == 1
+    alone = replace(train, frame=train.frame[train.frame["y"] == 1])
+    assert len(curate(_rows(0.0, 10.0), alone, Linear(), RNG)[0]) == 2

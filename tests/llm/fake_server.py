@@ -100,6 +100,7 @@ class FakeLLM:
         self.batch_polls = 2  # polls until a batch is complete
         self.hold_batches = False  # no batch completes while True
         self.fail_batches = ""  # the reason why every batch fails
+        self.most_enqueued = 0  # requests of a batch; a larger one fails as OpenAI's do (0: any number)
         self.batch_faults: list[Any] = []  # Status or Reset, one for each of the first looks at a batch
         self.lock = threading.Lock()
         self.stopped = threading.Event()
@@ -290,7 +291,12 @@ class _Handler(BaseHTTPRequestHandler):
             batch |= {"status": "failed", "errors": errors}
             return batch
         good, bad = [], []
-        for line in fake.files[batch["input_file_id"]].decode().splitlines():
+        lines = fake.files[batch["input_file_id"]].decode().splitlines()
+        if fake.most_enqueued and len(lines) > fake.most_enqueued:
+            why = "Enqueued token limit reached for fake: try again once some in_progress batches have been completed"
+            batch |= {"status": "failed", "errors": {"data": [{"code": "token_limit_exceeded", "message": why}]}}
+            return batch
+        for line in lines:
             item = json.loads(line)
             with fake.lock:
                 fake.requests.append(item["body"])

@@ -35,6 +35,11 @@ MOST, MOST_BYTES = 50_000, 190_000_000  # requests and bytes of a batch (OpenAI'
 MOST_LISTED = 2000  # batches looked through for one that a killed process created
 TRIED_FROM = 20  # requests; with as many, one is asked directly first
 ENDED = ("completed", "failed", "expired", "cancelled")
+ENQUEUED = "token_limit_exceeded"  # where the account's batches have too many tokens (openai-python issue 2084, 2025)
+
+
+class Enqueued(LLMError):
+    """A batch has more tokens than the endpoint takes at a time, those of other batches counted."""
 
 
 @dataclass
@@ -89,10 +94,29 @@ class Batches:
         yield from ((place, stored[r.key]) for place, r in requests.items() if r.key in stored)
         for state in states + more:
             mine = {place: r for place, r in requests.items() if r.key in state.modes}
-            done = self._finish(state, {r.key: r for r in mine.values()})
+            done = self._finished(state, {r.key: r for r in mine.values()})
             yield from ((place, done[r.key]) for place, r in mine.items())
         if over is not None:
             raise over
+
+    def _finished(self, state: State, wanted: Mapping[str, Request]) -> dict[str, Response]:
+        """`_finish`; a batch of more tokens than the endpoint takes at a time is sent again in halves, one by one."""
+        try:
+            return self._finish(state, wanted)
+        except Enqueued as full:
+            if len(wanted) < 2:
+                raise LLMError(f"{full}: run again when the account's other batches are done") from full
+            log.info("batch %s: more tokens than %s takes at a time; sent again in halves", state.batch, state.endpoint)
+        done: dict[str, Response] = {}
+        keys = list(wanted)
+        for half in (keys[: len(keys) // 2], keys[len(keys) // 2 :]):
+            with FileLock(state.path.parent / "lock"):
+                states, over = self._submit(state.path.parent, {key: wanted[key] for key in half})
+            for part in states:
+                done |= self._finished(part, {key: wanted[key] for key in part.modes})
+            if over is not None:
+                raise over
+        return done
 
     def _tried(self, wanted: Mapping[str, Request]) -> dict[str, Response]:
         """The first of many requests, asked directly where the model is new: a field that it refuses is found out in
@@ -184,9 +208,7 @@ class Batches:
         """Learn from a line that the endpoint refused, so that the next batch does without what it names."""
         response = line.get("response") or {}
         error = (response.get("body") or {}).get("error") or line.get("error") or {}
-        fault = Fault("refused", str(error.get("message")), status=response.get("status_code"))
-        fault.param, fault.code = str(error.get("param") or ""), str(error.get("code") or "")
-        fault.detail = str(error.get("message"))
+        fault = Fault.refusal(str(error.get("message")), response.get("status_code"), error)
         self.caller.adaptation.learn(fault, self.caller.adaptation.fit(self._bodies(request)[0][0]))
 
     def _finish(self, state: State, wanted: Mapping[str, Request]) -> dict[str, Response]:
@@ -199,7 +221,8 @@ class Batches:
             self._forget(state, Usage())
             errors = (batch.errors and batch.errors.data) or []
             why = self.caller.endpoint.scrub(str(errors[0].message)) if errors else "no reason given"
-            raise LLMError(f"batch {batch.id} at {state.endpoint} failed: {why}")
+            kind = Enqueued if errors and errors[0].code == ENQUEUED else LLMError
+            raise kind(f"batch {batch.id} at {state.endpoint} failed: {why}")
         lines = [*self._download(batch.output_file_id), *self._download(batch.error_file_id)]
         spent = Usage()
         answered: set[str] = set()

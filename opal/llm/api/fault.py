@@ -53,6 +53,19 @@ class Fault(Exception):
         self.param, self.code, self.detail = "", "", ""  # of a refusal, as the endpoint gave them
         self.retries = 0
 
+    @classmethod
+    def refusal(cls, sentence: str, status: int | None, error: Mapping[str, Any]) -> Fault:
+        """A refused request.
+
+        Parameters
+        ----------
+        error : what the endpoint says of it: ``param``, ``code`` and ``message``
+        """
+        fault = cls("refused", sentence, status=status)
+        fault.param, fault.code = str(error.get("param") or ""), str(error.get("code") or "")
+        fault.detail = str(error.get("message"))
+        return fault
+
 
 def fault_of(error: Exception, endpoint: Called) -> Fault:
     """What an exception of the openai client means."""
@@ -113,9 +126,8 @@ def _of_status(error: Any, detail: str, endpoint: Called) -> Fault:
     said = detail
     if "context" in detail.casefold():  # every server words it differently, but all name it
         detail = f"{detail.rstrip('.')}: {TOO_LONG}"
-    fault = Fault("refused", f"{endpoint.name} refused the request (status {status}): {detail}", status=status)
-    fault.param, fault.code, fault.detail = str(error.param or ""), code, said
-    return fault
+    sentence = f"{endpoint.name} refused the request (status {status}): {detail}"
+    return Fault.refusal(sentence, status, {"param": error.param, "code": code, "message": said})
 
 
 def _until_reset(headers: Mapping[str, str]) -> float | None:

@@ -172,3 +172,23 @@ def test_a_file_holds_no_more_than_the_endpoint_takes(batch, ask, monkeypatch):
         assert all(r.texts for r in client.complete(ask(client, 5)))
         assert len(fake.batches) > 1
         assert all(len(fake.files[b["input_file_id"]]) <= 700 for b in fake.batches.values())
+
+
+def test_more_tokens_than_the_endpoint_takes_at_a_time_are_sent_in_halves(batch, ask, tmp_path):
+    with FakeLLM(answer=lambda body: "1") as fake:
+        fake.most_enqueued = 3
+        client = batch(fake)
+        assert [r.texts for r in client.complete(ask(client, 10))] == [("1",)] * 10
+        sizes = [len(fake.files[b["input_file_id"]].splitlines()) for b in fake.batches.values()]
+        assert sizes == [10, 5, 2, 3, 5, 2, 3] and len(fake.requests) == 10  # each is answered once
+        assert states(tmp_path) == []
+
+
+def test_a_single_request_that_does_not_fit_is_told(batch, ask):
+    with FakeLLM() as fake:
+        client = batch(fake)
+        fake.most_enqueued = -1
+        with pytest.raises(
+            LLMError, match=r"Enqueued token limit.*run again when the account's other batches are done"
+        ):
+            client.complete(ask(client, 1))
