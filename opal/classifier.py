@@ -21,21 +21,25 @@ from opal.data.build import normalise
 from opal.data.dates import with_dates
 from opal.data.labels import short_labels
 from opal.data.order import units_of
+from opal.errors import DataError
 from opal.evaluate.actions import NOTHING, Action, Measured, choose, collect
 from opal.evaluate.answer import table_of
 from opal.evaluate.as_given import AsGiven
-from opal.evaluate.controls import Balanced, base_rate_threshold, class_weight, tuned_threshold
+from opal.evaluate.controls import Balanced, Control, base_rate_threshold, class_weight, tuned_threshold
+from opal.evaluate.curate import Filter
 from opal.evaluate.curve import Amounts
 from opal.evaluate.decision import fit_action
 from opal.evaluate.validate import PREFIX, Folds
 from opal.methods.base import Oversampler
 from opal.methods.duplicate import Duplicate
 from opal.methods.smote import Smote
+from opal.result import Rows
 from opal.sampler import built
 from opal.table import Group, Schema, Split, Train
+from opal.trial.sampling import sample
 
 MEASURES = {"error", "balanced_error", "roc_auc", "average_precision", "f1", "worst_group_error"}
-CONTROLS = {
+CONTROLS: dict[str, Control] = {
     "class_weight": class_weight,
     "base_rate_threshold": base_rate_threshold,
     "tuned_threshold": tuned_threshold,
@@ -149,10 +153,14 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
             raise ValueError(f"OpalClassifier needs two classes; y has 1 class: {self.classes_[0]!r}")
         train, minority = self._train(given, codes, groups)
         template = LogisticRegression(max_iter=1000) if self.estimator is None else self.estimator
-        adapter = AsGiven(clone(template), train.frame, train.schema, given, self.classes_, not self._framed)
+        names = X.columns if self._framed else None
+        adapter = AsGiven(clone(template), train.frame, train.schema, given, self.classes_, names)
         validation = self._compared(adapter, train, minority)
         action = choose(validation) if len(validation) else Action(NOTHING)
-        rows = self._methods()[action.name].sample(train, action.amount).frame if action.amount else None
+        rows = None
+        if action.amount:
+            method, curation = self._methods()[action.name]
+            rows = sample(method, train, action.amount, curation).frame
         decision = fit_action(action, adapter, train, minority, CONTROLS, rows)  # type: ignore[arg-type]
         self.estimator_, self.action_ = decision.fitted.estimator, action.words
         self.answer_ = table_of(validation, {}, {}, action, self.measure) if len(validation) else pd.DataFrame()
@@ -175,6 +183,8 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """The rows as a frame with names, and the classes."""
         self._framed = isinstance(X, pd.DataFrame)
         if self._framed:
+            if X.columns.duplicated().any():
+                raise DataError(f"X has two columns named {X.columns[X.columns.duplicated()][0]!r}: rename one")
             _, y = validate_data(self, X, y, skip_check_array=True)
             y = column_or_1d(y, warn=True)
             given = X.reset_index(drop=True)
@@ -208,30 +218,47 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         units = None if groups is None else units_of(pd.DataFrame({"groups": np.asarray(groups)}), "groups")
         return Train(frame, schema, parts, seed, units=units), short
 
-    def _methods(self) -> dict[str, Oversampler]:
+    def _methods(self) -> dict[str, tuple[Oversampler, Filter]]:
+        """Method and curation by name."""
         options = tuple(self.options)
         return {
-            m if isinstance(m, str) else type(m).__name__: built(m, options) if isinstance(m, str) else m
+            m if isinstance(m, str) else type(m).__name__: built(m, options) if isinstance(m, str) else (m, Filter())
             for m in self.methods
         }
 
     def _compared(self, adapter: AsGiven, train: Train, minority: Any) -> pd.DataFrame:
         """Losses on folds, one row per repeat, one column per action."""
-        folds = Folds(self.folds, measure="auto" if self.measure == "balanced_error" else self.measure)  # type: ignore
         splits = [Split(again(train, i), train.frame.iloc[:0]) for i in range(self.repeats)]
-        nothing = [train.frame.iloc[:0]] * self.repeats
-        runs = []
-        for name, method in {"": None, **self._methods()}.items():
-            amounts = Amounts(self.steps)(len(train.frame)) if method is not None else [0]
-            made = [method.sample(s.train, max(amounts)).frame for s in splits] if method is not None else nothing
-            cost = method.remake if method is not None else "never"
-            make: Any = method.sample if method is not None else None
-            steps = [amounts] * self.repeats
-            errors, _ = folds(adapter, splits, made, steps, minority, make, cost, self.n_jobs, CONTROLS)  # type: ignore
-            on_folds = errors.assign(metric=errors["metric"].str.removeprefix(PREFIX))  # there are no test rows
-            paid, seen = method is not None and method.client is not None, not folds.remakes(cost)
-            runs.append(Measured(name, pd.concat([errors, on_folds], ignore_index=True), paid, seen=seen))
+        runs = [self._measured(adapter, splits, minority)]
+        runs += [self._measured(adapter, splits, minority, name, *given) for name, given in self._methods().items()]
         return collect(runs, self.measure)[0]
+
+    def _measured(
+        self,
+        adapter: AsGiven,
+        splits: Sequence[Split],
+        minority: Any,
+        name: str = "",
+        method: Oversampler | None = None,
+        curation: Filter | None = None,
+    ) -> Measured:
+        """Doing nothing and the free actions on folds of every split; with a method, its rows too."""
+
+        def make(train: Train, n: int) -> Rows:
+            assert method is not None and curation is not None
+            return sample(method, train, n, curation)
+
+        size = len(splits[0].train.frame)
+        amounts = Amounts(self.steps)(size) if method is not None else [0]
+        made = [make(s.train, amounts[-1]).frame if method is not None else s.test for s in splits]
+        cost = method.remake if method is not None else "never"
+        folds = Folds(self.folds, measure="auto" if self.measure == "balanced_error" else self.measure)  # type: ignore
+        classifier: Any = adapter
+        steps = [amounts] * len(splits)
+        errors, _ = folds(classifier, splits, made, steps, minority, make, cost, self.n_jobs, CONTROLS)
+        on_folds = errors.assign(metric=errors["metric"].str.removeprefix(PREFIX))  # there are no test rows
+        paid, seen = method is not None and method.client is not None, not folds.remakes(cost)
+        return Measured(name, pd.concat([errors, on_folds], ignore_index=True), paid, seen=seen)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -104,8 +104,11 @@ def write(
         notes.append(f"Rows by the model {trial.method.model}: its licence may bind what is made with it.")
     card = model_card(table, found, decision.rows, folder.name, ", ".join(["mlflow", *packages]), notes)
     example = features_of(table.frame, table.schema)
+    part = folder.with_name(f".{folder.name}.part")  # what is there stays until the new model is whole
+    shutil.rmtree(part, ignore_errors=True)
+    save_model(model, part, example, card, packages, table.schema.labels)
     shutil.rmtree(folder, ignore_errors=True)
-    save_model(model, folder, example, card, packages, table.schema.labels)
+    part.rename(folder)
     print(f"wrote {folder}: fitted on {decision.rows} rows; {CARD} says why and how good it is")
     print(f'Load it: mlflow.pyfunc.load_model("{folder}").predict(rows)')
     if config["register"]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 from itertools import chain, count
 from typing import Any
 
@@ -22,10 +22,12 @@ from opal.data.dates import with_dates
 from opal.data.free_text import free_text_columns
 from opal.data.restore import restore
 from opal.errors import ConfigError, DataError
+from opal.evaluate.curate import Filter
 from opal.methods.base import Oversampler
 from opal.methods.duplicate import Duplicate
 from opal.result import Funnel, Rows, Usage
 from opal.table import Group, Schema, Train
+from opal.trial.sampling import sample
 
 
 class OpalSampler(BaseOverSampler):
@@ -120,7 +122,11 @@ class OpalSampler(BaseOverSampler):
         return X, y, one_vs_all
 
     def _fit_resample(self, X: Any, y: np.ndarray, **params: Any) -> tuple[Any, np.ndarray]:
-        method = built(self.method, tuple(self.options)) if isinstance(self.method, str) else self.method
+        if isinstance(self.method, str):
+            method, curation = built(self.method, tuple(self.options))
+            make: Callable[..., Rows] = partial(sample, method, curation=curation)
+        else:
+            method, make = self.method, self.method.sample
         if isinstance(method, Duplicate):
             return self._duplicated(X, y, method)
         frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X).infer_objects()
@@ -134,7 +140,7 @@ class OpalSampler(BaseOverSampler):
                 continue
             of_class = train.frame[train.schema.target].iloc[int(np.argmax(y == label))]
             group = next(g for g in train.groups if g.label == of_class)
-            rows.append(method.sample(train.short_of(group), int(n)))
+            rows.append(make(train.short_of(group), int(n)))
             made.append(rows[-1].frame)
             labels.append(np.full(len(rows[-1].frame), label, dtype=y.dtype))
         self._note(rows)
@@ -210,13 +216,14 @@ class OpalSampler(BaseOverSampler):
 
 
 @lru_cache(maxsize=32)
-def built(method: str, options: tuple[str, ...]) -> Oversampler:
-    """The method of a composed configuration: built once per process, so that folds share client and budget."""
+def built(method: str, options: tuple[str, ...]) -> tuple[Oversampler, Filter]:
+    """Method and curation of a configuration: built once per process, so that folds share client and budget."""
     from hydra.errors import HydraException
 
     from opal.cli.launch import sentence
 
     try:
-        return instantiate(compose(f"method={method}", *options), "method")
+        config = compose(f"method={method}", *options)
+        return instantiate(config, "method"), instantiate(config, "curate")
     except HydraException as fault:
         raise ConfigError(sentence(fault)) from fault

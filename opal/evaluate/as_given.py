@@ -24,7 +24,7 @@ class AsGiven:
     template : a scikit-learn classifier or pipeline
     frame, schema, given : the rows as OPAL sees them, what they hold, and as they were given
     classes : of the target, whose values in ``frame`` are their positions
-    array : whether arrays were given
+    names : of the columns, as they were given; None where arrays were
     """
 
     template: Any
@@ -32,7 +32,7 @@ class AsGiven:
     schema: Schema
     given: pd.DataFrame
     classes: np.ndarray
-    array: bool
+    names: pd.Index | None
 
     def estimator(self) -> Any:
         """What would get row weights."""
@@ -41,8 +41,8 @@ class AsGiven:
     def rows(self, frame: pd.DataFrame) -> Any:
         """Rows of OPAL's as they would have been given."""
         found = restore(frame, self.frame, self.schema, self.given)
-        if not self.array:
-            return found
+        if self.names is not None:
+            return found.set_axis(self.names, axis=1)
         kinds = set(map(str, self.given.dtypes))
         return found.to_numpy() if len(kinds) == 1 else found.to_numpy(dtype=object)
 

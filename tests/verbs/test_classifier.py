@@ -25,7 +25,7 @@ from tables import mixed_frame
 
 from opal import OpalClassifier, classifier
 from opal.classifier import CONTROLS
-from opal.errors import MethodError
+from opal.errors import DataError, MethodError
 from opal.evaluate.actions import Action
 from opal.methods.mixup import Mixup
 
@@ -157,3 +157,15 @@ def test_rows_that_allow_no_folds_and_methods_that_make_none():
         OpalClassifier(methods=["smote"]).fit(x, y)
     with pytest.raises(ValueError, match="1 class"):
         OpalClassifier().fit(x, np.zeros(40))
+
+
+def test_columns_keep_their_names_whatever_they_are():
+    x, y = make_classification(200, weights=[0.85], n_features=4, random_state=0)
+    frame = pd.DataFrame(x, columns=[0, "b", 7, "d"]).rename(columns=str)
+    numbered = frame.set_axis(range(4), axis=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(OpalClassifier(repeats=1).fit(numbered, y).predict(numbered)) == 200
+        assert list(OpalClassifier(repeats=1).fit(frame, y).estimator_.feature_names_in_) == ["0", "b", "7", "d"]
+    with pytest.raises(DataError, match="two columns named"):
+        OpalClassifier().fit(frame.set_axis(["a", "a", "b", "c"], axis=1), y)
