@@ -1,0 +1,88 @@
+"""The documentation's site: built without a network, no broken link, on a phone and in the dark, with a reference."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+
+def build(root: Path, folder: Path, change: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Assemble the pages in ``folder`` and build the site there; ``change`` adds text to pages."""
+    pytest.importorskip("zensical")
+    shutil.copy(root / "mkdocs.yml", folder)
+    pages = folder / "build" / "pages"
+    subprocess.run([sys.executable, root / "scripts" / "pages.py", pages], check=True, capture_output=True)
+    for name, text in (change or {}).items():
+        (pages / name).write_text((pages / name).read_text() + text)
+    tool = Path(sys.executable).with_name("zensical")
+    return subprocess.run([tool, "build", "--strict"], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def site(root, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("site")
+    done = build(root, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder / "build" / "site"
+
+
+def test_every_page_is_there_and_every_picture(site, root):
+    for page in (root / "docs").glob("*.md"):
+        html = (site / f"{page.stem}.html").read_text()
+        assert all((site / picture).is_file() for picture in re.findall(r'<img[^>]* src="([^":]+)"', html))
+    assert "whether synthetic rows help" in (site / "index.html").read_text()
+    nav = (root / "mkdocs.yml").read_text()
+    assert not [p.name for p in (root / "docs").glob("*.md") if p.name not in nav], "a page is not in mkdocs.yml"
+    assert "unpkg.com" not in (site / "index.html").read_text()  # nothing from elsewhere
+
+
+def test_the_reference_has_signatures_parameters_and_errors(site):
+    text = re.sub(r"<[^>]+>", "", (site / "reference.html").read_text())
+    for words in ("OpalClassifier", "load_csv", "Smote", "tuned_threshold", "Parameters", "Raises", "Chawla et al."):
+        assert words in text
+    assert "-----" not in text and "k_neighbors=5" in text.replace(" ", "")
+
+
+@pytest.mark.parametrize("bad", ["\n[lost](nowhere.md)\n", "\n[lost](answer.md#nowhere)\n"])
+def test_a_broken_link_is_an_error(root, tmp_path, bad):
+    assert build(root, tmp_path, {"start.md": bad}).returncode != 0
+
+
+@pytest.fixture
+def address(site):
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    handler.log_message = lambda *given: None  # type: ignore[attr-defined]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize("page", ["index", "gallery", "reference", "providers"])
+def test_a_phone_needs_no_sideways_scrolling(address, browser, page):
+    browser.set_window_size(400, 900)
+    browser.get(f"{address}/{page}.html")
+    width, window = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+    assert width <= window
+    assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+
+
+def test_it_is_dark_where_the_reader_is(address, browser):
+    def background(scheme: str) -> int:
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": features})
+        browser.get(f"{address}/index.html")
+        browser.execute_script("localStorage.clear(); location.reload()")
+        color = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, re.findall(r"\d+", color)[:3]))
+
+    assert background("light") > 600 > 300 > background("dark")
