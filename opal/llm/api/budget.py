@@ -48,6 +48,9 @@ def listed_model(models: Mapping[str, Any], model: str) -> Mapping[str, Any]:
     return models.get(model) or models.get(re.sub(r"-\d{4}-\d{2}-\d{2}$", "", model)) or {}
 
 
+WAYS = ("batch", "flex", "priority")  # other ways to be served, at a share of the price
+
+
 @dataclass(frozen=True)
 class Prices:
     """Money per million tokens; None means unknown, and makes every sum that needs it unknown."""
@@ -57,24 +60,28 @@ class Prices:
     completion: float | None = None
 
     @classmethod
-    def declared(cls, given: Mapping[str, Any], batch: bool = False, model: str = "") -> Prices:
-        """From ``llm.prices``; with ``batch``, multiplied by ``prices.batch``, the share that the Batch API charges.
+    def declared(cls, given: Mapping[str, Any], way: str = "", model: str = "") -> Prices:
+        """From ``llm.prices``.
 
         Parameters
         ----------
+        way : ``batch`` or a service tier, whose share of the price is ``prices.<way>``; 1 for batches without one, and
+            for other tiers unknown, as is then every sum
         model : whose prices are taken from the table ``prices.models`` where they are not given
         """
         rest = {name: value for name, value in given.items() if name != "models"}
         names = [f.name for f in fields(cls)]
         listed = listed_model(given.get("models") or {}, model)
         rest |= {name: listed.get(name) for name in names if rest.get(name) is None and name in listed}
-        share = 1.0 if rest.get("batch") is None else rest["batch"]
-        rest.pop("batch", None)
-        if unknown := sorted(set(rest) - set(names)):
-            raise ConfigError(f"llm.prices.{unknown[0]} is not a price; prices: {', '.join(names)}, batch, models")
-        for name, value in (rest | {"batch": given.get("batch")}).items():
+        for name, value in rest.items():
             check_number(f"llm.prices.{name}", value, null="")
-        return cls(**{k: v * share if batch and v is not None else v for k, v in rest.items()})
+        shares = {name: rest.pop(name, None) for name in WAYS}
+        if unknown := sorted(set(rest) - set(names)):
+            others = ", ".join([*names, *WAYS, "models"])
+            raise ConfigError(f"llm.prices.{unknown[0]} is not a price; prices: {others}")
+        share = shares.get(way) if way else 1.0
+        share = 1.0 if share is None and way == "batch" else share
+        return cls(**{k: None if v is None or share is None else v * share for k, v in rest.items()})
 
     def money(self, prompt: int, completion: int, cached: int = 0) -> float | None:
         """What a call cost; ``cached`` of the prompt's tokens came from the provider's cache."""

@@ -20,7 +20,7 @@ from opal.llm.api.budget import Budget, Estimate, Prices, answer_tokens, prompt_
 from opal.llm.api.cache import ResponseCache
 from opal.llm.api.call import Caller
 from opal.llm.api.capabilities import Capabilities, probe, remembered
-from opal.llm.api.dialects import DECIDES_NOTHING, GRAMMARS, HARMLESS_GRAMMARS
+from opal.llm.api.dialects import DECIDES_NOTHING, FLEX_TIMEOUT, GRAMMARS, HARMLESS_GRAMMARS
 from opal.llm.api.endpoint import Endpoint
 from opal.llm.api.fault import Fault
 from opal.llm.api.keys import KeyCommand, from_environment, key_of
@@ -69,7 +69,9 @@ class Client:
     store : folder of stored answers
     budget : limits on ``money``, ``tokens`` and ``requests`` of all runs with this ``scope``, or None
     prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None: as ``models`` says, a table
-        by model name, or unknown; ``batch``: share of them that the Batch API charges
+        by model name, or unknown; ``batch``, ``flex``, ``priority``: share of them that these ways charge
+    tier : ``service_tier`` of every request, such as ``flex`` (cheaper, slower, may be refused when full) or
+        ``priority``; the answer is the same, so that it counts in no key. ``flex`` waits 15 minutes for an answer
     sampling : defaults for :meth:`request`: temperature, top_p, max_tokens, ...; any field the endpoint knows
     reasoning : ``effort`` (sent as ``reasoning_effort``, chat only; None: the model's default) and ``tokens``, added to
         the limit of an answer where the model reasons before it
@@ -98,6 +100,7 @@ class Client:
     store: NoEffect[str | Path] = "mlruns/responses"
     budget: NoEffect[Mapping[str, Any] | None] = None
     prices: NoEffect[Mapping[str, Any] | None] = None
+    tier: NoEffect[str | None] = None
     sampling: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     n_per_request: int = 1
@@ -136,11 +139,16 @@ class Client:
             raise ConfigError("llm.mode=batch needs an endpoint with a Batch API, and llm.cache=read_write to resume")
         if self.supports is not None:
             Capabilities.declared(_plain(self.supports))
+        if self.mode == "batch" and self.tier is not None:
+            raise ConfigError(f"llm.mode=batch and llm.tier={self.tier} exclude each other: a batch has its own price")
         self.extra_body = _plain(self.extra_body)
+        if self.tier is not None:
+            self.extra_body = {**self.extra_body, "service_tier": self.tier}
         deciding = {k: v for k, v in self.extra_body.items() if k not in DECIDES_NOTHING}
         self.sampling = {**_plain(self.sampling), **self._effort(), **deciding}
         self._store = ResponseCache(str(self.store))
-        self._prices = Prices.declared(_plain(self.prices or {}), self.mode == "batch", self.model or "")
+        way = "batch" if self.mode == "batch" else self.tier or ""
+        self._prices = Prices.declared(_plain(self.prices or {}), way, self.model or "")
         self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
         self._command = KeyCommand(self.key_command) if self.key_command else None
@@ -307,7 +315,7 @@ class Client:
                     base_url,
                     self.identity(),
                     key,
-                    timeout=self.timeout,
+                    timeout=max(self.timeout, FLEX_TIMEOUT) if self.tier == "flex" else self.timeout,
                     retries=self.retries,
                     backoff=self.backoff,
                     pace=self._pace,

@@ -20,7 +20,10 @@ HARMLESS_GRAMMARS = ("gbnf", "structured_outputs", "guided_regex")
 _GRAMMAR_FIELDS = ("grammar", "structured_outputs", "guided_regex")
 
 # Fields of a request's body that do not affect the answer; every other field of `llm.extra_body` counts in its key.
-DECIDES_NOTHING = frozenset(["cache_prompt", "id_slot"])  # llama.cpp's
+DECIDES_NOTHING = frozenset(["cache_prompt", "id_slot", "service_tier"])  # llama.cpp's two, OpenAI's
+
+FLEX_TIMEOUT = 900.0  # seconds that OpenAI advises for service_tier=flex (its guide "Flex processing", November 2026)
+NO_CAPACITY = 498  # Groq's status where the flex tier is full (its guide of the same name, November 2026)
 
 # llama-cpp-python 0.3 answers with status 500 where it means 422: a field's value is not one that it knows.
 WRONG_FIELD = re.compile(r"validation error.*literal_error", re.DOTALL)

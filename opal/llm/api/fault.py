@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Literal, Protocol
 
 from opal.errors import LLMError
-from opal.llm.api.dialects import NO_CREDIT, WRONG_FIELD
+from opal.llm.api.dialects import NO_CAPACITY, NO_CREDIT, WRONG_FIELD
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 MAX_PATIENCE = 600.0  # seconds; an endpoint that asks to wait longer than this is out of service
@@ -118,7 +118,7 @@ def _of_status(error: Any, detail: str, endpoint: Called) -> Fault:
     if status == 402 or any(word in code + detail for word in NO_CREDIT):
         mend = "top it up, then run again"
         return Fault("fatal", f"the account at {endpoint.name} has no credit left for {endpoint.model!r}: {mend}")
-    if status in (408, 409, 425, 429) or status >= 500:
+    if status in (408, 409, 425, 429, NO_CAPACITY) or status >= 500:
         wait = _retry_after(error.response.headers)
         if wait is not None and wait > MAX_PATIENCE:
             return Fault("fatal", f"{endpoint.name} asks to wait {wait:.0f} s (status {status}): run again later")

@@ -218,7 +218,7 @@ def test_prices_are_of_the_model_or_unknown():
     table = conf()["prices"]
     assert Prices.declared(table, model="gpt-6-luna").completion == 0.5
     assert Prices.declared(table, model="gpt-6-luna-2026-09-22").prompt == 0.1
-    assert Prices.declared(table, batch=True, model="gpt-6-luna").completion == 0.25
+    assert Prices.declared(table, "batch", model="gpt-6-luna").completion == 0.25
     assert Prices.declared(table, model="some-other").money(10, 10) is None
     assert Prices.declared(table | {"prompt": 3.0}, model="gpt-6-luna").prompt == 3.0
 

@@ -140,7 +140,17 @@ def test_unknown_prices_make_unknown_sums():
     assert Prices(1.0, None, 2.0).money(1_000_000, 500_000) == 2.0
     assert Prices(1.0, None, 2.0).money(1_000_000, 500_000, cached=1) is None
     assert Prices().money(0, 0) == 0.0
-    assert Prices.declared({"prompt": 2, "completion": 4, "batch": 0.5}, batch=True).money(10**6, 10**6) == 3.0
+    assert Prices.declared({"prompt": 2, "completion": 4, "batch": 0.5}, "batch").money(10**6, 10**6) == 3.0
     assert Prices.declared({"prompt": 2, "completion": 4, "batch": 0.5}).money(10**6, 10**6) == 6.0
     with pytest.raises(ConfigError, match=r"llm\.prices\.promt"):
         Prices.declared({"promt": 2})
+
+
+def test_a_service_tier_has_its_share_or_an_unknown_price():
+    given = {"prompt": 2, "completion": 4, "batch": 0.5, "flex": 0.5}
+    assert Prices.declared(given, "flex").money(10**6, 10**6) == 3.0
+    assert Prices.declared(given | {"priority": 2}, "priority").money(10**6, 10**6) == 12.0
+    assert (
+        Prices.declared(given, "priority").money(1, 1) is None and Prices.declared(given, "scale").money(1, 1) is None
+    )
+    assert Prices.declared({"prompt": 2, "completion": 4}, "batch").money(10**6, 10**6) == 6.0

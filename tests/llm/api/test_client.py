@@ -221,3 +221,22 @@ def test_fields_of_every_request_count_in_its_key_unless_they_decide_nothing(mak
             keys.add(response.request.key)
     assert texts == ["none", "none", "low", "high"] and len(keys) == 3
     assert len(fake.requests) == 3, "the second client found the first one's answer"
+
+
+def test_a_service_tier_is_sent_counts_in_no_key_and_has_its_price(make, ask, tmp_path):
+    prices = {"prompt": 2.0, "completion": 4.0, "flex": 0.5}
+    with FakeLLM() as fake:
+        plain, flex = make(fake, prices=prices), make(fake, prices=prices, tier="flex", store=tmp_path / "other")
+        assert ask(plain)[0].key == ask(flex)[0].key
+        dear, cheap = (client.complete(ask(client))[0].usage.money for client in (plain, flex))
+        assert cheap == pytest.approx(dear / 2)
+        assert "service_tier" not in fake.requests[0] and fake.requests[1]["service_tier"] == "flex"
+    with pytest.raises(ConfigError, match=r"llm\.mode=batch and llm\.tier=flex exclude each other"):
+        make(None, tier="flex", mode="batch")
+
+
+def test_a_tier_that_is_full_is_waited_for(make, ask):
+    answers = [Status(498), Status(429), "hello"]
+    with FakeLLM(answer=lambda body: answers.pop(0)) as fake:
+        assert make(fake, tier="flex").complete(ask(make(fake)))[0].texts == ("hello",)
+        assert len(fake.requests) == 3
