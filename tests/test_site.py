@@ -67,22 +67,31 @@ def address(site):
     server.server_close()
 
 
+@pytest.fixture
+def reader(browser):
+    """The browser that other tests share, given back as it was."""
+    size = browser.get_window_size()
+    yield browser
+    browser.set_window_size(size["width"], size["height"])
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
 @pytest.mark.parametrize("page", ["index", "gallery", "reference", "providers"])
-def test_a_phone_needs_no_sideways_scrolling(address, browser, page):
-    browser.set_window_size(400, 900)
-    browser.get(f"{address}/{page}.html")
-    width, window = browser.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
+def test_a_phone_needs_no_sideways_scrolling(address, reader, page):
+    reader.set_window_size(400, 900)
+    reader.get(f"{address}/{page}.html")
+    width, window = reader.execute_script("return [document.documentElement.scrollWidth, window.innerWidth]")
     assert width <= window
-    assert not [line for line in browser.get_log("browser") if line["level"] == "SEVERE"]
+    assert not [line for line in reader.get_log("browser") if line["level"] == "SEVERE"]
 
 
-def test_it_is_dark_where_the_reader_is(address, browser):
+def test_it_is_dark_where_the_reader_is(address, reader):
     def background(scheme: str) -> int:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": features})
-        browser.get(f"{address}/index.html")
-        browser.execute_script("localStorage.clear(); location.reload()")
-        color = browser.execute_script("return getComputedStyle(document.body).backgroundColor")
+        reader.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "screen", "features": features})
+        reader.get(f"{address}/index.html")
+        reader.execute_script("localStorage.clear(); location.reload()")
+        color = reader.execute_script("return getComputedStyle(document.body).backgroundColor")
         return sum(map(int, re.findall(r"\d+", color)[:3]))
 
     assert background("light") > 600 > 300 > background("dark")
