@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from opal.data.parse import parse_file
 from opal.errors import DataError
 from opal.table import Column, Schema
 
@@ -18,7 +19,7 @@ def fill_in(name: str, seed: int) -> Path:
 
 
 def read_rows(path: Path, schema: Schema, key: str, exact: bool = True, complete: bool = True) -> pd.DataFrame:
-    """The rows of a CSV or Parquet file in the columns and dtypes of ``schema``.
+    """The rows of a file of any form that tables have, in the columns and dtypes of ``schema``.
 
     Parameters
     ----------
@@ -55,8 +56,8 @@ def _read(path: Path, key: str) -> pd.DataFrame:
     if not path.is_file():
         raise DataError(f"{key}={path} is not a file: check the path, taken from {Path.cwd()}")
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
-    except (ValueError, OSError, UnicodeError) as fault:
+        frame = parse_file(path)  # in the form of any table: separators, decimal commas, dates
+    except DataError as fault:
         raise DataError(f"{key}={path} cannot be read as a table: {' '.join(str(fault).split())}") from fault
     if frame.empty:
         raise DataError(f"{key}={path} has no rows")

@@ -11,6 +11,7 @@ from opal.data.append_csv import CsvFile
 from opal.data.build import build_table
 from opal.data.numbers import Form, forms_of
 from opal.data.parse import parse_file
+from opal.data.row_files import read_rows
 
 GERMAN = (
     "\ufeffBMI;Stammbaum;Gehalt;Anteil;Befund\r\n"
@@ -80,3 +81,13 @@ def test_other_cells_are_left_alone(cells):
 def test_what_is_written_is_read_again(number, marks, signs, brackets):
     form = Form(*marks, *signs, brackets)
     assert form.parse(form.write(f"{number:.2f}")) == pytest.approx(float(number))
+
+
+def test_rows_of_another_file_may_have_the_tables_own_form(german, tmp_path):
+    """method=replay and task.split=files read what `opal augment` or a spreadsheet wrote."""
+    table = build_table("g", parse_file(german), "g", target="Befund")
+    path = tmp_path / "rows.csv"
+    path.write_text("BMI;Stammbaum;Gehalt;Anteil;Befund\n31,5;0,4;1.900;2,5 %;ja\nk.A.;1,2;2.500;3,0 %;nein\n")
+    rows = read_rows(path, table.schema, "method.path")
+    assert rows["BMI"].tolist()[0] == 31.5 and rows["BMI"].isna().tolist() == [False, True]
+    assert rows["Gehalt"].tolist() == [1900, 2500] and rows["Anteil"].tolist() == [2.5, 3.0]
