@@ -138,7 +138,7 @@ class Schema:
         out = {}
         for c in self.columns:
             values = frame[c.name]
-            if _is_text(c.dtype) and not _is_text(values.dtype):  # codes such as "12", read from a file as numbers
+            if is_text(c.dtype) and not is_text(values.dtype):  # codes such as "12", read from a file as numbers
                 values = values.map(_written, na_action="ignore")
             whole = pd.api.types.is_integer_dtype(c.dtype) or pd.api.types.is_bool_dtype(c.dtype)
             dtype = "float64" if whole and values.isna().any() else c.dtype
@@ -287,7 +287,7 @@ class Split:
 
 def frame_digest(frame: pd.DataFrame) -> str:
     """SHA-256 (32 hex digits) over the names, dtypes and values of ``frame``; the index does not count."""
-    head = repr([(str(n), "text" if _is_text(t) else str(t)) for n, t in frame.dtypes.items()])
+    head = repr([(str(n), "text" if is_text(t) else str(t)) for n, t in frame.dtypes.items()])
     state = hashlib.sha256(head.encode())
     for name in frame.columns:
         values = frame[name]
@@ -314,7 +314,7 @@ def _written(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _is_text(dtype: Any) -> bool:
+def is_text(dtype: Any) -> bool:
     """Whether a column of this dtype holds text: ``object`` in pandas 2, ``str`` in pandas 3."""
     return pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
 

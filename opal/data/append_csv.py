@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from opal.data.numbers import Form, forms_of
-from opal.data.parse import SEPARATORS
+from opal.data.parse import SEPARATORS, bare_names
 from opal.data.restore import places_of
 from opal.errors import DataError
 from opal.table import Column, Schema
@@ -48,8 +48,7 @@ class CsvFile:
         cells = pd.read_csv(
             io.StringIO(self._bare), sep=self.separator, dtype=str, na_filter=False, index_col=False, low_memory=False
         ).fillna("")
-        names = [str(name).strip(" ") for name in cells.columns]
-        return cells.set_axis(names, axis=1) if len(set(names)) == len(names) else cells
+        return cells.set_axis(bare_names(cells.columns), axis=1)
 
     @cached_property
     def _blank(self) -> str:
@@ -106,13 +105,9 @@ class CsvFile:
         column, values = schema[name], rows[name]
         if column.nominal:
             return cells.iloc[places_of(values, frame[name])].tolist()
-        if column.dates:
-            gaps = cells[frame[name].isna().to_numpy()]
-            return [(gaps.iloc[0] if len(gaps) else "") if pd.isna(v) else column.dates.write(v) for v in values]
-        missing = cells[frame[name].isna().to_numpy()]
-        gap = missing.iloc[0] if len(missing) else ""
-        known, form = cells[frame[name].notna().to_numpy()], self._forms.get(name, Form())
-        write = number_writer(known, column, form)
+        empty = frame[name].isna().to_numpy()
+        gap = cells[empty].iloc[0] if empty.any() else ""
+        write = column.dates.write if column.dates else number_writer(cells[~empty], column, self._forms.get(name))
         return [gap if pd.isna(v) else write(float(v)) for v in values]
 
     @cached_property

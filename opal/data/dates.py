@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import pandas as pd
@@ -72,8 +72,10 @@ def with_dates(
 
 def formats_of(values: pd.Series) -> list[DateFormat]:
     """The formats that all values of a text column have: none, one, or two that swap day and month."""
-    different = dict.fromkeys(str(value).strip() for value in values.dropna().unique())
-    known = [text for text in different if not is_missing(text)]
+    different = values.dropna().unique()
+    if not all(_LIKE.fullmatch(text) for text in _known(different[:20])):
+        return []  # most columns of names end here, however many rows they have
+    known = _known(different)
     if len(known) < FEWEST or len(known[0]) > MOST_LETTERS or not all(_LIKE.fullmatch(text) for text in known[:20]):
         return []
     texts = pd.Series(known, dtype=object)
@@ -83,6 +85,11 @@ def formats_of(values: pd.Series) -> list[DateFormat]:
         if numbers.notna().all():  # %b and %B read the same in May: one of them is enough
             found.setdefault(tuple(numbers), _as_written(form, known[:SAMPLE], numbers))
     return list(found.values())[:2]
+
+
+def _known(values: Iterable[Any]) -> list[str]:
+    """Values as different texts without blanks around them, those left out that mean "no value"."""
+    return [text for text in dict.fromkeys(str(value).strip() for value in values) if not is_missing(text)]
 
 
 def _candidates(text: str) -> list[DateFormat]:

@@ -16,6 +16,7 @@ import pandas as pd
 from opal.data.numbers import forms_of, may_be_numbers, read_numbers
 from opal.data.told import tell_once
 from opal.errors import ConfigError, DataError
+from opal.table import is_text
 
 MISSING_NAMES = {"", "?", "-", "--", "k.a.", "k. a.", "#n/a", "#na"}  # in lower case, beyond those of pandas
 SEPARATORS = (",", ";", "\t", "|")
@@ -196,11 +197,9 @@ def _csv(text: str, path: Path, separator: str | None, missing: Sequence[str] = 
 
 def without_blanks(frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` without spaces around names of columns and texts, and with markers of missing names as missing."""
-    names = [str(name).strip(" ") for name in frame.columns]
-    if len(set(names)) == len(names):
-        frame.columns = pd.Index(names)
+    frame.columns = bare_names(frame.columns)
     for name in frame.columns:
-        texts = [cell for cell in frame[name].unique() if isinstance(cell, str)] if is_text(frame[name]) else []
+        texts = [cell for cell in frame[name].unique() if isinstance(cell, str)] if is_text(frame[name].dtype) else []
         gone = missing_names({text.strip(" ") for text in texts})
         kept = {text: None if text.strip(" ") in gone else text.strip(" ") for text in texts}
         if any(cell != text for cell, text in kept.items()):
@@ -208,9 +207,10 @@ def without_blanks(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
-def is_text(values: pd.Series) -> bool:
-    """Whether a column may hold text."""
-    return pd.api.types.is_string_dtype(values.dtype) or pd.api.types.is_object_dtype(values.dtype)
+def bare_names(names: pd.Index) -> pd.Index:
+    """``names`` without spaces around them, unless two would then be the same."""
+    bare = [str(name).strip(" ") for name in names]
+    return pd.Index(bare) if len(set(bare)) == len(bare) else names
 
 
 def missing_names(cells: set[str]) -> set[str]:

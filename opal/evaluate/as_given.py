@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
 from opal.data.restore import restore
+from opal.evaluate.classifiers import of_all_classes
 from opal.evaluate.features import label_codes
 from opal.table import Schema
 
@@ -65,7 +66,6 @@ class FittedAsGiven:
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Shape (n_rows, n_classes); a class never seen has probability 0."""
-        proba = np.zeros((len(frame), len(self.made_by.classes)))
-        places = np.searchsorted(self.made_by.classes, self.estimator.classes_)
-        proba[:, places] = self.estimator.predict_proba(self.made_by.rows(frame))
-        return proba
+        classes = self.made_by.classes
+        seen = self.estimator.predict_proba(self.made_by.rows(frame))
+        return of_all_classes(seen, np.searchsorted(classes, self.estimator.classes_), len(classes))

@@ -63,9 +63,14 @@ class Fitted:
         """Shape (n_rows, n_classes), columns as ``schema.labels``; a class never seen has probability 0."""
         with said():
             seen = self.estimator.predict_proba(self.transform.transform(frame[list(self.features)]))
-        proba = np.zeros((len(frame), self.n_classes))
-        proba[:, np.asarray(self.estimator.classes_, dtype=int)] = seen
-        return proba
+        return of_all_classes(seen, np.asarray(self.estimator.classes_, dtype=int), self.n_classes)
+
+
+def of_all_classes(seen: np.ndarray, places: Any, n_classes: int) -> np.ndarray:
+    """Probabilities of shape (n_rows, n_classes): the columns of ``seen`` at ``places``, 0 for a class never seen."""
+    proba = np.zeros((len(seen), n_classes))
+    proba[:, places] = seen
+    return proba
 
 
 @contextmanager

@@ -143,8 +143,7 @@ def cost_threshold(classifier: Classifier, split: Split, minority: Any, raw: np.
 
 def cost_cuts(classifier: Classifier, train: Train, codes: Sequence[int], costs: Costs) -> list[float]:
     """The threshold of `cost_threshold`, of one minority class."""
-    (code,) = codes
-    share = float((label_codes(train.frame, train.schema) == code).mean())
+    (share,) = shares(train.frame, train.schema, codes)
     wanted = costs.prevalence
     odds = wanted / (1 - wanted) * (1 - share) / share if 0 < share < 1 else 1.0
     threshold = costs.threshold / (costs.threshold + odds * (1 - costs.threshold))
@@ -247,8 +246,8 @@ def out_of_fold(classifier: Classifier, train: Train, folds: int, weight: np.nda
     """
     truth = label_codes(train.frame, train.schema)
     folds = min(folds, int(np.bincount(truth)[np.unique(truth)].min()))
-    shares = np.bincount(truth, minlength=len(train.schema.labels)) / len(truth)
-    proba = np.tile(shares, (len(truth), 1))  # stays where units leave no fold
+    of_classes = shares(train.frame, train.schema, range(len(train.schema.labels)))
+    proba = np.tile(of_classes, (len(truth), 1))  # stays where units leave no fold
     for seen, held in parted(train, truth, folds):
         given = {} if weight is None else {"sample_weight": weight[seen]}
         fitted = classifier.fit(train.frame.iloc[seen], train.schema, **given)

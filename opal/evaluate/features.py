@@ -50,6 +50,8 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
 
 def calendar(frame: pd.DataFrame, numbers: list[str], dates: Mapping[str, DateFormat]) -> pd.DataFrame:
     """The columns ``numbers``, then year, month, weekday and hour of each date, where its format has them."""
+    if not dates:
+        return frame[numbers]
     found = {name: frame[name] for name in numbers}
     for name, form in dates.items():
         moments = form.moments(frame[name]).dt
@@ -83,7 +85,7 @@ class OneHot:
         return self._filled(self._of_numbers(frame, "transform"), {name: _factored(frame[name]) for name in self.names})
 
     def _of_numbers(self, frame: pd.DataFrame, method: str) -> np.ndarray:
-        numbers = calendar(frame, self.numbers, self.dates) if self.dates else frame[self.numbers]
+        numbers = calendar(frame, self.numbers, self.dates)
         if not self.numbers or self.steps is None:
             return numbers.to_numpy(dtype=float)
         return np.asarray(getattr(self.steps, method)(numbers))
@@ -134,7 +136,7 @@ class Native:
         return self.transform(frame)
 
     def transform(self, frame: pd.DataFrame) -> Any:
-        numbers = (calendar(frame, self.numbers, self.dates) if self.dates else frame[self.numbers]).astype(float)
+        numbers = calendar(frame, self.numbers, self.dates).astype(float)
         if not self.names:
             return numbers.to_numpy()
         return pd.concat([as_text(frame[self.names]), numbers], axis=1)

@@ -18,7 +18,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from opal.dates import DateFormat
 from opal.errors import ConfigError
-from opal.evaluate.classifiers import Classifier, said
+from opal.evaluate.classifiers import Classifier, of_all_classes, said
 from opal.evaluate.controls import above
 from opal.evaluate.decision import Decision
 from opal.evaluate.features import MOST_LEVELS, calendar, is_text
@@ -55,11 +55,10 @@ class FittedPipeline:
 
     def predict_proba(self, frame: pd.DataFrame) -> np.ndarray:
         """Shape (n_rows, n_classes), columns as ``schema.labels``."""
-        proba = np.zeros((len(frame), len(self.schema.labels)))
-        places = [self.schema.labels.index(label) for label in self.estimator.classes_.tolist()]
+        labels = self.schema.labels
         with said():
-            proba[:, places] = self.estimator.predict_proba(features_of(frame, self.schema))
-        return proba
+            seen = self.estimator.predict_proba(features_of(frame, self.schema))
+        return of_all_classes(seen, [labels.index(label) for label in self.estimator.classes_.tolist()], len(labels))
 
 
 def features_of(frame: pd.DataFrame, schema: Schema) -> pd.DataFrame:
@@ -80,6 +79,7 @@ def pipeline_of(classifier: Classifier, schema: Schema) -> tuple[Pipeline, dict[
     names = [c.name for c in features if is_text(schema, c.name)]
     dates = {c.name: c.dates for c in features if c.dates}
     numbers = [c.name for c in features if c.name not in names]
+    missing = any(schema[name].missing for name in numbers)
     numbers += list(calendar(schema_row(schema), [], dates).columns) if dates else []
     steps: list[tuple[str, Any]] = [("dates", ReadDates(dates))] if dates else []
     options: dict[str, Any] = {}
@@ -91,7 +91,7 @@ def pipeline_of(classifier: Classifier, schema: Schema) -> tuple[Pipeline, dict[
         options = {"classifier__cat_features": list(range(len(names)))} if names else {}
     else:
         of_numbers: list[Any] = []
-        if any(schema[name].missing for name in numbers if name in schema.names):
+        if missing:
             of_numbers.append(SimpleImputer(strategy="median", add_indicator=True))
         of_numbers += [StandardScaler()] if classifier.scale else []
         encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_LEVELS)
