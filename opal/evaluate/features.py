@@ -24,8 +24,8 @@ def is_text(schema: Schema, name: str) -> bool:
 def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     """An unfitted scikit-learn transformer for the features of ``schema``.
 
-    onehot: numbers imputed by the median with a flag for what was missing (and standardised where ``scale``),
-    names one column per level, a missing name being a level; an unseen level is all zeros. Beyond ``MOST_LEVELS``
+    onehot: numbers imputed by the median with a flag for what was missing in training (and standardised where
+    ``scale``), names one column per level, a missing name being a level; an unseen level is all zeros. Beyond ``MOST_LEVELS``
     the rarest levels share a column with unseen ones.
     native: for classifiers that take names and missing numbers themselves.
     Dates are numbers, with year, month, weekday and hour as further ones (`calendar`).
@@ -38,7 +38,7 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     numbers = [c.name for c in schema.features if not is_text(schema, c.name)]
     dates = {c.name: c.dates for c in schema.features if c.dates}
     missing = any(schema[n].missing for n in numbers)
-    if encoding == "native" or not (names or missing or scale):
+    if encoding == "native":
         return Native(names, numbers, dates)
     steps: list[Any] = []
     if missing:
@@ -71,6 +71,7 @@ class OneHot:
         self, names: list[str], numbers: list[str], steps: Any, dates: Mapping[str, DateFormat] | None = None
     ) -> None:
         self.names, self.numbers, self.steps, self.dates = names, numbers, steps, dates or {}
+        self.fitted: pd.DataFrame | None = None  # numbers without gaps: their medians fill gaps that come later
         self.levels: dict[str, pd.Index] = {}
         self.columns: dict[str, np.ndarray] = {}  # of each level, then of an unseen one; -1: none
 
@@ -86,6 +87,10 @@ class OneHot:
 
     def _of_numbers(self, frame: pd.DataFrame, method: str) -> np.ndarray:
         numbers = calendar(frame, self.numbers, self.dates)
+        if method == "fit_transform":
+            self.fitted = None if numbers.isna().any(axis=None) else numbers
+        elif self.fitted is not None and numbers.isna().any(axis=None):
+            numbers = numbers.fillna(self.fitted.median())
         if not self.numbers or self.steps is None:
             return numbers.to_numpy(dtype=float)
         return np.asarray(getattr(self.steps, method)(numbers))

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tables import mixed_frame
 
+from opal.evaluate.classifiers import Classifier
 from opal.evaluate.features import MOST_LEVELS, as_text, transformer
 from opal.table import Schema
 
@@ -41,3 +43,17 @@ def test_names_and_numbers_become_what_scikit_learn_makes_of_them(streets):
     known, new = (f.assign(**as_text(f[NAMES])) for f in (fit, held))
     np.testing.assert_array_equal(ours.fit_transform(fit), theirs.fit_transform(known))
     np.testing.assert_array_equal(ours.transform(held), theirs.transform(new))
+
+
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("gap_in_a_name", [True, False])
+def test_a_number_that_is_missing_only_in_rows_to_predict_gets_the_median_of_train(scale, gap_in_a_name):
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"x": rng.normal(size=40), "z": rng.normal(size=40), "job": ["a", "b"] * 20, "y": [0, 1] * 20})
+    if gap_in_a_name:
+        frame.loc[0, "job"] = None
+    classifier = Classifier(LogisticRegression, scale=scale)
+    fitted = classifier.fit(frame, Schema.infer(frame, "y"))
+    gappy = frame.assign(x=np.where(np.arange(40) < 5, np.nan, frame["x"]))
+    filled = frame.assign(x=gappy["x"].fillna(frame["x"].median()))
+    np.testing.assert_array_equal(fitted.predict_proba(gappy), fitted.predict_proba(filled))
