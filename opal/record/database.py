@@ -14,7 +14,6 @@ from urllib.parse import quote
 
 from opal.errors import TrackingError
 
-HEADER = b"SQLite format 3\x00"
 MOST_PAGES = 50_000  # of 4 kB: larger files are not read through
 PATIENCE = 8.0  # seconds that another process may hold the database when we begin
 LEAST_FREE = 20_000_000  # bytes: a new store takes 1 MB, a run with its table and answers a few
@@ -23,14 +22,16 @@ OWN_TABLES = {"experiments", "runs", "alembic_version"}
 
 
 def check_database(path: Path) -> None:
-    """Raise TrackingError unless the SQLite file is one that the installed MLflow reads; a missing one is fine."""
+    """Raise TrackingError unless the SQLite file is one that the installed MLflow reads; a missing one is fine.
+
+    Nothing but SQLite may open the file: closing any other descriptor of it would release the locks that this process's
+    connections hold, and another process would then delete the write-ahead log that they write to (sqlite.org,
+    "How To Corrupt An SQLite Database File", 2.2).
+    """
     if path.is_dir():
         raise TrackingError(f"the MLflow store {path} is a folder, not a SQLite file: {GO_ON}")
     if not path.is_file() or path.stat().st_size == 0:
         return
-    with path.open("rb") as file:
-        if file.read(len(HEADER)) != HEADER:
-            raise TrackingError(f"the MLflow store {path} is not a SQLite database: {GO_ON}")
     with _reading(path), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=PATIENCE)) as c:
         _check_content(path, c)
 
@@ -62,6 +63,8 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as fault:
+        if getattr(fault, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise TrackingError(f"the MLflow store {path} is not a SQLite database: {GO_ON}") from fault
         if "locked" in str(fault):
             raise TrackingError(
                 f"the MLflow store {path} has been locked for {PATIENCE:.0f} seconds{_holders(path)}: "

@@ -62,6 +62,22 @@ def test_another_programs_database(tmp_path):
     assert "another program" in refused(path)
 
 
+def test_a_look_at_the_store_keeps_the_locks_of_open_connections(store):
+    """Else another process, when it ends, deletes the log that this one writes to, and what it wrote is lost."""
+    ours = sqlite3.connect(store, isolation_level=None)
+    ours.execute("PRAGMA journal_mode = WAL")
+    ours.execute("CREATE TABLE runs_of_ours (n INTEGER)")
+    database.check_database(store)
+    code = f"import sqlite3; c = sqlite3.connect({str(store)!r}); c.execute('SELECT * FROM runs_of_ours'); c.close()"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    ours.execute("INSERT INTO runs_of_ours VALUES (1)")
+    with sqlite3.connect(store) as later:
+        assert later.execute("SELECT n FROM runs_of_ours").fetchall() == [(1,)]
+    database.check_database(store)
+    assert store.with_name("mlflow.db-wal").exists()
+    ours.close()
+
+
 def test_a_folder(tmp_path):
     (tmp_path / "mlflow.db").mkdir()
     assert "is a folder" in refused(tmp_path / "mlflow.db")
