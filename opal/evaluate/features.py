@@ -25,8 +25,8 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     """An unfitted scikit-learn transformer for the features of ``schema``.
 
     onehot: numbers imputed by the median with a flag for what was missing in training (and standardised where
-    ``scale``), names one column per level, a missing name being a level; an unseen level is all zeros. Beyond ``MOST_LEVELS``
-    the rarest levels share a column with unseen ones.
+    ``scale``), names one column per level, a missing name being a level; an unseen level is all zeros. Beyond
+    ``MOST_LEVELS`` the rarest levels share a column with unseen ones.
     native: for classifiers that take names and missing numbers themselves.
     Dates are numbers, with year, month, weekday and hour as further ones (`calendar`).
     """
