@@ -20,7 +20,7 @@ FREE = ("class_weight", "base_rate_threshold", "tuned_threshold", "duplicate", "
 THRESHOLDS = ("base_rate_threshold", "tuned_threshold")
 CELL = ["train_rows", "minority_rows", "classifier"]
 MAIN = (100, 10)
-FIXED = ("nothing", *(f"free: {name}" for name in FREE), "smote", "llm")
+FIXED = ("nothing", *(f"free: {name}" for name in FREE))
 
 
 def test_errors(tidy: pd.DataFrame, metric: str) -> pd.DataFrame:

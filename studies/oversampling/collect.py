@@ -45,8 +45,10 @@ def main() -> None:
     )
     places = runs[["table", "train_rows", "minority_rows", "classifier", "method"]]
     tidy = by_seed[wanted].assign(metric=named[wanted])
-    tidy = places.take(tidy["run"]).reset_index(drop=True).join(
-        tidy[["seed", "amount", "metric", "value"]].reset_index(drop=True)
+    tidy = (
+        places.take(tidy["run"])
+        .reset_index(drop=True)
+        .join(tidy[["seed", "amount", "metric", "value"]].reset_index(drop=True))
     )
     tidy["method"] = tidy["method"].where(tidy["amount"] > 0, NO_ROWS)  # the same in the runs of all methods
     order = list(tidy.columns[:-1])

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """tables.csv: what each table of the study is, and where it comes from.
 
-    PYTHONPATH=studies/oversampling python studies/oversampling/describe.py
+PYTHONPATH=studies/oversampling python studies/oversampling/describe.py
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ def main() -> None:
                 "minority_share": round(short.mean(), 3),
                 "source": table.source,
                 "licence": "none needed" if made else LICENCES.get(package, "BSD-3-Clause"),
-                "a_model_could_have_read_it": "no" if made else "very likely" if path.stem in WELL_KNOWN else "possibly",
+                "a_model_could_have_read_it": "no"
+                if made
+                else "very likely"
+                if path.stem in WELL_KNOWN
+                else "possibly",
             }
         )
     frame = pd.DataFrame(rows)

@@ -31,14 +31,16 @@ def ranks_diagram(ranks: Ranks) -> Any:
     """Demšar's diagram: methods on an axis of average ranks."""
     average, k = ranks.average, len(ranks.average)
     half = (k + 1) // 2
-    figure = new_figure(5.5, 1.1 + 0.22 * half)
+    longest = max(len(str(method)) for method in average.index)
+    figure = new_figure(max(5.5, 2.2 + 0.18 * longest + 0.16 * k), 1.1 + 0.22 * half)
     axis = figure.subplots()
     axis.set_xlim(0.6, k + 0.4)
     axis.set_ylim(-half - 0.6, 1.6)
     axis.hlines(0, 1, k, color="black", linewidth=1)
     for tick in range(1, k + 1):
         axis.vlines(tick, 0, 0.15, color="black", linewidth=1)
-        axis.text(tick, 0.25, str(tick), ha="center", va="bottom")
+        if tick % (1 + k // 12) == k % (1 + k // 12):  # of many ticks every second one is named
+            axis.text(tick, 0.25, str(tick), ha="center", va="bottom")
     for i, (method, place) in enumerate(average.items()):
         left = i < half
         level, end = -(i + 1 if left else k - i), 0.9 if left else k + 0.1
