@@ -24,9 +24,9 @@ FIXED = ("nothing", *(f"free: {name}" for name in FREE))
 
 
 def test_errors(tidy: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One test metric: a row per table, cell and action, mean over seeds.
+    """One test metric: a row per table and cell, a column per action; mean over seeds.
 
-    Actions: nothing; "free: NAME"; METHOD at its largest amount, METHOD/AMOUNT at each; with "+" where the threshold is moved.
+    Actions: nothing; "free: NAME"; METHOD at its largest amount, METHOD/AMOUNT at each; "+": with a moved threshold.
     """
     parts = []
     plain = tidy[tidy["metric"] == metric]
@@ -52,7 +52,7 @@ def at(errors: pd.DataFrame, cell: tuple[int, int], classifier: str) -> pd.DataF
 
 
 def gaps(errors: pd.DataFrame, actions: Sequence[str], other: str) -> pd.DataFrame:
-    """Mean difference of each action to another over tables that have both: mean, low, high, tables, lower (a share)."""
+    """Difference of each action to another, over tables that have both: mean, low, high, tables, lower (a share)."""
     found = {}
     for action in actions:
         if action in errors and action != other:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 
 from opal.evaluate.curve import MOVED
 from opal.evaluate.validate import PREFIX

