@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from opal.report.figures.run import COLORS
-from opal.report.figures.style import new_figure
+from opal.report.figures.style import new_figure, shared_legend
 
 FREE_COLOR, ROWS_COLOR, LLM_COLOR = "0.45", COLORS[0], COLORS[1]
 NAMES = {"logistic": "logistic regression", "catboost": "CatBoost", "random_forest": "random forest"}
@@ -57,11 +57,13 @@ def by_minority(panels: dict[str, dict[str, pd.DataFrame]], label: str) -> Any:
     ----------
     panels : title -> action -> frame with mean, low, high by minority rows
     """
-    figure = new_figure(2.6 * len(panels), 2.9)
+    every = list(dict.fromkeys(action for lines in panels.values() for action in lines))
+    figure = new_figure(2.6 * len(panels), 3.2)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axis, (title, lines) in zip(axes, panels.items(), strict=True):
-        for i, (action, frame) in enumerate(lines.items()):
-            x = [place + 0.3 * (i - len(lines) / 2 + 0.5) for place in frame.index]
+        for action, frame in lines.items():
+            i = every.index(action)
+            x = [place + 0.3 * (i - len(every) / 2 + 0.5) for place in frame.index]
             error = [frame["mean"] - frame["low"], frame["high"] - frame["mean"]]
             dash = "--" if action.startswith("free: ") else "-"
             axis.errorbar(x, frame["mean"], error, label=words(action), color=COLORS[i], linestyle=dash, marker="o",
@@ -72,8 +74,7 @@ def by_minority(panels: dict[str, dict[str, pd.DataFrame]], label: str) -> Any:
         axis.tick_params(labelsize=8)
     axes[0].set_ylabel(label, fontsize=8)
     figure.supxlabel("minority rows in train", fontsize=9)
-    handles, labels = axes[-1].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8)
+    shared_legend(figure, axes)
     return figure
 
 

@@ -167,10 +167,10 @@ class Study:
         )
         low, high = confidence_interval(gap.to_numpy())
         return (
-            f"Following OPAL is number {place} of {len(found)} policies by mean regret ({found['follow OPAL']:.3f}); the "
-            f"best of the others, {figures.words(other)}, has {found[other]:.3f}. Against always moving the threshold to "
-            f"the base rate, following OPAL changes the balanced error by {gap.mean():+.3f} ({low:+.3f} to {high:+.3f}, "
-            f"{len(gap)} tables, mean of the classifiers)."
+            f"Following OPAL is number {place} of {len(found)} policies by mean regret ({found['follow OPAL']:.3f}); "
+            f"the best of the others, {figures.words(other)}, has {found[other]:.3f}. Against always moving the "
+            f"threshold to the base rate, following OPAL changes the balanced error by {gap.mean():+.3f} "
+            f"({low:+.3f} to {high:+.3f}, {len(gap)} tables, mean of the classifiers)."
         )
 
     def nominal(self) -> str:
@@ -183,9 +183,10 @@ class Study:
         both = pd.DataFrame({"loss": loss, "share": share}).dropna()
         many, few = both[both["share"] > 0.3]["loss"], both[both["share"] <= 0.3]["loss"]
         return (
-            f"On {len(many)} tables where more than 30 % of the columns are names or yes and no, SMOTE's balanced error "
-            f"is {many.mean():+.3f} from that of the base-rate threshold; on the other {len(few)} {few.mean():+.3f}. SMOTE "
-            "gives a new row the commonest name of its neighbours, so that with ten rows the rarer names vanish."
+            f"On {len(many)} tables where more than 30 % of the columns are names or yes and no, the balanced error with "
+            f"SMOTE is {many.mean():+.3f} from that of the base-rate threshold; on the other {len(few)} "
+            f"{few.mean():+.3f}. SMOTE gives a new row the commonest name of its neighbours, so that with ten rows the "
+            "rarer names vanish."
         )
 
     def without_chosen(self, action: str, other: str) -> str:
