@@ -108,10 +108,10 @@ class Study:
         )
 
     def regret(self, size: tuple[int, int] | None = MAIN) -> pd.DataFrame:
-        """Mean regret: a row per policy, a column per classifier."""
+        """Mean regret: a row per policy, a column per classifier that OPAL has recommendations for."""
         frame = self.regrets if size is None else self.regrets.loc[size]
         by = frame.groupby("classifier", observed=True).mean().T
-        return by[[c for c in CLASSIFIERS if c in by]].dropna(how="all")
+        return by[[c for c in CLASSIFIERS if c in by and pd.notna(by.at["follow OPAL", c])]].dropna(how="all")
 
     def regret_table(self, size: tuple[int, int] | None = MAIN) -> str:
         found = self.regret(size)
@@ -160,11 +160,8 @@ class Study:
         found = self.regret().mean(axis=1).sort_values()
         place = list(found.index).index("follow OPAL") + 1
         other = found.drop("follow OPAL").index[0]
-        gap = (
-            (self.regrets.loc[MAIN]["follow OPAL"] - self.regrets.loc[MAIN][BASE])
-            .groupby("table", observed=True)
-            .mean()
-        )
+        main = self.regrets.loc[MAIN]
+        gap = (main["follow OPAL"] - main[BASE]).dropna().groupby("table", observed=True).mean()
         low, high = confidence_interval(gap.to_numpy())
         return (
             f"Following OPAL is number {place} of {len(found)} policies by mean regret ({found['follow OPAL']:.3f}); "
@@ -183,8 +180,8 @@ class Study:
         both = pd.DataFrame({"loss": loss, "share": share}).dropna()
         many, few = both[both["share"] > 0.3]["loss"], both[both["share"] <= 0.3]["loss"]
         return (
-            f"On {len(many)} tables where more than 30 % of the columns are names or yes and no, the balanced error with "
-            f"SMOTE is {many.mean():+.3f} from that of the base-rate threshold; on the other {len(few)} "
+            f"On {len(many)} tables where more than 30 % of the columns are names or yes and no, the balanced error "
+            f"with SMOTE is {many.mean():+.3f} from that of the base-rate threshold; on the other {len(few)} "
             f"{few.mean():+.3f}. SMOTE gives a new row the commonest name of its neighbours, so that with ten rows the "
             "rarer names vanish."
         )
