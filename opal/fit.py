@@ -27,7 +27,7 @@ from opal.evaluate.answer import Answer
 from opal.evaluate.decision import Decision, can_be_fitted, fit_action
 from opal.evaluate.portable import AsPipeline, features_of, model_of, needs_opal
 from opal.progress import Progress
-from opal.record.model import CARD, register_model, save_model
+from opal.record.model import CARD, describe, register_model, save_model
 from opal.record.run_record import singles_of
 from opal.report.answer import answers, measured, show
 from opal.report.model_card import model_card
@@ -103,10 +103,10 @@ def write(
     if trial.method.model and found.recommended.amount:
         notes.append(f"Rows by the model {trial.method.model}: its licence may bind what is made with it.")
     card = model_card(table, found, decision.rows, folder.name, ", ".join(["mlflow", *packages]), notes)
-    example = features_of(table.frame, table.schema)
+    described = describe(model, features_of(table.frame, table.schema), packages, table.schema.labels)
     part = folder.with_name(f".{folder.name}.part")  # what is there stays until the new model is whole
     shutil.rmtree(part, ignore_errors=True)
-    save_model(model, part, example, card, packages, table.schema.labels)
+    save_model(model, part, card, described)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     print(f"wrote {folder}: fitted on {decision.rows} rows; {CARD} says why and how good it is")
@@ -114,7 +114,7 @@ def write(
     if config["register"]:
         tracking = instantiate(config, "tracking")
         name = str(config["register"])
-        print(f"registered as {name}, version {register_model(model, name, tracking, example, card, packages)}")
+        print(f"registered as {name}, version {register_model(model, name, tracking, card, described)}")
 
 
 def check_output(config: dict[str, Any]) -> Path:

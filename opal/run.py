@@ -17,10 +17,12 @@ from opal.cli.prepare import fetch_paper, limit_budget
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
 from opal.config.validation import check_top_level
-from opal.data.outline import outline
+from opal.data.outline import at_a_glance
+from opal.data.told import tell_once
 from opal.data.traps import leaks_of
 from opal.errors import AlreadyReported, OpalError
 from opal.evaluate.curve import share_raw_fits
+from opal.evaluate.metrics import BY_NAME
 from opal.progress import Progress
 from opal.record.config_hash import config_hash
 from opal.record.run_record import singles_of
@@ -77,6 +79,9 @@ def run(composed: DictConfig) -> float | None:
             log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)
             note("skipped", known.info.run_id, known.info.run_name)
             return known.data.metrics.get(metric)
+        if config.get("show") != "published":
+            for sentence in at_a_glance(trial.table, BY_NAME[trial.chosen_by].words):
+                tell_once(sentence)
         start = time.perf_counter()
         if sweep_id():
             share_raw_fits(raw_fits(HydraConfig.get().sweep.dir))
@@ -95,8 +100,6 @@ def run(composed: DictConfig) -> float | None:
         print(summary)
     for warning in result.warnings if sweep_id() else []:
         log.warning("opal: %s: %s", record.name, warning)
-    if not sweep_id():
-        log.info("opal: %s", outline(trial.table))
     if bill := result.bill():
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)

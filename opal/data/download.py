@@ -7,11 +7,11 @@ from typing import Any
 TIMEOUT_S = (5, 15)  # seconds to connect, and between two bytes: a source that is down costs no more
 
 
-def over_http() -> Any:
-    """Pooch's downloader for an address."""
+def over_http(**options: Any) -> Any:
+    """Pooch's downloader for an address; ``options`` as of ``pooch.HTTPDownloader``, such as ``headers``."""
     import pooch
 
-    return pooch.HTTPDownloader(timeout=TIMEOUT_S)
+    return pooch.HTTPDownloader(timeout=TIMEOUT_S, **options)
 
 
 def reason(error: Exception) -> str:

@@ -29,7 +29,8 @@ MEANS = ("train/rows", "train/minority_rows", "test/rows", LEVEL)  # of several 
 RECIPES = {
     "class_weight": 'classifier.fit(X, y, sample_weight=compute_sample_weight("balanced", y))',
     "base_rate_threshold": "predicted = classifier.predict_proba(X_new)[:, minority] > (y == minority_label).mean()",
-    "cost_threshold": "predicted = proba[:, minority] > false_positive / (false_positive + false_negative)",
+    "cost_threshold": "predicted = proba[:, minority] > false_positive / (false_positive + odds * false_negative)  "
+    "# odds = prevalence / (1 - prevalence) * (1 - share) / share, of the minority's share in y",
     "tuned_threshold": 'TunedThresholdClassifierCV(classifier, scoring="balanced_accuracy").fit(X, y)',
     "balanced_forest": "imblearn.ensemble.BalancedRandomForestClassifier().fit(X, y)",
 }
@@ -143,7 +144,7 @@ def how(found: Answer, typed: Sequence[str] = ()) -> str:
 
     Parameters
     ----------
-    typed : overrides of the run; those of its data are repeated
+    typed : overrides of the run; those of its data, and of the recommended method, are repeated
     """
     action = found.recommended
     if action.name == NOTHING:
@@ -152,9 +153,13 @@ def how(found: Answer, typed: Sequence[str] = ()) -> str:
         return RECIPES[action.name]
     if action.free and action.name not in ("duplicate", "smote"):
         return "see docs/controls.md"
+    name = action.name.partition(" ")[0]
     keep = [word for word in typed if re.match(r"data(=[^,]*$|\.)|task=", word)]
+    own = [word for word in typed if re.match(r"method\.[^=]+=[^,]*$|(llm|prompt|curate)(\.[^=]+)?=[^,]*$", word)]
+    if action.free or not (name == "llm" or f"method={name}" in typed):
+        own = []
     data = [] if any(word.startswith("data=") for word in keep) else [f"data={found.data}"]
-    words = ["opal", "augment", *data, *keep, f"method={action.name.partition(' ')[0]}", "output=balanced.csv"]
+    words = ["opal", "augment", *data, *keep, f"method={name}", *own, "output=balanced.csv"]
     return shlex.join(words)
 
 

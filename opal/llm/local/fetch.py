@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from opal.atomic import write_whole
-from opal.data.download import TIMEOUT_S, reason
+from opal.data.download import TIMEOUT_S, over_http, reason
 from opal.errors import ConfigError, LLMError
 
 HUB = "https://huggingface.co"
@@ -54,21 +54,25 @@ def fetched(weights: str, cache: Path) -> Path:
 
     place, _ = _parts(weights)
     digest = digest_of(weights, cache)
-    folder = cache / "weights" / digest[:12]
-    shown = sys.stderr.isatty()
+    kept = place_of(weights, cache)
     try:
         found = pooch.retrieve(
             place,
             f"sha256:{digest}",
-            fname=name_of(weights),
-            path=folder,
-            downloader=pooch.HTTPDownloader(progressbar=shown, timeout=TIMEOUT_S, headers=_headers(place)),
+            fname=kept.name,
+            path=kept.parent,
+            downloader=over_http(progressbar=sys.stderr.isatty(), headers=_headers(place)),
         )
     except ValueError as fault:  # pooch's word for another digest; what came is not kept
         raise LLMError(f"llm.server.weights={weights}: {place} holds another file than that SHA-256 names") from fault
     except Exception as fault:  # requests' errors, and the file system's
         raise LLMError(f"llm.server.weights={weights}: {place} cannot be fetched ({reason(fault)})") from fault
     return Path(found)
+
+
+def place_of(weights: str, cache: Path) -> Path:
+    """Where the file is kept once it is downloaded."""
+    return cache / "weights" / digest_of(weights, cache)[:12] / name_of(weights)
 
 
 def name_of(weights: str) -> str:
