@@ -131,8 +131,9 @@ def test_every_process_finds_the_same_probabilities(tabicl_weights, root):
         "import sys; sys.path.insert(0, 'tests')\n"
         "from tables import number_table\n"
         "from opal.evaluate import tabicl\n"
-        "frame = number_table(60)\n"
-        f"print(tabicl({str(tabicl_weights)!r}).fit(frame.frame, frame.schema).predict_proba(frame.frame).tobytes().hex())"
+        "table = number_table(60)\n"
+        f"fitted = tabicl({str(tabicl_weights)!r}).fit(table.frame, table.schema)\n"
+        "print(fitted.predict_proba(table.frame).tobytes().hex())"
     )
     found = set()
     for seed in ("0", "1"):  # two orders of the set that TabICL groups its views by
