@@ -165,17 +165,11 @@ def test_another_file_or_a_regressor_is_refused(tabicl_weights, tmp_path):
 def test_a_saved_model_loads(tabicl_weights, verb):
     import mlflow
 
-    mixed_frame(200).to_csv("in.csv", index=False)
-    own = ["data=csv", "data.path=in.csv", "data.target=outcome", "seeds=[1,2]", "contamination=off"]
-    own += ["method=smote", "amounts.steps=1", "validation.folds=2"]
-    given = [
-        "classifier=tabicl",
-        f"classifier.weights='{tabicl_weights}'",
-        "classifier.n_estimators=2",
-        "controls=none",
-    ]
+    mixed_frame(300).to_csv("in.csv", index=False)
+    own = ["data=csv", "data.path=in.csv", "data.target=outcome", "seeds=[1,2]", "amounts.steps=1", "contamination=off"]
+    given = ["classifier=tabicl", f"classifier.weights='{tabicl_weights}'", "controls=none"]
     code, _, err = verb("fit", *own, *given, "output=model")
     assert code == 0, err
     assert "tabicl==" in Path("model/requirements.txt").read_text()
     rows = pd.read_csv("in.csv").drop(columns="outcome")
-    assert mlflow.sklearn.load_model("model").predict_proba(rows).shape == (200, 2)
+    assert mlflow.sklearn.load_model("model").predict_proba(rows).shape == (300, 2)
