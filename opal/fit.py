@@ -37,7 +37,7 @@ from opal.trial.sampling import sample
 from opal.trial.trial import Trial
 
 log = logging.getLogger("opal")
-MODULES = {"catboost": "catboost", "lightgbm": "lightgbm", "xgboost": "xgboost", "imblearn": "imbalanced-learn"}
+MODULES = {name: name for name in ("catboost", "lightgbm", "xgboost", "tabicl")} | {"imblearn": "imbalanced-learn"}
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="fit")
@@ -96,7 +96,8 @@ def write(
     table = trial.table
     model = model_of(decision, table.frame, table.schema)
     classifier = decision.fitted.estimator.steps[-1][1]
-    library = MODULES.get(type(classifier).__module__.partition(".")[0])
+    origins = [base.__module__.partition(".")[0] for base in type(classifier).__mro__]
+    library = next((MODULES[origin] for origin in origins if origin in MODULES), None)
     packages = ["scikit-learn", "pandas", *([library] if library else []), *(["opal"] if needs_opal(model) else [])]
     notes = [note for note in result.notes if found.recommended.amount and note not in result.conclusions]
     notes += [f"Warning: {warning}" for warning in result.warnings]

@@ -20,6 +20,7 @@ ANYWHERE = {
 ALSO_IN_CI = {
     re.escape(REFERENCE): "the project's reference data, in a folder shared/ beside the checkout",
     r"could not import 'ctgan'": 'pip install "opal[ctgan]" (PyTorch, large)',
+    r"could not import 'tabicl'": 'pip install "opal[tabicl]" (PyTorch, large)',
     r"no Ray": 'pip install "opal[ray]"',
     r"could not import '(lightgbm|xgboost)'": 'pip install "opal[lightgbm,xgboost]" (large)',
     r"could not import 'scikit_posthocs'": "pip install scikit-posthocs",

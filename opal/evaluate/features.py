@@ -11,7 +11,7 @@ import pandas as pd
 from opal.dates import DateFormat
 from opal.table import Schema
 
-Encoding = Literal["onehot", "native"]
+Encoding = Literal["onehot", "native", "table"]
 MISSING = "(missing)"  # the level that a missing name is
 MOST_LEVELS = 100  # most columns that one-hot encoding makes of one: a thousand would fill the memory and add little
 
@@ -28,7 +28,7 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     onehot: numbers imputed by the median with a flag for what was missing in training (and standardised where
     ``scale``), names one column per level, a missing name being a level; an unseen level is all zeros. Beyond
     ``MOST_LEVELS`` the rarest levels share a column with unseen ones.
-    native: for classifiers that take names and missing numbers themselves.
+    native, table: for classifiers that take names and missing numbers themselves.
     Dates are numbers, with year, month, weekday and hour as further ones (`calendar`).
     """
     from sklearn.pipeline import make_pipeline
@@ -37,7 +37,7 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     numbers = [c.name for c in schema.features if not is_text(schema, c.name)]
     dates = {c.name: c.dates for c in schema.features if c.dates}
     missing = any(schema[n].missing for n in numbers)
-    if encoding == "native":
+    if encoding != "onehot":
         return Native(names, numbers, dates)
     steps = steps_of_numbers(missing, scale)
     return OneHot(names, numbers, make_pipeline(*steps) if steps else None, dates)

@@ -82,19 +82,23 @@ def pipeline_of(classifier: Classifier, schema: Schema) -> tuple[Pipeline, dict[
     numbers += list(calendar(schema_row(schema), [], dates).columns) if dates else []
     steps: list[tuple[str, Any]] = [("dates", ReadDates(dates))] if dates else []
     options: dict[str, Any] = {}
-    if classifier.encoding == "native":
+    if classifier.encoding != "onehot":
         if odd := [name for name in names if schema[name].numeric]:
             raise ConfigError(f"{odd[0]!r} holds numbers as names: such a model is saved with another classifier")
         of_names: Any = SimpleImputer(strategy="constant", fill_value=MISSING)
         columns = [("names", of_names, names), ("numbers", "passthrough", numbers)]
-        options = {"classifier__cat_features": list(range(len(names)))} if names else {}
+        if names and classifier.encoding == "native":
+            options = {"classifier__cat_features": list(range(len(names)))}
     else:
         of_numbers = steps_of_numbers(missing=True, scale=classifier.scale)  # rows to predict may have the first gaps
         columns = [
             ("numbers", make_pipeline(*of_numbers), numbers),
             *((f"name {i}", one_hot(schema[name]), [name]) for i, name in enumerate(names)),
         ]
-    steps += [("columns", ColumnTransformer(columns, sparse_threshold=0)), ("classifier", classifier.estimator())]
+    prepared = ColumnTransformer(columns, sparse_threshold=0)
+    if classifier.encoding == "table":
+        prepared.set_output(transform="pandas")
+    steps += [("columns", prepared), ("classifier", classifier.estimator())]
     return Pipeline(steps), options
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 from opal.atomic import write_whole
-from opal.data.download import TIMEOUT_S, over_http, reason
-from opal.errors import ConfigError, LLMError
+from opal.data.download import TIMEOUT_S, reason, verified
+from opal.errors import ConfigError, DataError, LLMError
 
 HUB = "https://huggingface.co"
 _DIGEST = re.compile(r"(?P<place>[^#]+)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?")
@@ -50,24 +49,11 @@ def fetched(weights: str, cache: Path) -> Path:
     ------
     ConfigError, LLMError : as `digest_of`; or the download fails, or is another file
     """
-    import pooch
-
     place, _ = _parts(weights)
-    digest = digest_of(weights, cache)
-    kept = place_of(weights, cache)
     try:
-        found = pooch.retrieve(
-            place,
-            f"sha256:{digest}",
-            fname=kept.name,
-            path=kept.parent,
-            downloader=over_http(progressbar=sys.stderr.isatty(), headers=_headers(place)),
-        )
-    except ValueError as fault:  # pooch's word for another digest; what came is not kept
-        raise LLMError(f"llm.server.weights={weights}: {place} holds another file than that SHA-256 names") from fault
-    except Exception as fault:  # requests' errors, and the file system's
-        raise LLMError(f"llm.server.weights={weights}: {place} cannot be fetched ({reason(fault)})") from fault
-    return Path(found)
+        return verified(place, digest_of(weights, cache), cache, _headers(place))
+    except DataError as fault:
+        raise LLMError(f"llm.server.weights={weights}: {fault}") from fault
 
 
 def place_of(weights: str, cache: Path) -> Path:
