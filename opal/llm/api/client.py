@@ -295,11 +295,21 @@ class Client:
 
     def _stored(self, request: Request) -> Response | None:
         found = None if self.cache == "off" else self._store.get(request, empty=self.cache == "replay")
+        if found is None and self.cache == "replay":
+            found = self._stored_earlier(request)
         if found is not None and found.usage.money is None:  # made before the prices were known
             usage = found.usage
             money = self._prices.money(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
             return replace(found, usage=replace(usage, money=money))
         return found
+
+    def _stored_earlier(self, request: Request) -> Response | None:
+        """The answer in a record from before schemas held limits of numbers: the same question, under another key."""
+        if request.constraint is None or request.constraint.json_schema is None:
+            return None
+        earlier = replace(request, constraint=request.constraint.unbounded())
+        found = self._store.get(earlier, empty=True)
+        return found and replace(found, request=request, kept_as=earlier.key)
 
     def _connect(self) -> Caller:
         with self._lock:
