@@ -24,7 +24,12 @@ SUPPORTS = {"json_schema": True, "json_object": True, "seed": True, "n": True}
 SCHEMA = {
     "type": "object",
     "properties": {
-        "rows": {"type": "array", "items": {"type": "integer", "minimum": 1, "maximum": 9}, "minItems": 3, "maxItems": 3}
+        "rows": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 9},
+            "minItems": 3,
+            "maxItems": 3,
+        }
     },
     "required": ["rows"],
     "additionalProperties": False,

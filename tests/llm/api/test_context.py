@@ -1,4 +1,4 @@
-"""Ollama cuts prompts without a word: its context length is asked for first (a FAKE in the shapes of its documentation)."""
+"""Ollama cuts prompts without a word: it is asked for its context length first (a FAKE of its documented answers)."""
 
 from __future__ import annotations
 
