@@ -2,9 +2,9 @@
 
 Ollama's OpenAI-compatible endpoint takes no context length (``num_ctx`` and ``truncate`` belong to its native API) and
 with most models answers a prompt that it has cut with status 200. The length is the server's: OLLAMA_CONTEXT_LENGTH or
-``num_ctx`` of the Modelfile, else 4,096 on most machines. Sources, looked up on 2026-11-29: docs.ollama.com/context-length,
-/api/generate (a request without a prompt loads the model), /api/ps (``context_length`` of loaded models),
-/api/openai-compatibility, and Ollama's issues 4967 and 17889.
+``num_ctx`` of the Modelfile, else 4,096 on most machines. Sources, looked up on 2026-11-29: on docs.ollama.com
+/context-length, /api/generate (a request without a prompt loads the model), /api/ps (``context_length`` of loaded models)
+and /api/openai-compatibility; Ollama's issues 4967 and 17889.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def check_fit(requests: Iterable[Request], context: int, endpoint: Endpoint) -> 
     if needed > context:
         enough = 1 << (needed - 1).bit_length()
         raise LLMError(
-            f"a prompt and its answer may take {needed:,} tokens, but Ollama cuts {endpoint.model} to {context:,} without "
-            f"a word: start it with OLLAMA_CONTEXT_LENGTH={enough} (or raise num_ctx in the model's Modelfile), or ask for "
-            "less (llm.sampling.max_tokens, prompt.max_characters, data.drop)"
+            f"a prompt and its answer may take {needed:,} tokens, but Ollama cuts {endpoint.model} to {context:,} "
+            f"without a word: start it with OLLAMA_CONTEXT_LENGTH={enough} (or raise num_ctx in the model's Modelfile), "
+            "or ask for less (llm.sampling.max_tokens, prompt.max_characters, data.drop)"
         )

@@ -1,7 +1,7 @@
 """Keywords of JSON schemas that some endpoints refuse: which one an error names, and a schema without them.
 
-OpenAI and Gemini take limits of numbers and of arrays; Azure and Anthropic refuse some of them; llama.cpp, and so Ollama,
-holds whole numbers to theirs and ignores those of other numbers (their guides to structured outputs, November 2026).
+OpenAI and Gemini take limits of numbers and of arrays; Azure and Anthropic refuse some of them; llama.cpp, and so
+Ollama, holds whole numbers to theirs and ignores those of others (guides to structured outputs, November 2026).
 """
 
 from __future__ import annotations

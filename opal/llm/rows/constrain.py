@@ -18,8 +18,8 @@ from opal.table import Column, Group, Schema
 MOST_LEVELS = 1000
 MONTHS = tuple(month_name)[1:]
 # What every endpoint takes in a schema: values of one enumeration, of all, and characters of values and names together.
-# Azure's limits (learn.microsoft.com, "Structured outputs"); OpenAI's are 1,000 values, 120,000 characters, and 15,000 for
-# an enumeration of more than 250 values (developers.openai.com/api/docs/guides/structured-outputs); November 2026.
+# Azure's limits (learn.microsoft.com, "Structured outputs"); OpenAI's are 1,000 values, 120,000 characters, and 15,000
+# for an enumeration of over 250 values (developers.openai.com/api/docs/guides/structured-outputs); November 2026.
 MOST_ENUM, MOST_ENUMS, MOST_CHARACTERS = 250, 500, 15_000
 _DATE_PARTS = {
     "%d": "(0[1-9]|[12][0-9]|3[01])",
