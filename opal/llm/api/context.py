@@ -60,6 +60,6 @@ def check_fit(requests: Iterable[Request], context: int, endpoint: Endpoint) -> 
         enough = 1 << (needed - 1).bit_length()
         raise LLMError(
             f"a prompt and its answer may take {needed:,} tokens, but Ollama cuts {endpoint.model} to {context:,} "
-            f"without a word: start it with OLLAMA_CONTEXT_LENGTH={enough} (or raise num_ctx in the model's Modelfile), "
+            f"without a word: start it with OLLAMA_CONTEXT_LENGTH={enough} (or raise num_ctx in its Modelfile), "
             "or ask for less (llm.sampling.max_tokens, prompt.max_characters, data.drop)"
         )
