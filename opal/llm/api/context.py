@@ -3,7 +3,7 @@
 Ollama's OpenAI-compatible endpoint takes no context length (``num_ctx`` and ``truncate`` belong to its native API) and
 with most models answers a prompt that it has cut with status 200. The length is the server's: OLLAMA_CONTEXT_LENGTH or
 ``num_ctx`` of the Modelfile, else 4,096 on most machines. Sources, looked up on 2026-11-29: on docs.ollama.com
-/context-length, /api/generate (a request without a prompt loads the model), /api/ps (``context_length`` of loaded models)
+/context-length, /api/generate (a request without a prompt loads the model), /api/ps (``context_length``)
 and /api/openai-compatibility; Ollama's issues 4967 and 17889.
 """
 
