@@ -73,6 +73,8 @@ class RunRecord:
     metrics : (key, value, step); NaN is left out
     description : Markdown, shown on the run's page
     seconds : how long the trial took; the run's start is set back by it
+    traces : whether the exchanges in the artifacts are shown as MLflow traces too
+    prompt : settings and ``name`` of the prompt that goes into the Prompt Registry, or None
     """
 
     name: str
@@ -85,6 +87,8 @@ class RunRecord:
     description: str = ""
     status: Status = "finished"
     seconds: float = 0.0
+    traces: bool = False
+    prompt: Mapping[str, Any] | None = None
 
 
 def run_name(data: str, method: str, classifier: str, config_hash: str) -> str:
