@@ -122,6 +122,5 @@ def answered(said: Mapping[str, Any]) -> dict[str, Any]:
 
 def cut(text: str) -> str:
     """At most `LONGEST` characters; the run's artifacts have the whole text."""
-    return (
-        text if len(text) <= LONGEST else f"{text[:LONGEST]} ... ({len(text) - LONGEST} characters more: see prompts/)"
-    )
+    more = len(text) - LONGEST
+    return text if more <= 0 else f"{text[:LONGEST]} ... ({more} characters more in the artifacts, under prompts/)"

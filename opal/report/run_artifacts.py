@@ -52,6 +52,7 @@ def describe(config: Mapping[str, Any], trial: Trial, result: TrialResult, diges
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
         | environment_tags(),
         dataset=DatasetInput.of(trial.table),
+        parts=DatasetInput.of_split(trial.table, trial.task.split(trial.table, next(iter(result.rows)))),
         description="\n\n".join(
             [*verdict_of(result), *warnings, description_of(result.errors), *traced, *notes, job.command]
         ),
