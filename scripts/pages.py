@@ -63,7 +63,8 @@ def notebook(path: Path) -> str:
 
 def unstyled(html: str) -> str:
     """Pandas' HTML in one block: the site has its own style for tables, and an empty line would end the block."""
-    return "\n".join(line for line in _STYLE.sub("", html).splitlines() if line.strip())
+    plain = re.sub(r"<(table|tr)\b[^>]*>", r"<\1>", _STYLE.sub("", html))
+    return "\n".join(line for line in plain.splitlines() if line.strip())
 
 
 def linked(page: Path, place: str) -> str:
