@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opal.record import pending, traces
+from opal.record.provenance import readable
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -31,10 +32,11 @@ def link(
     """
     from filelock import FileLock
 
-    first = next(traces.exchanges(artifacts), None)
-    if first is None:
-        return
-    template = template_of(prompt, chat=first[1]["messages"] is not None)
+    with readable(artifacts / traces.PROMPTS):
+        first = next(traces.exchanges(artifacts), None)
+        if first is None:
+            return
+        template = template_of(prompt, chat=first[1]["messages"] is not None)
     identity = hashlib.sha256(json.dumps(template).encode()).hexdigest()
     name = pending.clean_name(f"opal-{prompt['name']}")
     with FileLock(locks / "prompts.lock"):

@@ -10,14 +10,17 @@ import base64
 import json
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opal.record.provenance import readable
+
 if TYPE_CHECKING:
     from mlflow.entities import Span, TraceInfo
 
+PROMPTS = "prompts"  # the artifacts' folder that holds the exchanges
 MOST = 100  # traces of a run: each takes a moment and some kilobytes of the database
 AT_ONCE = 25  # spans in one transaction
 LONGEST = 20_000  # characters of a message or an answer
@@ -30,7 +33,8 @@ def write(uri: str, experiment_id: str, run_id: str, artifacts: Path) -> None:
     from mlflow.tracing.client import TracingClient
 
     client = TracingClient(uri)  # the documented functions write in the background, and only log their faults
-    made = [trace(experiment_id, run_id, stage, said) for stage, said in islice(exchanges(artifacts), MOST)]
+    with readable(artifacts / PROMPTS):  # a method of somebody else's may record its requests in another form
+        made = [trace(experiment_id, run_id, stage, said) for stage, said in islice(exchanges(artifacts), MOST)]
     for i in range(0, len(made), AT_ONCE):
         some = made[i : i + AT_ONCE]
         for info, _ in some:
@@ -45,7 +49,7 @@ def exchanges(artifacts: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         start, _, seed = path.stem.partition("_")
         return (False, int(seed), "") if start == "seed" else (True, 0, path.stem)
 
-    for path in sorted((artifacts / "prompts").glob("*.jsonl"), key=place):
+    for path in sorted((artifacts / PROMPTS).glob("*.jsonl"), key=place):
         with path.open(encoding="utf-8") as lines:
             for line in lines:
                 yield path.stem, json.loads(line)
@@ -60,7 +64,8 @@ def trace(experiment_id: str, run_id: str, stage: str, said: Mapping[str, Any]) 
     tokens |= {"total_tokens": sum(tokens.values())}
     if usage.get("cached_tokens"):
         tokens["cache_read_input_tokens"] = usage["cached_tokens"]
-    end = int(datetime.fromisoformat(said["created"]).timestamp() * 1e9)
+    answer = datetime.fromisoformat(said["created"]) if said["created"] else datetime.now(UTC)
+    end = int(answer.timestamp() * 1e9)
     start = end - int(usage["seconds"] * 1e9)
     number = uuid.uuid4()
     trace_id = f"tr-{number.hex}"

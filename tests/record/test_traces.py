@@ -110,6 +110,17 @@ def test_a_run_is_complete_where_the_server_takes_no_traces(tracking, monkeypatc
     assert tracking.client.get_run(run_id).data.tags["opal.status"] == "finished"
 
 
+def test_a_run_is_complete_where_its_requests_have_another_form(tracking, caplog):
+    def write(folder):
+        (folder / "prompts").mkdir()
+        (folder / "prompts" / "seed_1.jsonl").write_text('{"asked": "x"}\n')
+
+    with caplog.at_level(logging.WARNING, "opal"), tracking.claim("a" * 64):
+        run_id = tracking.log(trials.record(traces=True, prompt=PROMPT), write)
+    assert "lacks traces or prompt" in caplog.text and "prompts is damaged" in caplog.text
+    assert tracking.client.get_run(run_id).data.tags["opal.status"] == "finished"
+
+
 def test_a_result_logged_later_has_them(tracking):
     record = trials.record(traces=True, prompt=PROMPT)
     folder = pending.keep(tracking.mlruns, record, lambda place: trials.write_requests(place, 2))

@@ -77,7 +77,7 @@ def test_artifacts_open_from_the_run_page(server, runs, browser):
 
 def test_a_runs_requests_are_traces_with_their_tokens(server, runs, browser):
     browser.get(f"{server}/#/experiments/{runs[1]}/runs/{runs[2][1]}/traces")
-    _text_with(browser, ["3 of 3", "Tokens", "42", "1.500s"])
+    _text_with(browser, ["3 of 3", "Tokens", "42", "1.5s"])
 
 
 def test_a_runs_prompt_is_a_version_in_the_registry(server, runs, browser):
