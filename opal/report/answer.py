@@ -15,12 +15,15 @@ from opal.evaluate.actions import NOTHING, Measured
 from opal.evaluate.answer import Answer, answer
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import MARGIN
+from opal.record.run_record import singles_of
 from opal.trial.measures import LEVEL, SEEN_ROWS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from opal.report.read.load import Loaded
+    from opal.result import TrialResult
+    from opal.trial.trial import Trial
 
 SINGLES = ("llm/", "time/rows", "train/", "test/", "looks/", SEEN_ROWS)  # figures of whole runs that answers need
 MEANS = ("train/rows", "train/minority_rows", "test/rows", LEVEL)  # of several runs; other figures are added
@@ -70,6 +73,25 @@ def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -
         groups.setdefault((data, classifier), []).append(run)
     found = [answer(data, classifier, group, margin) for (data, classifier), group in groups.items()]
     return [one for one in found if one is not None]
+
+
+def answer_of(trials: Iterable[tuple[Trial, TrialResult]], classifier: str) -> Answer | None:
+    """The answer of trials of one table and one classifier, run in this process.
+
+    Parameters
+    ----------
+    classifier : its name in the sentences
+
+    Returns
+    -------
+    None where they measured no validation errors to choose by
+    """
+    given, margin = [], MARGIN
+    for trial, result in trials:
+        name = trial.method_name or type(trial.method).__name__.lower()
+        given.append((trial.table.name, classifier, measured(name, result.errors, singles_of(result))))
+        margin = trial.margin
+    return next(iter(answers(given, margin)), None)
 
 
 @dataclass(frozen=True)
