@@ -1,4 +1,4 @@
-"""Public names of a package, each imported from its module when first used (PEP 562).
+"""What is imported when first used: public names of a package (PEP 562), and how a value looks in a notebook.
 
 Configurations, records and docs name ``opal.methods.Smote``; the module behind such a name may move.
 """
@@ -25,3 +25,18 @@ def public(package: str, names: Mapping[str, str]) -> tuple[Callable[[str], Any]
         return getattr(import_module(f"{package}.{module}"), inner or name)
 
     return get, sorted(names)
+
+
+def displayed(function: str) -> Callable[[Any], str]:
+    """A ``_repr_html_`` for notebooks.
+
+    Parameters
+    ----------
+    function : ``module:name`` of what writes the HTML; imported when a value is first displayed, and Matplotlib with it
+    """
+
+    def html(value: Any) -> str:
+        module, _, name = function.partition(":")
+        return getattr(import_module(module), name)(value)
+
+    return html

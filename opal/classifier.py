@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import count
 from numbers import Integral
 from typing import Any
 
@@ -12,16 +11,15 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils import check_random_state, column_or_1d, get_tags
+from sklearn.utils import column_or_1d, get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from opal.data.build import normalise
-from opal.data.dates import with_dates
+from opal.data.given import check_names, frame_of, read_given
 from opal.data.labels import short_labels
+from opal.data.numbers import read_again
 from opal.data.order import units_of
-from opal.errors import DataError
 from opal.evaluate.actions import NOTHING, Action, Measured, choose, collect
 from opal.evaluate.answer import table_of
 from opal.evaluate.as_given import AsGiven
@@ -35,7 +33,7 @@ from opal.methods.duplicate import Duplicate
 from opal.methods.smote import Smote
 from opal.result import Rows
 from opal.sampler import built
-from opal.table import Group, Schema, Split, Train
+from opal.table import Split, Train
 from opal.trial.sampling import sample
 
 MEASURES = {"error", "balanced_error", "roc_auc", "average_precision", "f1", "worst_group_error"}
@@ -58,7 +56,9 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     estimator : classifier with ``predict_proba``, default=None
-        Gets the rows as they are given to ``fit``. None: a logistic regression.
+        Gets the rows as they are given to ``fit``, but numbers for text that holds them ("5.099,30", "45 %", "k.A."),
+        which is read as in files (docs/tables.md), also by ``predict``; ``kinds={column: "categorical"}`` leaves it as
+        it is. None: a logistic regression.
     methods : sequence of str or Oversampler, default=()
         Options of ``conf/method``, such as ``["gaussian_copula", "llm"]``, whose rows are compared too.
     options : sequence of str, default=()
@@ -151,10 +151,14 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"OpalClassifier needs two classes; y has 1 class: {self.classes_[0]!r}")
-        train, minority = self._train(given, codes, groups)
+        read = read_given(given, codes, self.kinds)
+        self._forms, self._names = read.forms, list(given.columns)
+        minority = short_labels(read.seen[read.schema.target], read.schema.labels, None)
+        units = None if groups is None else units_of(pd.DataFrame({"groups": np.asarray(groups)}), "groups")
+        train = read.train(self.random_state, minority, units)
         template = LogisticRegression(max_iter=1000) if self.estimator is None else self.estimator
         names = X.columns if self._framed else None
-        adapter = AsGiven(clone(template), train.frame, train.schema, given, self.classes_, names)
+        adapter = AsGiven(clone(template), train.frame, train.schema, read.frame, self.classes_, names)
         validation = self._compared(adapter, train, minority)
         action = choose(validation) if len(validation) else Action(NOTHING)
         rows = None
@@ -183,40 +187,29 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         """The rows as a frame with names, and the classes."""
         self._framed = isinstance(X, pd.DataFrame)
         if self._framed:
-            if X.columns.duplicated().any():
-                raise DataError(f"X has two columns named {X.columns[X.columns.duplicated()][0]!r}: rename one")
+            check_names(X)
             _, y = validate_data(self, X, y, skip_check_array=True)
             y = column_or_1d(y, warn=True)
-            given = X.reset_index(drop=True)
         else:
             X, y = validate_data(self, X, y, dtype=None, ensure_all_finite=self._finite)
-            given = pd.DataFrame(X).infer_objects()
         check_classification_targets(y)
-        given.columns = pd.Index([str(c) if self._framed else f"x{c}" for c in given.columns])
-        return given, y
+        return frame_of(X), y
 
     def _again(self, X: Any) -> Any:
-        if isinstance(X, pd.DataFrame):
+        """New rows as the estimator takes them: numbers that stand as text are read as in ``fit``."""
+        framed = isinstance(X, pd.DataFrame)
+        if framed:
             validate_data(self, X, reset=False, skip_check_array=True)
+        else:
+            X = validate_data(self, X, reset=False, dtype=None, ensure_all_finite=self._finite)
+        if not self._forms:
             return X
-        return validate_data(self, X, reset=False, dtype=None, ensure_all_finite=self._finite)
+        read = read_again(frame_of(X).set_axis(self._names, axis=1), self._forms)
+        return read.set_axis(X.columns, axis=1).set_axis(X.index) if framed else read.to_numpy()
 
     @property
     def _finite(self) -> bool | str:
         return "allow-nan" if self.__sklearn_tags__().input_tags.allow_nan else True
-
-    def _train(self, given: pd.DataFrame, codes: np.ndarray, groups: Any) -> tuple[Train, Any]:
-        """The rows as OPAL sees them, and the classes that are short of rows."""
-        target = next(name for name in map("y{}".format, count()) if name not in given)
-        frame = normalise(given.assign(**{target: codes}), keep=(target,))
-        frame, kinds = with_dates(frame, self.kinds, keep=(target,), key="kinds")
-        schema = Schema.infer(frame, target, {target: "categorical"} | {c: k for c, k in kinds.items() if c in frame})
-        short = short_labels(frame[target], schema.labels, None)
-        parts = tuple(Group(target, label, label in short) for label in schema.labels)
-        state = self.random_state
-        seed = int(state) if isinstance(state, int | np.integer) else int(check_random_state(state).randint(2**31 - 1))
-        units = None if groups is None else units_of(pd.DataFrame({"groups": np.asarray(groups)}), "groups")
-        return Train(frame, schema, parts, seed, units=units), short
 
     def _methods(self) -> dict[str, tuple[Oversampler, Filter]]:
         """Method and curation by name."""

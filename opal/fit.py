@@ -27,7 +27,7 @@ from opal.evaluate.answer import Answer
 from opal.evaluate.decision import Decision, can_be_fitted, fit_action
 from opal.evaluate.portable import AsPipeline, features_of, model_of, needs_opal
 from opal.progress import Progress
-from opal.record.model import CARD, register_model, save_model
+from opal.record.model import CARD, describe, register_model, save_model
 from opal.record.run_record import singles_of
 from opal.report.answer import answers, measured, show
 from opal.report.model_card import model_card
@@ -37,7 +37,7 @@ from opal.trial.sampling import sample
 from opal.trial.trial import Trial
 
 log = logging.getLogger("opal")
-MODULES = {"catboost": "catboost", "lightgbm": "lightgbm", "xgboost": "xgboost", "imblearn": "imbalanced-learn"}
+MODULES = {name: name for name in ("catboost", "lightgbm", "xgboost", "tabicl")} | {"imblearn": "imbalanced-learn"}
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="fit")
@@ -96,17 +96,18 @@ def write(
     table = trial.table
     model = model_of(decision, table.frame, table.schema)
     classifier = decision.fitted.estimator.steps[-1][1]
-    library = MODULES.get(type(classifier).__module__.partition(".")[0])
+    origins = [base.__module__.partition(".")[0] for base in type(classifier).__mro__]
+    library = next((MODULES[origin] for origin in origins if origin in MODULES), None)
     packages = ["scikit-learn", "pandas", *([library] if library else []), *(["opal"] if needs_opal(model) else [])]
     notes = [note for note in result.notes if found.recommended.amount and note not in result.conclusions]
     notes += [f"Warning: {warning}" for warning in result.warnings]
     if trial.method.model and found.recommended.amount:
         notes.append(f"Rows by the model {trial.method.model}: its licence may bind what is made with it.")
     card = model_card(table, found, decision.rows, folder.name, ", ".join(["mlflow", *packages]), notes)
-    example = features_of(table.frame, table.schema)
+    described = describe(model, features_of(table.frame, table.schema), packages, table.schema.labels)
     part = folder.with_name(f".{folder.name}.part")  # what is there stays until the new model is whole
     shutil.rmtree(part, ignore_errors=True)
-    save_model(model, part, example, card, packages, table.schema.labels)
+    save_model(model, part, card, described)
     shutil.rmtree(folder, ignore_errors=True)
     part.rename(folder)
     print(f"wrote {folder}: fitted on {decision.rows} rows; {CARD} says why and how good it is")
@@ -114,7 +115,7 @@ def write(
     if config["register"]:
         tracking = instantiate(config, "tracking")
         name = str(config["register"])
-        print(f"registered as {name}, version {register_model(model, name, tracking, example, card, packages)}")
+        print(f"registered as {name}, version {register_model(model, name, tracking, card, described)}")
 
 
 def check_output(config: dict[str, Any]) -> Path:

@@ -1,8 +1,11 @@
-"""Progress of long work on the terminal; silent elsewhere."""
+"""Progress of long work on the terminal and in notebooks; silent elsewhere."""
 
 from __future__ import annotations
 
+import os
 import sys
+import time
+from html import escape
 from types import TracebackType
 from typing import Any
 
@@ -18,7 +21,7 @@ class Progress:
     """
 
     def __init__(self, enabled: bool | None = None) -> None:
-        self._enabled = sys.stderr.isatty() if enabled is None else enabled
+        self._enabled = wanted() if enabled is None else enabled
         self._tokens = 0
         self._unit = "rows"
         self._bars: Any = None
@@ -26,19 +29,7 @@ class Progress:
 
     def __enter__(self) -> Progress:
         if self._enabled:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bars
-
-            self._bars = Bars(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[unit]}{task.fields[tokens]}"),
-                TimeRemainingColumn(),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self._bars = NotebookBar() if in_notebook() else terminal_bars()
             self._bars.start()
         return self
 
@@ -64,3 +55,64 @@ class Progress:
         if self._bars is not None:
             text = f", {self._tokens:,} tokens" if self._tokens else ""
             self._bars.update(self._task, advance=done.get(self._unit, 0), tokens=text)
+
+
+def wanted() -> bool:
+    """Whether bars can be seen: on a terminal, or in a notebook, but not below a notebook's ``!opal run``.
+
+    Jupyter gives such a command a terminal of its own, and shows every frame of a bar as a line.
+    """
+    return in_notebook() or (sys.stderr.isatty() and "JPY_PARENT_PID" not in os.environ)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    return "ipykernel" in sys.modules and sys.modules["IPython"].get_ipython() is not None
+
+
+def terminal_bars() -> Any:
+    """Rich's bars on standard error."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    return Bars(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}{task.fields[tokens]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
+class NotebookBar:
+    """The same in a notebook's cell, gone at the end. Rich's own needs ipywidgets, and leaves lines without them."""
+
+    EVERY = 0.2  # seconds between pictures
+
+    def start(self) -> None:
+        from IPython.display import display
+
+        self._handle = display({"text/plain": ""}, raw=True, display_id=True)
+        self._shown = 0.0
+
+    def add_task(self, name: str, total: int, unit: str, tokens: str) -> int:
+        self._name, self._total, self._unit, self._done = name, total, unit, 0
+        return 0
+
+    def remove_task(self, task: int) -> None:
+        self._shown = 0.0  # the next stage is shown at once
+
+    def update(self, task: int, advance: int, tokens: str) -> None:
+        self._done += advance
+        if time.monotonic() - self._shown < self.EVERY:
+            return
+        self._shown = time.monotonic()
+        text = f"{self._name}: {self._done}/{self._total} {self._unit}{tokens}"
+        bar = f'<progress max="{self._total}" value="{self._done}"></progress> {escape(text)}'
+        self._handle.update({"text/html": bar, "text/plain": text}, raw=True)
+
+    def stop(self) -> None:
+        self._handle.update({"text/plain": ""}, raw=True)

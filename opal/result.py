@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from opal._lazy import displayed
 from opal.table import Schema
 
 
@@ -145,6 +146,8 @@ class TrialResult:
     timings: dict[str, float] = field(default_factory=dict)
     verdicts: dict[str, str] = field(default_factory=dict)
     prompts: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+    _repr_html_ = displayed("opal.report.notebook:result_html")
 
     @property
     def usage(self) -> Usage:

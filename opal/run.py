@@ -17,13 +17,14 @@ from opal.cli.prepare import fetch_paper, limit_budget
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
 from opal.config.validation import check_top_level
-from opal.data.outline import outline
+from opal.data.outline import at_a_glance
+from opal.data.told import tell_once
 from opal.data.traps import leaks_of
 from opal.errors import AlreadyReported, OpalError
 from opal.evaluate.curve import share_raw_fits
+from opal.evaluate.metrics import BY_NAME
 from opal.progress import Progress
 from opal.record.config_hash import config_hash
-from opal.record.run_record import singles_of
 from opal.report.run_artifacts import Job, describe, write
 from opal.result import TrialResult
 from opal.sweep.callback import Callback
@@ -77,6 +78,9 @@ def run(composed: DictConfig) -> float | None:
             log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)
             note("skipped", known.info.run_id, known.info.run_name)
             return known.data.metrics.get(metric)
+        if config.get("show") != "published":
+            for sentence in at_a_glance(trial.table, BY_NAME[trial.chosen_by].words):
+                tell_once(sentence)
         start = time.perf_counter()
         if sweep_id():
             share_raw_fits(raw_fits(HydraConfig.get().sweep.dir))
@@ -95,8 +99,6 @@ def run(composed: DictConfig) -> float | None:
         print(summary)
     for warning in result.warnings if sweep_id() else []:
         log.warning("opal: %s: %s", record.name, warning)
-    if not sweep_id():
-        log.info("opal: %s", outline(trial.table))
     if bill := result.bill():
         log.info("opal: %s", bill)
     log.info("opal: recorded as %s (%s)", record.name, run_id)
@@ -105,17 +107,16 @@ def run(composed: DictConfig) -> float | None:
 
 def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
     """Print the answer of this one trial; False where it measured nothing to choose by."""
-    from opal.report.answer import answers, measured, show
+    from opal.report.answer import answer_of, show
 
-    run = measured(trial.method_name, result.errors, singles_of(result))
-    found = answers([(trial.table.name, started.choices["classifier"], run)], trial.margin)
+    found = answer_of([(trial, result)], started.choices["classifier"])
     if found:
-        show(found, started.overrides)
+        show([found], started.overrides)
         for sentence in [note for note in result.notes if note not in result.conclusions]:
             print(sentence)
         for warning in result.warnings:
             print(f"WARNING: {warning}")
-    return bool(found)
+    return found is not None
 
 
 def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:

@@ -5,28 +5,23 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
-from itertools import chain, count
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import validate_data
 
 from opal.config.build import compose, instantiate
-from opal.data.build import normalise
-from opal.data.dates import with_dates
-from opal.data.free_text import free_text_columns
+from opal.data.given import check_names, frame_of, read_given, seed_of
 from opal.data.restore import restore
-from opal.errors import ConfigError, DataError
+from opal.errors import ConfigError
 from opal.evaluate.curate import Filter
 from opal.methods.base import Oversampler
 from opal.methods.duplicate import Duplicate
 from opal.result import Funnel, Rows, Usage
-from opal.table import Group, Schema, Train
 from opal.trial.sampling import sample
 
 
@@ -70,7 +65,9 @@ class OpalSampler(BaseOverSampler):
     Notes
     -----
     Data frames keep their dtypes, categories and column names; as in imbalanced-learn the index is 0..n-1 and the
-    rows given come first, untouched. Arrays have columns ``x0, x1, ...``. Missing values are carried by the
+    rows given come first, untouched. Text that holds numbers as people write them ("5.099,30", "45 %", "k.A.") is read
+    as in files (docs/tables.md), and new rows have it in the same form; ``kinds={column: "categorical"}`` takes it for
+    names. Arrays have columns ``x0, x1, ...``. Missing values are carried by the
     methods that can; the others name the columns. Where a model gives fewer rows than were wanted, those are
     returned with a warning that says why.
 
@@ -112,8 +109,7 @@ class OpalSampler(BaseOverSampler):
     def _check_X_y(self, X: Any, y: Any) -> tuple[Any, np.ndarray, bool]:
         y, one_vs_all = check_target_type(y, indicate_one_vs_all=True)
         if isinstance(X, pd.DataFrame):
-            if X.columns.duplicated().any():
-                raise DataError(f"X has two columns named {X.columns[X.columns.duplicated()][0]!r}: rename one")
+            check_names(X)
             validate_data(self, X, y, skip_check_array=True)
             if not len(X):
                 raise ValueError("Found array with 0 sample(s) while a minimum of 1 is required.")
@@ -129,11 +125,16 @@ class OpalSampler(BaseOverSampler):
             method, make = self.method, self.method.sample
         if isinstance(method, Duplicate):
             return self._duplicated(X, y, method)
-        frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X).infer_objects()
-        given = frame.reset_index(drop=True)
-        names = [str(c) for c in frame.columns] if isinstance(X, pd.DataFrame) else self._array_names()
-        given.columns = pd.Index(names)
-        train = self._train(given, y, self.free_text if isinstance(X, pd.DataFrame) else "carry")
+        framed, given = isinstance(X, pd.DataFrame), frame_of(X)
+        read = read_given(given, y, self.kinds, self.descriptions, self.free_text if framed else "carry")
+        if read.left_out:
+            warnings.warn(
+                f"left missing in synthetic rows, being free text or keys: {', '.join(map(repr, read.left_out))}; "
+                "free_text='carry' fills them from the rows given",
+                UserWarning,
+                stacklevel=3,
+            )
+        train = read.train(self.random_state)
         made, labels, rows = [], [], []
         for label, n in self.sampling_strategy_.items():
             if n == 0:
@@ -144,11 +145,10 @@ class OpalSampler(BaseOverSampler):
             made.append(rows[-1].frame)
             labels.append(np.full(len(rows[-1].frame), label, dtype=y.dtype))
         self._note(rows)
-        new = restore(
-            pd.concat(made, ignore_index=True) if made else train.frame.iloc[:0], train.frame, train.schema, given
-        )
+        together = pd.concat(made, ignore_index=True) if made else train.frame.iloc[:0]
+        new = restore(together, train.frame, train.schema, given, read.forms)
         y_all = np.concatenate([y, *labels])
-        if not isinstance(X, pd.DataFrame):
+        if not framed:
             return np.concatenate([X, new.to_numpy().astype(X.dtype)]), y_all
         new.columns = X.columns
         return pd.concat([X, new], ignore_index=True), y_all
@@ -157,7 +157,7 @@ class OpalSampler(BaseOverSampler):
         """Rows drawn by position: no table is built, so that a million of them are quick."""
         places = [np.arange(len(y))]
         for label, n in self.sampling_strategy_.items():
-            rng = np.random.default_rng([self._seed(), 1])
+            rng = np.random.default_rng([seed_of(self.random_state), 1])
             own = np.flatnonzero(y == label)
             places.append(own[method.places(len(own), int(n), rng)])
         rows = np.concatenate(places)
@@ -165,40 +165,6 @@ class OpalSampler(BaseOverSampler):
         if isinstance(X, pd.DataFrame):
             return X.iloc[rows].reset_index(drop=True), y[rows]
         return X[rows], y[rows]
-
-    def _seed(self) -> int:
-        state = self.random_state
-        fixed = isinstance(state, int | np.integer)
-        return int(state) if fixed else int(check_random_state(state).randint(2**31 - 1))
-
-    def _array_names(self) -> list[str]:
-        return [f"x{i}" for i in range(self.n_features_in_)]
-
-    def _train(self, given: pd.DataFrame, y: np.ndarray, free_text: str) -> Train:
-        """The rows as a method sees them, target last."""
-        target = next(n for n in chain(("class", "label", "target"), map("y{}".format, count())) if n not in given)
-        frame = normalise(given.assign(**{target: y}), keep=(target,))
-        kinds, descriptions = self.kinds or {}, self.descriptions or {}
-        for key, named in (("kinds", kinds), ("descriptions", descriptions)):
-            if unknown := [c for c in named if c not in given.columns]:
-                raise ConfigError(f"{key} names {unknown[0]!r}, which is not a column; columns: {', '.join(given)}")
-        frame, kinds = with_dates(frame, kinds, keep=(target,), key="kinds")
-        if texts := free_text_columns(frame, free_text, {target, *kinds}):
-            frame = frame.drop(columns=texts)
-            warnings.warn(
-                f"left missing in synthetic rows, being free text or keys: {', '.join(map(repr, texts))}; "
-                "free_text='carry' fills them from the rows given",
-                UserWarning,
-                stacklevel=4,
-            )
-        schema = Schema.infer(
-            frame,
-            target,
-            {target: "categorical"} | {c: k for c, k in kinds.items() if c in frame},
-            {c: text for c, text in descriptions.items() if c in frame},
-        )
-        groups = tuple(Group(target, label, False) for label in schema.labels)
-        return Train(frame, schema, groups, self._seed())
 
     def _note(self, rows: list[Rows]) -> None:
         self.funnel_ = sum((r.funnel for r in rows), Funnel())

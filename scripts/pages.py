@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import re
 import shutil
 import sys
@@ -24,6 +25,7 @@ STYLE = """\
 .md-typeset table:not([class]) { display: block; overflow-x: auto; max-width: 100%; }
 @media print { .md-sidebar, .md-header, .md-footer { display: none; } .md-content { max-width: none; } }
 """
+_STYLE = re.compile(r"<style.*?</style>", re.DOTALL)
 _LINK = re.compile(r"\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -36,6 +38,8 @@ def main() -> None:
             (folder / page.name).write_text(linked(page, "docs"), encoding="utf-8")
         elif page.suffix == ".png":
             shutil.copy(page, folder)
+    for path in (ROOT / "docs" / "notebooks").glob("*.ipynb"):
+        (folder / f"{path.stem}.md").write_text(relinked(notebook(path), "docs/notebooks"), encoding="utf-8")
     for name, other in BESIDE.items():
         (folder / (other or name)).write_text(linked(ROOT / name, ""), encoding="utf-8")
     (folder / "reference.md").write_text(reference(), encoding="utf-8")
@@ -43,17 +47,43 @@ def main() -> None:
     print(f"{len(list(folder.glob('*.md')))} pages in {folder}")
 
 
+def notebook(path: Path) -> str:
+    """A notebook as a page, with the outputs that it is kept with; Zensical reads Markdown only."""
+    parts = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        parts.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+        for output in cell.get("outputs", ()):
+            data = output.get("data", {"text/plain": output.get("text", "")})
+            html = "".join(data.get("text/html", ""))
+            parts.append(unstyled(html) if html else f"```text\n{''.join(data['text/plain'])}\n```")
+    source = path.relative_to(ROOT).as_posix()
+    return "\n\n".join([*parts, f"The notebook itself: [{path.name}]({REPOSITORY}/{source}).", ""])
+
+
+def unstyled(html: str) -> str:
+    """Pandas' HTML in one block: the site has its own style for tables, and an empty line would end the block."""
+    plain = re.sub(r"<(table|tr)\b[^>]*>", r"<\1>", _STYLE.sub("", html))
+    return "\n".join(line for line in plain.splitlines() if line.strip())
+
+
 def linked(page: Path, place: str) -> str:
     """The page with its links as they must be on the site; ``place`` is its folder in the repository."""
+    return relinked(page.read_text(encoding="utf-8"), place)
+
+
+def relinked(text: str, place: str) -> str:
+    """The same of a page's text."""
 
     def moved(found: re.Match[str]) -> str:
         target = (ROOT / place / found[1]).resolve()
         inside = target.relative_to(ROOT).as_posix() if target.is_relative_to(ROOT) else found[1]
+        inside = re.sub(r"^docs/notebooks/(.+)\.ipynb$", r"docs/\1.md", inside)
         name = BESIDE.get(inside, inside.removeprefix("docs/") if inside.startswith("docs/") else None)
         where = inside if name == "" else name or f"{REPOSITORY}/{inside}"
         return f"]({where}{found[2] or ''})"
 
-    return _LINK.sub(moved, page.read_text(encoding="utf-8"))
+    return _LINK.sub(moved, text)
 
 
 def reference() -> str:

@@ -5,6 +5,7 @@ import os
 for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 os.environ.pop("OPAL_DATA_DIR", None)  # the tests say themselves where tables lie
+os.environ.pop("OPAL_TABICL_WEIGHTS", None)
 
 import importlib  # noqa: E402
 import shutil  # noqa: E402
@@ -109,6 +110,15 @@ def verb(tmp_path, monkeypatch, capsys, empty_store) -> Callable[..., tuple[int,
         return code, out, err
 
     return run
+
+
+@pytest.fixture(scope="session")
+def tabicl_weights(tmp_path_factory) -> Path:
+    """A tiny checkpoint of TabICL; skips where the package is missing."""
+    pytest.importorskip("tabicl")
+    import tiny_tabicl
+
+    return tiny_tabicl.write(tmp_path_factory.mktemp("tabicl") / "tiny.ckpt")
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,39 @@ def made_up(name: str, n: int = 3000) -> Table:
     return build_table(name, frame, source="made up", **common)
 
 
+def german_frame(n: int = 90, seed: int = 0) -> pd.DataFrame:
+    """Text only, as a German table has it: the minority "ja" of ``ziel`` earns more.
+
+    Columns: gehalt 5.099,30; schmal 1 699,8 (narrow no-break space); prozent 17,0 %; euro € 1.699,77; klammer (56,3)
+    for negative numbers; exp 1,700e-03; fehlt with k.A. and -; alter, whole numbers; ort, names with k.A.; tag,
+    dates such as 13.01.2020.
+    """
+    rng = np.random.default_rng(seed)
+    few = rng.random(n) < 0.25
+    pay = rng.normal(1500, 300, n) + 500 * few
+
+    def written(value: float, decimals: int, thousands: str = ".") -> str:
+        return f"{value:,.{decimals}f}".replace(",", "X").replace(".", ",").replace("X", thousands)
+
+    balance = rng.normal(0, 50, n)
+    gaps = {0: "k.A.", 5: "-"}
+    return pd.DataFrame(
+        {
+            "gehalt": [written(3 * v, 2) for v in pay],
+            "schmal": [written(v, 1, "\u202f") for v in pay + rng.normal(0, 200, n)],
+            "prozent": [f"{written(v, 1)} %" for v in rng.uniform(1, 60, n)],
+            "euro": [f"€ {written(v, 2)}" for v in rng.lognormal(7, 0.5, n)],
+            "klammer": [f"({written(-v, 1)})" if v < 0 else written(v, 1) for v in balance],
+            "exp": [f"{v:.3e}".replace(".", ",") for v in rng.lognormal(-6, 1, n)],
+            "fehlt": [gaps.get(i % 11) or written(v, 1) for i, v in enumerate(rng.normal(200, 30, n))],
+            "alter": rng.integers(18, 90, n).astype(str),
+            "ort": rng.choice(["Ulm", "Bonn", "Köln", "k.A."], n),
+            "tag": pd.date_range("2020-01-13", periods=n).strftime("%d.%m.%Y"),
+            "ziel": np.where(few, "ja", "nein"),
+        }
+    )
+
+
 def number_table(n: int = 200, seed: int = 0) -> Table:
     """Numbers only: x1, x2 (one decimal), count (whole), flag (0/1); label 1 for a fifth of the rows."""
     rng = np.random.default_rng(seed)

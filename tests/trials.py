@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from opal.llm.api.messages import Request, Response
 from opal.record.run_record import DatasetInput, RunRecord, metrics_of, scalars
+from opal.result import Usage
 from opal.table import Schema, Table
 
 
@@ -62,3 +65,16 @@ def runs(kind: str = "trial") -> list:
 
 def artifacts(run) -> Path:
     return Path(run.info.artifact_uri.removeprefix("file://"))
+
+
+def write_requests(folder: Path, number: int, chat: bool = True, answer: str = "7") -> None:
+    """Artifacts with so many exchanges of a model that does not exist."""
+    request = {"messages": ({"role": "user", "content": "x\n0"},)} if chat else {"prompt": "x\n0"}
+    usage = Usage(requests=1, prompt_tokens=30, completion_tokens=12, cached_tokens=8, seconds=1.5)
+    lines = []
+    for draw in range(number):
+        asked = Request("made-up", **request, draw=draw)  # type: ignore[arg-type]
+        said = Response(asked, (answer,), ("stop",), usage, "free", cached=True, created="2026-01-01T00:00:00+00:00")
+        lines.append(json.dumps({"group": "y=1"} | said.record() | {"rows": {"kept": 1}}) + "\n")
+    (folder / "prompts").mkdir()
+    (folder / "prompts" / "seed_1.jsonl").write_text("".join(lines))

@@ -14,10 +14,10 @@ NoEffect = Annotated[T, _NO_EFFECT]  # NoEffect[float]: address, pace, price, st
 
 @cache
 def without_effect(target: str) -> frozenset[str]:
-    """Names of the arguments of ``target`` that are annotated with `NoEffect`; empty where it cannot be imported."""
+    """Names of the arguments of ``target`` that are annotated with `NoEffect`; empty where there is none."""
     from hydra.utils import get_object
 
-    if target.partition(".")[0] in UNMARKED:
+    if not target or target.partition(".")[0] in UNMARKED:  # Hydra logs an error where there is nothing to find
         return frozenset()
     try:
         built = get_object(target)

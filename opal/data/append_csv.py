@@ -7,15 +7,14 @@ import io
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
-from opal.data.numbers import Form, forms_of
+from opal.data.numbers import Form, forms_of, number_writer
 from opal.data.parse import SEPARATORS, bare_names
 from opal.data.restore import places_of
 from opal.errors import DataError
-from opal.table import Column, Schema
+from opal.table import Schema
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs (OWASP, "CSV Injection")
 
@@ -141,33 +140,6 @@ class CsvFile:
         if count != rows + 1:
             raise DataError(f"provenance={name!r} cannot be added: {rows} rows were read, {count - 1} records found")
         return "".join(out) + text[at:]
-
-
-def number_writer(cells: pd.Series, column: Column, form: Form | None = None) -> Any:
-    """A function that writes a number in ``form``, with the decimals and the trailing zeros, or not, of ``cells``."""
-    form = form or Form()
-    if form != Form():
-        cells = cells.map(lambda cell: _plain(cell, form))
-    after = cells.str.strip().str.extract(r"^[-+]?\d*(?:\.(\d*))?$")[0].fillna("").str.len()
-    least, most = (int(after.min()), int(after.max())) if len(after) else (0, 0)
-    decimals = max(column.decimals, least)
-
-    def write(value: float) -> str:
-        text = f"{value:.{decimals}f}"
-        text = text if text.strip("-0.") else text.lstrip("-")  # no -0.0
-        if least == most or "." not in text:
-            return form.write(text)
-        whole, _, part = text.partition(".")
-        part = part.rstrip("0").ljust(least, "0")
-        return form.write(f"{whole}.{part}" if part else whole)
-
-    return write
-
-
-def _plain(cell: str, form: Form) -> str:
-    """A cell's digits and decimal point alone."""
-    kept = "".join(c for c in cell if c.isdigit() or c == form.decimal)
-    return kept.replace(form.decimal, ".")
 
 
 def guard(columns: Sequence[Sequence[str]], formulas: bool) -> tuple[list[list[str]], int]:

@@ -92,14 +92,16 @@ def build_table(
     for key, named in (("groups", groups), ("time", time)):
         if named is not None:
             check_column(f"data.{key}", str(named), [c for c in frame.columns if c != target])
-    units, moments = units_of(frame, groups), times_of(frame, time, kinds)
-    whole, frame = frame, frame.drop(columns={*dropped, *([str(groups)] if groups is not None else [])})
+    out = {*dropped, *([str(groups)] if groups is not None else [])}
+    whole, frame = frame, frame.drop(columns=out - {str(time)})
     if group is not None:
         check_column("data.group", group := str(group), frame.columns)
     if frame.empty:
         raise DataError(f"data={name} has no rows: {source} is empty")
     frame = normalise(frame, keep=(target,))
     frame, kinds = with_dates(frame, kinds, keep=(target, str(group)))
+    units, moments = units_of(whole, groups), times_of(whole, frame, time)
+    frame = frame.drop(columns=out & set(frame.columns))
     frame = without_free_text(frame, free_text, {target, str(group), *kinds})
     if frame.shape[1] < 2:
         raise DataError(f"data={name} has no column beside the target {target!r}: there is nothing to learn from")

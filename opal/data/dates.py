@@ -52,7 +52,7 @@ def with_dates(
     fits: dict[str, list[DateFormat]] = {}
     for name in (n for n in frame.columns if n not in keep):
         wanted = given.get(name)
-        if _kind(wanted) == "date":
+        if kind_of(wanted) == "date":
             fits[name] = _forced(frame[name], wanted, f"{key}.{name}")
         elif wanted is None and not pd.api.types.is_numeric_dtype(frame[name].dtype):
             fits[name] = formats_of(frame[name])
@@ -164,7 +164,8 @@ def _as_text(values: pd.Series) -> pd.Series:
     return values.astype(object)
 
 
-def _kind(wanted: Any) -> Any:
+def kind_of(wanted: Any) -> Any:
+    """The kind that a value of ``kinds`` names."""
     return wanted.get("kind") if isinstance(wanted, Mapping) else wanted
 
 

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from opal.errors import DataError
+from opal.table import Column, is_text
+
 SPACES = " \u00a0\u2009\u202f"
 SIGNS = "%€$£¥"
-# What stands for "no value" in a column of numbers, in lower case.
-MISSING = {"", "-", "--", "?", ".", "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "k.a.", "k. a.", "<na>"}
+# What stands for "no value", in lower case: in a column of names (beyond what pandas takes for it), and of numbers.
+MISSING_NAMES = {"", "?", "-", "--", "k.a.", "k. a.", "#n/a", "#na"}
+MISSING = MISSING_NAMES | {".", "na", "n/a", "nan", "-nan", "null", "none", "<na>"}
 _FRAME = re.compile(rf"([{SIGNS}]?[{SPACES}]?)(.*?)([{SPACES}]?[{SIGNS}]?)")
 _EXPONENT = r"(?:[eE][-+]?\d+)?"
 
@@ -70,7 +75,13 @@ def is_missing(cell: str) -> bool:
 
 
 def forms_of(cells: pd.DataFrame, separator: str) -> dict[str, Form]:
-    """The form of every column of numbers that pandas alone would misread.
+    """The form of every column of numbers that pandas alone would misread; see `all_forms_of`."""
+    forms = all_forms_of(cells, separator)
+    return {name: form for name, form in forms.items() if form != Form() or cells[name].map(is_missing).any()}
+
+
+def all_forms_of(cells: pd.DataFrame, separator: str) -> dict[str, Form]:
+    """The form of every column of numbers.
 
     A column is numeric when all its cells but the missing ones have one form. Where 1,234 could be either, the
     other columns of the file decide, then the separator: a file with commas between cells has decimal points.
@@ -86,10 +97,47 @@ def forms_of(cells: pd.DataFrame, separator: str) -> dict[str, Form]:
     for name, forms in fits.items():
         # points alone are decimal points unless another column has shown decimal commas
         mark = "," if comma and (sure == {","} or all(f.thousands != "." for f in forms)) else "."
-        chosen = next((f for f in forms if f.decimal == mark), forms[0] if forms else None)
-        if chosen is not None and (chosen != Form() or cells[name].map(is_missing).any()):
-            found[name] = chosen
+        if forms:
+            found[name] = next((f for f in forms if f.decimal == mark), forms[0])
     return found
+
+
+def with_numbers(
+    frame: pd.DataFrame, keep: Collection[str] = (), separator: str = ";"
+) -> tuple[pd.DataFrame, dict[str, Form]]:
+    """``frame`` with its columns of text that are numbers as numbers, and the form of each of them.
+
+    Parameters
+    ----------
+    keep : columns that stay as they are; so do whole numbers beyond 2**53, and categories
+    separator : decides as in `all_forms_of`
+    """
+    texts = [n for n in frame.columns if n not in keep and is_text(frame[n].dtype)]
+    texts = [n for n in texts if frame[n].map(lambda cell: isinstance(cell, str)).any()]
+    cells = pd.DataFrame({n: _as_cells(frame[n]) for n in texts})
+    numbers, forms = {}, all_forms_of(cells, separator) if texts else {}
+    for name, form in forms.items():
+        values = read_numbers(cells[name], form)
+        if form != Form() or values.abs().max() < 2**53:
+            numbers[name] = values
+    return frame.assign(**numbers), {name: forms[name] for name in numbers}
+
+
+def read_again(frame: pd.DataFrame, forms: dict[str, Form]) -> pd.DataFrame:
+    """Other rows, in the forms that `with_numbers` found; numbers stay numbers.
+
+    Raises
+    ------
+    DataError : a cell has another form
+    """
+    texts = {name: form for name, form in forms.items() if not pd.api.types.is_numeric_dtype(frame[name].dtype)}
+    numbers = {}
+    for name, form in texts.items():
+        try:
+            numbers[name] = read_numbers(_as_cells(frame[name]), form)
+        except ValueError as odd:
+            raise DataError(f"column {name!r} holds {str(odd)!r}, which is not a number as in the rows of fit") from odd
+    return frame.assign(**numbers)
 
 
 def may_be_numbers(texts: pd.Series) -> bool:
@@ -102,6 +150,40 @@ def read_numbers(cells: pd.Series, form: Form) -> pd.Series:
     values = np.array([form.parse(cell) for cell in cells], dtype=float)
     whole = not np.isnan(values).any() and not any(form.decimal in cell or "e" in cell.lower() for cell in cells)
     return pd.Series(values.astype("int64") if whole and np.abs(values).max() < 2**53 else values, index=cells.index)
+
+
+def number_writer(cells: pd.Series, column: Column, form: Form | None = None) -> Callable[[float], str]:
+    """A function that writes a number in ``form``, with the decimals and the trailing zeros, or not, of ``cells``.
+
+    Where all of ``cells`` have an exponent, so do the numbers written.
+    """
+    form = form or Form()
+    mantissas = cells.str.strip().str.replace(r"[eE][-+]?\d+", "", regex=True)
+    if form != Form():
+        mantissas = mantissas.map(lambda cell: _plain(cell, form))
+    after = mantissas.str.extract(r"^[-+]?\d*(?:\.(\d*))?$")[0].fillna("").str.len()
+    least, most = (int(after.min()), int(after.max())) if len(after) else (0, 0)
+    decimals = max(column.decimals, least)
+    if len(cells) and not form.thousands and cells.str.contains(r"\d[eE][-+]?\d", regex=True).all():
+        mark = "E" if "E" in cells.iloc[0] else "e"
+        return lambda value: form.write(f"{value:.{most}{mark}}")
+
+    def write(value: float) -> str:
+        text = f"{value:.{decimals}f}"
+        text = text if text.strip("-0.") else text.lstrip("-")  # no -0.0
+        if least == most or "." not in text:
+            return form.write(text)
+        whole, _, part = text.partition(".")
+        part = part.rstrip("0").ljust(least, "0")
+        return form.write(f"{whole}.{part}" if part else whole)
+
+    return write
+
+
+def _plain(cell: str, form: Form) -> str:
+    """A cell's digits and decimal point alone."""
+    kept = "".join(c for c in cell if c.isdigit() or c == form.decimal)
+    return kept.replace(form.decimal, ".")
 
 
 def _without_brackets(text: str) -> tuple[bool, str]:
@@ -134,3 +216,8 @@ def _all_parse(form: Form, cells: list[str]) -> bool:
         return all(math.isfinite(form.parse(cell)) for cell in cells)
     except ValueError:
         return False
+
+
+def _as_cells(values: pd.Series) -> pd.Series:
+    """A column of a frame as the texts of a file."""
+    return values.map(lambda v: v if isinstance(v, str) else "" if pd.isna(v) else str(v)).astype(object)

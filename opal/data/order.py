@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from opal.data.dates import with_dates
 from opal.errors import ConfigError
 
 
@@ -24,12 +20,13 @@ def units_of(frame: pd.DataFrame, name: str | None) -> pd.Series | None:
     return pd.Series(codes)
 
 
-def times_of(frame: pd.DataFrame, name: str | None, kinds: Mapping[str, Any] | None) -> pd.Series | None:
+def times_of(given: pd.DataFrame, frame: pd.DataFrame, name: str | None) -> pd.Series | None:
     """A number for each row, larger for later ones.
 
     Parameters
     ----------
-    kinds : as of opal.data.build.Common; may name the column's format
+    given : the rows as they were
+    frame : the same rows in plain dtypes, dates as numbers (opal.data.dates.with_dates)
 
     Raises
     ------
@@ -37,11 +34,10 @@ def times_of(frame: pd.DataFrame, name: str | None, kinds: Mapping[str, Any] | N
     """
     if name is None:
         return None
-    own = {name: kinds[name]} if kinds and name in kinds else None
-    values = frame[name].reset_index(drop=True)
+    values = given[name].reset_index(drop=True)
     if pd.api.types.is_datetime64_any_dtype(values.dtype) and values.notna().all():
         return values.astype("datetime64[ns, UTC]" if values.dt.tz else "datetime64[ns]").astype("int64")
-    values = with_dates(values.to_frame(), own, keep=())[0][name]
+    values = frame[name] if name in frame else values.astype(float)  # a column without any value is left out
     if not pd.api.types.is_numeric_dtype(values.dtype):
         raise ConfigError(f"data.time={name} holds {values.dropna().iloc[0]!r}: it must hold dates or numbers")
     if values.isna().any():

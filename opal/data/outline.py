@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from opal.data.traps import worst_of
 from opal.table import Column, Table
 
 MOST_LEVELS = 6
+MOST_TRAPS = 3
 
 
 def outline(table: Table) -> str:
@@ -20,6 +22,14 @@ def outline(table: Table) -> str:
         f"{len(features) - numbers - dates} of names{of_dates}); target {table.schema.target}: {shares}{more}; "
         f"short of rows: {', '.join(map(str, table.short))}"
     )
+
+
+def at_a_glance(table: Table, measure: str) -> list[str]:
+    """The outline and what a run chooses by; in a second sentence, if there are any, the traps that matter."""
+    found = [trap.sentence for trap in worst_of(table)]
+    more = f"; and {len(found) - MOST_TRAPS} more" if len(found) > MOST_TRAPS else ""
+    traps = [f"traps: {'; '.join(found[:MOST_TRAPS])}{more} (opal look says what to do)"] if found else []
+    return [f"{outline(table)}; chosen by: {measure}", *traps]
 
 
 def range_of(column: Column) -> str:

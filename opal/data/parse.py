@@ -13,12 +13,11 @@ from typing import Any
 
 import pandas as pd
 
-from opal.data.numbers import forms_of, may_be_numbers, read_numbers
+from opal.data.numbers import MISSING_NAMES, forms_of, may_be_numbers, read_numbers, with_numbers
 from opal.data.told import tell_once
 from opal.errors import ConfigError, DataError
 from opal.table import is_text
 
-MISSING_NAMES = {"", "?", "-", "--", "k.a.", "k. a.", "#n/a", "#na"}  # in lower case, beyond those of pandas
 SEPARATORS = (",", ";", "\t", "|")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", ".feather", ".xlsx", "")
 MOST_UNPACKED = 4_000_000_000  # bytes; a small archive may unpack to more than the memory holds
@@ -197,14 +196,22 @@ def _csv(text: str, path: Path, separator: str | None, missing: Sequence[str] = 
 
 def without_blanks(frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` without spaces around names of columns and texts, and with markers of missing names as missing."""
-    frame.columns = bare_names(frame.columns)
+    return bare_cells(frame.set_axis(bare_names(frame.columns), axis=1))
+
+
+def bare_cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """``frame`` without spaces around texts, and with markers of missing names as missing."""
+    changed = {}
     for name in frame.columns:
-        texts = [cell for cell in frame[name].unique() if isinstance(cell, str)] if is_text(frame[name].dtype) else []
+        if not is_text(frame[name].dtype):
+            continue
+        cells = frame[name] if pd.api.types.is_object_dtype(frame[name].dtype) else frame[name].unique()  # may be lists
+        texts = dict.fromkeys(cell for cell in cells if isinstance(cell, str))
         gone = missing_names({text.strip(" ") for text in texts})
         kept = {text: None if text.strip(" ") in gone else text.strip(" ") for text in texts}
         if any(cell != text for cell, text in kept.items()):
-            frame[name] = frame[name].map(lambda cell, kept=kept: kept.get(cell, cell), na_action="ignore")
-    return frame
+            changed[name] = frame[name].map(lambda cell, kept=kept: kept.get(cell, cell), na_action="ignore")
+    return frame.assign(**changed)
 
 
 def bare_names(names: pd.Index) -> pd.Index:
@@ -254,11 +261,7 @@ def _excel(content: bytes, path: Path, sheet: str | None) -> pd.DataFrame:
     if frame.empty:
         raise DataError(f"{path} has no rows in sheet {sheet or sheets[0]!r}")
     # cells of text that are numbers in some form, as in a text file
-    cells = frame.map(lambda v: v if isinstance(v, str) else "" if pd.isna(v) else str(v))
-    texts = [n for n in frame.columns if frame[n].map(lambda v: isinstance(v, str)).any()]
-    for name, form in forms_of(cells[texts], ";").items() if texts else ():
-        frame[name] = read_numbers(cells[name], form)
-    return without_blanks(frame.infer_objects())
+    return without_blanks(with_numbers(frame)[0].infer_objects())
 
 
 def _feather(content: bytes, path: Path) -> pd.DataFrame:

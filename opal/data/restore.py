@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from opal.data.numbers import Form, number_writer
 from opal.dates import DateFormat
 from opal.table import Column, Schema
 
 
-def restore(rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, given: pd.DataFrame) -> pd.DataFrame:
+def restore(
+    rows: pd.DataFrame,
+    frame: pd.DataFrame,
+    schema: Schema,
+    given: pd.DataFrame,
+    forms: Mapping[str, Form] | None = None,
+) -> pd.DataFrame:
     """New rows with the columns and dtypes of ``given``.
 
     Parameters
@@ -20,12 +28,16 @@ def restore(rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, given: pd.D
     rows : new rows, as methods make them
     frame : the rows that the method saw (opal.data.build.normalise of ``given``), row by row those of ``given``
     given : the rows as they were; a column that ``frame`` lacks is missing in new rows
+    forms : of columns of text that ``frame`` has as numbers
 
     Returns
     -------
     DataFrame of shape (n_rows, n_given_columns), index 0..n_rows-1
     """
-    return pd.DataFrame({name: _column(name, rows, frame, schema, given[name]) for name in given.columns})
+    forms = forms or {}
+    return pd.DataFrame(
+        {name: _column(name, rows, frame, schema, given[name], forms.get(name)) for name in given.columns}
+    )
 
 
 def places_of(values: pd.Series, seen: pd.Series) -> np.ndarray:
@@ -35,16 +47,32 @@ def places_of(values: pd.Series, seen: pd.Series) -> np.ndarray:
     return first[pd.Index(levels).get_indexer(pd.Index(values.astype(levels.dtype)))]
 
 
-def _column(name: str, rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, given: pd.Series) -> pd.Series:
+def _column(
+    name: str, rows: pd.DataFrame, frame: pd.DataFrame, schema: Schema, given: pd.Series, form: Form | None
+) -> pd.Series:
     if name not in rows:
         return pd.Series([None] * len(rows), dtype=object).astype(_with_missing(given.dtype))
-    column, values = schema[name], rows[name].reset_index(drop=True)
+    column, values, seen = schema[name], rows[name].reset_index(drop=True), frame[name]
     if column.nominal:  # every value is among those given: taken from there, whatever its type
-        return given.iloc[places_of(values, frame[name])].reset_index(drop=True)
-    return _dates(values, column.dates, given) if column.dates else _number(values, column, given.dtype)
+        return given.iloc[places_of(values, seen)].reset_index(drop=True)
+    if form is not None:
+        return _texts(values, seen, given, number_writer(given[seen.notna().to_numpy()].astype(str), column, form))
+    return _dates(values, column.dates, seen, given) if column.dates else _number(values, column, given.dtype)
 
 
-def _dates(values: pd.Series, form: DateFormat, given: pd.Series) -> pd.Series:
+def _texts(values: pd.Series, seen: pd.Series, given: pd.Series, write: Callable[[float], str]) -> pd.Series:
+    """The cells of equal values, missing ones among them, and what ``write`` makes of others."""
+    levels = seen.drop_duplicates()
+    places = pd.Index(levels.to_numpy(float)).get_indexer(pd.Index(values.to_numpy(float)))
+    known = given.iloc[levels.index].tolist()
+    cells = [
+        known[place] if place >= 0 else None if pd.isna(value) else write(float(value))
+        for place, value in zip(places, values, strict=True)
+    ]
+    return pd.Series(cells, dtype=given.dtype)
+
+
+def _dates(values: pd.Series, form: DateFormat, seen: pd.Series, given: pd.Series) -> pd.Series:
     """Dates as ``given`` has them: datetimes, dates of Python, numbers such as 20210304, or text."""
     if pd.api.types.is_datetime64_any_dtype(given.dtype):
         zone = getattr(given.dtype, "tz", None)
@@ -55,8 +83,9 @@ def _dates(values: pd.Series, form: DateFormat, given: pd.Series) -> pd.Series:
         moments = form.moments(values)
         as_they_are = moments.dt.to_pydatetime() if isinstance(known.iloc[0], datetime) else moments.dt.date
         return pd.Series(as_they_are, dtype=object).where(values.notna(), None)
-    texts = values.map(form.write, na_action="ignore")
-    return (pd.to_numeric(texts) if pd.api.types.is_numeric_dtype(given.dtype) else texts).astype(given.dtype)
+    if pd.api.types.is_numeric_dtype(given.dtype):
+        return pd.to_numeric(values.map(form.write, na_action="ignore")).astype(given.dtype)
+    return _texts(values, seen, given, form.write)
 
 
 def _number(values: pd.Series, column: Column, dtype: Any) -> pd.Series:

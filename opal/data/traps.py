@@ -56,6 +56,12 @@ def traps(table: Table, pairs: bool = True) -> list[Trap]:
     return [*leaks(table, pairs), *(trap for search in searches for trap in search(table))]
 
 
+def worst_of(table: Table) -> list[Trap]:
+    """What makes a run's errors wrong or hard to read: found at once, so that every run can say it."""
+    searches: list[Callable[[Table], Iterator[Trap]]] = [keys, persons, dated, labels]
+    return [*leaks_of(table), *(trap for search in searches for trap in search(table))]
+
+
 def leaks_of(table: Table) -> list[Trap]:
     """Single columns that predict the target; searched once per process and table."""
     if table.digest not in _leaks:

@@ -33,6 +33,7 @@ __getattr__, __all__ = public(
         "group_robust": "group_controls",
         "group_threshold": "group_controls",
         "just_train_twice": "group_controls",
+        "tabicl": "foundation",
         "tuned_threshold": "controls",
         "variance_sources": "scaling",
     },

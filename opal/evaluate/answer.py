@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from opal._lazy import displayed
 from opal.evaluate.actions import ASKED, NOTHING, SHOWN, Action, Measured, best, choose, collect
 from opal.evaluate.curve import MOVED
 from opal.evaluate.gain import Gain, Sources, gain, sources
@@ -48,6 +49,8 @@ class Answer:
     minority_rows: float = float("nan")
     seen: Mapping[Action, Gain] = field(default_factory=dict)
     by_class: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    _repr_html_ = displayed("opal.report.notebook:answer_html")
 
     @property
     def sentences(self) -> list[str]:

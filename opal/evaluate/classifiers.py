@@ -22,7 +22,8 @@ class Classifier:
     Parameters
     ----------
     estimator : makes a new scikit-learn style estimator (in YAML: ``_partial_: true``)
-    encoding : onehot, or native for estimators that take names and missing numbers themselves
+    encoding : onehot, or for estimators that take names and missing numbers themselves: native where ``fit`` is told
+        which columns are names (CatBoost's ``cat_features``), table where it sees that in a DataFrame
     scale : standardise the numbers
     drop_last_feature : leave out the last feature, as the published imbalanced runs did
     """

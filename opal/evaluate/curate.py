@@ -142,6 +142,7 @@ class Linear(Filter):
     Parameters
     ----------
     strength : of the regression's penalty, scikit-learn's ``C`` on standardised columns; smaller is stronger
+    least : train rows of a label, below which its rows stay
     """
 
     reason = "label unlikely"

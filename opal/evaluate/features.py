@@ -11,7 +11,8 @@ import pandas as pd
 from opal.dates import DateFormat
 from opal.table import Schema
 
-Encoding = Literal["onehot", "native"]
+Encoding = Literal["onehot", "native", "table"]
+MISSING = "(missing)"  # the level that a missing name is
 MOST_LEVELS = 100  # most columns that one-hot encoding makes of one: a thousand would fill the memory and add little
 
 
@@ -27,25 +28,28 @@ def transformer(schema: Schema, encoding: Encoding, scale: bool) -> Any:
     onehot: numbers imputed by the median with a flag for what was missing in training (and standardised where
     ``scale``), names one column per level, a missing name being a level; an unseen level is all zeros. Beyond
     ``MOST_LEVELS`` the rarest levels share a column with unseen ones.
-    native: for classifiers that take names and missing numbers themselves.
+    native, table: for classifiers that take names and missing numbers themselves.
     Dates are numbers, with year, month, weekday and hour as further ones (`calendar`).
     """
-    from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
     names = [c.name for c in schema.features if is_text(schema, c.name)]
     numbers = [c.name for c in schema.features if not is_text(schema, c.name)]
     dates = {c.name: c.dates for c in schema.features if c.dates}
     missing = any(schema[n].missing for n in numbers)
-    if encoding == "native":
+    if encoding != "onehot":
         return Native(names, numbers, dates)
-    steps: list[Any] = []
-    if missing:
-        steps.append(SimpleImputer(strategy="median", add_indicator=True))
-    if scale:
-        steps.append(StandardScaler())
+    steps = steps_of_numbers(missing, scale)
     return OneHot(names, numbers, make_pipeline(*steps) if steps else None, dates)
+
+
+def steps_of_numbers(missing: bool, scale: bool) -> list[Any]:
+    """Unfitted steps that numbers go through beside one-hot encoded names."""
+    from sklearn.impute import SimpleImputer
+    from sklearn.preprocessing import StandardScaler
+
+    imputer = [SimpleImputer(strategy="median", add_indicator=True)] if missing else []
+    return [*imputer, *([StandardScaler()] if scale else [])]
 
 
 def calendar(frame: pd.DataFrame, numbers: list[str], dates: Mapping[str, DateFormat]) -> pd.DataFrame:
@@ -123,12 +127,12 @@ def _factored(values: pd.Series) -> tuple[np.ndarray, list[str]]:
     if pd.api.types.is_object_dtype(values.dtype) and pd.api.types.infer_dtype(values) != "string":
         values = as_text(values.to_frame())[values.name]  # 1, 1.0 and True are equal, but other names
     codes, found = pd.factorize(values, use_na_sentinel=False)
-    return codes, ["(missing)" if pd.isna(v) else str(v) for v in found]
+    return codes, [MISSING if pd.isna(v) else str(v) for v in found]
 
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """Names as text, a missing one as its own level: encoders then see one type."""
-    return frame.astype(object).where(frame.notna(), "(missing)").astype(str)
+    return frame.astype(object).where(frame.notna(), MISSING).astype(str)
 
 
 class Native:

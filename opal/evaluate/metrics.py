@@ -145,13 +145,9 @@ def by_class(predicted: np.ndarray, truth: np.ndarray, labels: Sequence[Hashable
     """Error of each class that has test rows, as ``error_of_<label>``, where there are 3 to 20 classes."""
     if not 2 < len(labels) <= MOST_CLASSES:
         return {}
-    wrong, rows = predicted != truth, {name_of_class(label): truth == code for code, label in enumerate(labels)}
+    wrong = predicted != truth
+    rows = {OF_CLASS + str(label).replace("/", "_"): truth == code for code, label in enumerate(labels)}
     return {name: float(wrong[mine].mean()) for name, mine in rows.items() if mine.any()}
-
-
-def name_of_class(label: Hashable) -> str:
-    """The metric that holds the error of one class."""
-    return OF_CLASS + str(label).replace("/", "_")
 
 
 def mean_f1(predicted: np.ndarray, truth: np.ndarray, codes: Sequence[int]) -> float:

@@ -14,15 +14,15 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from opal.dates import DateFormat
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier, of_all_classes, said
 from opal.evaluate.controls import above
 from opal.evaluate.decision import Decision
-from opal.evaluate.features import MOST_LEVELS, calendar, is_text
-from opal.table import Schema
+from opal.evaluate.features import MISSING, MOST_LEVELS, calendar, is_text, steps_of_numbers
+from opal.table import Column, Schema
 
 
 @dataclass(frozen=True)
@@ -79,28 +79,38 @@ def pipeline_of(classifier: Classifier, schema: Schema) -> tuple[Pipeline, dict[
     names = [c.name for c in features if is_text(schema, c.name)]
     dates = {c.name: c.dates for c in features if c.dates}
     numbers = [c.name for c in features if c.name not in names]
-    missing = any(schema[name].missing for name in numbers)
     numbers += list(calendar(schema_row(schema), [], dates).columns) if dates else []
     steps: list[tuple[str, Any]] = [("dates", ReadDates(dates))] if dates else []
     options: dict[str, Any] = {}
-    if classifier.encoding == "native":
+    if classifier.encoding != "onehot":
         if odd := [name for name in names if schema[name].numeric]:
             raise ConfigError(f"{odd[0]!r} holds numbers as names: such a model is saved with another classifier")
-        of_names: Any = SimpleImputer(strategy="constant", fill_value="(missing)")
+        of_names: Any = SimpleImputer(strategy="constant", fill_value=MISSING)
         columns = [("names", of_names, names), ("numbers", "passthrough", numbers)]
-        options = {"classifier__cat_features": list(range(len(names)))} if names else {}
+        if names and classifier.encoding == "native":
+            options = {"classifier__cat_features": list(range(len(names)))}
     else:
-        of_numbers: list[Any] = []
-        if missing:
-            of_numbers.append(SimpleImputer(strategy="median", add_indicator=True))
-        of_numbers += [StandardScaler()] if classifier.scale else []
-        encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_LEVELS)
+        of_numbers = steps_of_numbers(missing=True, scale=classifier.scale)  # rows to predict may have the first gaps
         columns = [
-            ("numbers", make_pipeline(*of_numbers) if of_numbers else "passthrough", numbers),
-            ("names", encoder, names),
+            ("numbers", make_pipeline(*of_numbers), numbers),
+            *((f"name {i}", one_hot(schema[name]), [name]) for i, name in enumerate(names)),
         ]
-    steps += [("columns", ColumnTransformer(columns, sparse_threshold=0)), ("classifier", classifier.estimator())]
+    prepared = ColumnTransformer(columns, sparse_threshold=0)
+    if classifier.encoding == "table":
+        prepared.set_output(transform="pandas")
+    steps += [("columns", prepared), ("classifier", classifier.estimator())]
     return Pipeline(steps), options
+
+
+def one_hot(column: Column) -> Any:
+    """An encoder of one column of names with the levels in the order of `opal.evaluate.features.OneHot`: of their text.
+
+    A forest draws columns by position, so that another order would make another forest.
+    """
+    encoder = OneHotEncoder(handle_unknown="infrequent_if_exist", max_categories=MOST_LEVELS, sparse_output=False)
+    if not column.numeric:
+        return make_pipeline(SimpleImputer(strategy="constant", fill_value=MISSING), encoder)
+    return make_pipeline(FunctionTransformer(np.asarray, kw_args={"dtype": "str"}), encoder)
 
 
 def schema_row(schema: Schema) -> pd.DataFrame:

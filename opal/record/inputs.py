@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from opal.data.download import address_and_digest
 from opal.errors import ConfigError
 
-PATH_ARGUMENTS = frozenset(["path", "folder", "train", "test"])  # beside a `_target_`
+PATH_ARGUMENTS = frozenset(["path", "folder", "train", "test", "weights"])  # beside a `_target_`
 COPY_LIMIT = 5_000_000  # bytes of all files of one argument: larger ones are not copied into every run
 
 
@@ -33,7 +34,12 @@ def files_of(value: str, seeds: Sequence[int]) -> list[Path]:
 
 
 def content_of(value: str, seeds: Sequence[int]) -> Any:
-    """What is hashed for a path: names and digests of its files, or the text itself where there are none."""
+    """What is hashed for a path: names and digests of its files, or the text itself where there are none.
+
+    An address with a digest (``#sha256=``) counts as the file that it names.
+    """
+    if remote := address_and_digest(value):
+        return [["", remote[1]]]
     files = files_of(value, seeds)
     named = "{seed}" in value or len(files) > 1  # a single file may have any name
     return [[p.name if named else "", file_digest(p)] for p in files] if files else value

@@ -19,28 +19,22 @@ from opal.record.runs import Runs
 CARD = "MODEL_CARD.md"
 
 
-def save_model(
-    model: Any, folder: Path, example: pd.DataFrame, card: str, packages: Sequence[str], labels: Sequence[Any]
-) -> None:
+def save_model(model: Any, folder: Path, card: str, described: dict[str, Any]) -> None:
     """Write ``model`` to ``folder``, which ``mlflow.pyfunc.load_model`` and ``mlflow.sklearn.load_model`` take.
 
     Parameters
     ----------
-    example : some rows as the model takes them
     card : Markdown, written beside the model
-    packages : what the model needs; named with the versions of today
-    labels : its classes
+    described : by `describe`
     """
     import mlflow.sklearn
 
     with quietly():
-        mlflow.sklearn.save_model(model, str(folder), **_described(model, example, packages, labels))
+        mlflow.sklearn.save_model(model, str(folder), **described)
     (folder / CARD).write_text(card, encoding="utf-8")
 
 
-def register_model(
-    model: Any, name: str, tracking: Runs, example: pd.DataFrame, card: str, packages: Sequence[str]
-) -> str:
+def register_model(model: Any, name: str, tracking: Runs, card: str, described: dict[str, Any]) -> str:
     """Log ``model`` in a run of its own, register it as ``name``, and return its version; arguments as `save_model`.
 
     Raises
@@ -53,21 +47,28 @@ def register_model(
         client, experiment = tracking.client, tracking.experiment_id  # looks at the store before MLflow does
         mlflow.set_tracking_uri(str(tracking.uri))
         with mlflow.start_run(experiment_id=experiment, run_name=name, tags={"opal.kind": "model"}):
-            described = _described(model, example, packages, ())
             found = mlflow.sklearn.log_model(model, name="model", registered_model_name=name, **described)
             mlflow.log_text(card, CARD)
         client.update_model_version(name, str(found.registered_model_version), description=card)
     return str(found.registered_model_version)
 
 
-def _described(model: Any, example: pd.DataFrame, packages: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:
+def describe(model: Any, example: pd.DataFrame, packages: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:
+    """What MLflow keeps with ``model``: signature, example, requirements, format and classes.
+
+    Parameters
+    ----------
+    example : some rows as the model takes them
+    packages : what the model needs; named with the versions of today
+    labels : its classes
+    """
     from mlflow.models import ModelSignature, infer_signature
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import AnyType
 
     stored = _format_of(model)
     pins = [f"{name}=={version(name)}" for name in ("mlflow", stored["serialization_format"], *packages)]
-    metadata = {"metadata": {"classes": [str(label) for label in labels]}} if labels else {}
+    metadata = {"metadata": {"classes": [str(label) for label in labels]}}
     # any: MLflow refuses whole numbers where a double is wanted, and gaps among whole numbers
     texts = [not pd.api.types.is_numeric_dtype(dtype) for dtype in example.dtypes]
     optional = example.isna().any().tolist()
@@ -75,7 +76,8 @@ def _described(model: Any, example: pd.DataFrame, packages: Sequence[str], label
         ColSpec("string" if text else AnyType(), str(name), required=not gaps)
         for name, text, gaps in zip(example.columns, texts, optional, strict=True)
     ]
-    shape = ModelSignature(Schema(inputs), infer_signature(example, model.predict(example)).outputs)
+    with quietly():
+        shape = ModelSignature(Schema(inputs), infer_signature(example, model.predict(example)).outputs)
     return {"signature": shape, "input_example": example.head(3), "pip_requirements": pins} | stored | metadata
 
 

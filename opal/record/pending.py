@@ -66,7 +66,8 @@ def load(folder: Path) -> RunRecord:
     del content["identity"]
     dataset = content.pop("dataset")
     metrics = [(key, value, step) for key, value, step in content.pop("metrics")]
-    return RunRecord(**content, metrics=metrics, dataset=DatasetInput(**dataset) if dataset else None)
+    parts = [DatasetInput(**part) for part in content.pop("parts", ())]
+    return RunRecord(**content, metrics=metrics, dataset=DatasetInput(**dataset) if dataset else None, parts=parts)
 
 
 def identity(folder: Path) -> str:

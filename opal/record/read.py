@@ -86,8 +86,9 @@ def load(tracking: Tracking, reference: str, folder: Path) -> Recorded:
             for m in tracking.client.get_metric_history(run.info.run_id, key)
         ]
         fetch(tracking, run, folder)
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    dataset = {"name": inputs[0].dataset.name, "digest": inputs[0].dataset.digest} if inputs else {}
+    inputs = [given.dataset for given in (run.inputs.dataset_inputs if run.inputs else [])]
+    whole = run.data.tags.get("opal.data_digest", "")  # the others are its train and test rows
+    dataset = next(({"name": one.name, "digest": one.digest} for one in inputs if one.digest == whole[:36]), {})
     return Recorded(
         run.info.run_id, run.info.run_name, dict(run.data.tags), dict(run.data.params), metrics, folder, dataset
     )

@@ -14,7 +14,7 @@ import pandas as pd
 from opal.evaluate.metrics import names
 from opal.record.environment import peak_memory_mb
 from opal.result import TrialResult
-from opal.table import Table
+from opal.table import Split, Table, frame_digest
 
 Point = tuple[str, float, int]  # key, value, step
 Status = Literal["finished", "partial", "failed"]
@@ -27,12 +27,13 @@ _MLFLOW_TYPES = {"i": "long", "u": "long", "f": "double", "b": "boolean", "M": "
 
 @dataclass(frozen=True)
 class DatasetInput:
-    """What MLflow shows as the run's dataset.
+    """One of the data sets that MLflow shows with a run.
 
     Parameters
     ----------
     digest : at most 36 characters, MLflow's limit
     schema : column name -> dtype
+    context : what the run used it for: ``table``, ``training``, ``testing``
     """
 
     name: str
@@ -40,15 +41,29 @@ class DatasetInput:
     source: str = ""
     schema: Mapping[str, str] = field(default_factory=dict)
     profile: Mapping[str, Any] = field(default_factory=dict)
+    context: str = "table"
 
     @classmethod
     def of(cls, table: Table) -> DatasetInput:
-        """The dataset of ``table``: its digest, columns and class counts."""
-        counts = table.frame[table.schema.target].value_counts()
-        profile = {"num_rows": len(table.frame), "num_columns": table.frame.shape[1]}
+        """The data set of ``table``: its digest, columns and class counts."""
+        return cls._of(table, table.frame, table.name, table.digest, "table")
+
+    @classmethod
+    def of_split(cls, table: Table, split: Split) -> list[DatasetInput]:
+        """Train and test rows of a seed."""
+        parts = {"training": ("train", split.train.frame), "testing": ("test", split.test)}
+        return [
+            cls._of(table, frame, f"{table.name}/seed_{split.seed}/{part}", frame_digest(frame), context)
+            for context, (part, frame) in parts.items()
+        ]
+
+    @classmethod
+    def _of(cls, table: Table, frame: pd.DataFrame, name: str, digest: str, context: str) -> DatasetInput:
+        counts = frame[table.schema.target].value_counts()
+        profile = {"num_rows": len(frame), "num_columns": frame.shape[1]}
         profile |= {f"{table.schema.target}={label}": int(n) for label, n in counts.items()}
-        schema = {str(n): str(t) for n, t in table.frame.dtypes.items()}
-        return cls(table.name, table.digest, table.source or table.name, schema, profile)
+        schema = {str(n): str(t) for n, t in frame.dtypes.items()}
+        return cls(name, digest, table.source or table.name, schema, profile, context)
 
     def mlflow_source(self) -> str:
         return json.dumps({"uri": self.source})
@@ -73,6 +88,9 @@ class RunRecord:
     metrics : (key, value, step); NaN is left out
     description : Markdown, shown on the run's page
     seconds : how long the trial took; the run's start is set back by it
+    parts : train and test of the first seed; those of the others are drawn from the table in the same way
+    traces : whether the exchanges in the artifacts are shown as MLflow traces too
+    prompt : settings and ``name`` of the prompt that goes into the Prompt Registry, or None
     """
 
     name: str
@@ -85,6 +103,9 @@ class RunRecord:
     description: str = ""
     status: Status = "finished"
     seconds: float = 0.0
+    parts: list[DatasetInput] = field(default_factory=list)
+    traces: bool = False
+    prompt: Mapping[str, Any] | None = None
 
 
 def run_name(data: str, method: str, classifier: str, config_hash: str) -> str:

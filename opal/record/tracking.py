@@ -9,6 +9,7 @@ crash leaves behind, the next `claim` of that hash repairs: a run that stayed ``
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from opal.errors import ConfigError, TrackingError
-from opal.record import pending, unfinished, writing
+from opal.record import pending, prompts, traces, unfinished, writing
 from opal.record.connection import existing_uri, faults, sqlite_path
 from opal.record.environment import masked
 from opal.record.finished import Finished, finished_run
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 Existing = Literal["skip", "rerun", "fail"]
+log = logging.getLogger("opal")
 Write = Callable[[Path], None]  # puts a trial's artifacts into a folder
 
 
@@ -43,11 +45,15 @@ class Tracking(Runs):
         marked ``superseded``) or ``fail``
     tags : the user's own tags, set on every run
     log_table : whether the table becomes an artifact (up to 5 MB), so that the run can be repeated elsewhere
+    traces : whether a language model's requests also become MLflow traces (rows of the table are in them)
+    prompts : whether the prompt's template is also kept in MLflow's Prompt Registry
     """
 
     existing: Existing = "skip"
     tags: Mapping[str, Any] = field(default_factory=dict)
     log_table: bool = True
+    traces: bool = False
+    prompts: bool = False
 
     def __post_init__(self) -> None:
         if self.existing not in get_args(Existing):
@@ -173,6 +179,7 @@ class Tracking(Runs):
             run_id = writing.begin(self.client, self.experiment_id, record, folder, self.tags)
             try:
                 writing.fill(self.client, run_id, record, folder)
+                self._show_calls(run_id, record, folder / pending.ARTIFACTS)
                 older = [r for r in self.runs_of(record.config_hash) if r.info.run_id != run_id]
                 writing.end(self.client, run_id, record.status)
             except Exception:
@@ -182,6 +189,18 @@ class Tracking(Runs):
                 if run.data.tags.get("opal.status") in ("finished", "partial", "failed"):
                     self.client.set_tag(run.info.run_id, "opal.status", "superseded")
         return run_id
+
+    def _show_calls(self, run_id: str, record: RunRecord, artifacts: Path) -> None:
+        """Traces and prompt, where they are wanted. A run is complete without them: a fault is only told."""
+        try:
+            with faults(self.uri):
+                if record.traces:
+                    traces.write(str(self.uri), self.experiment_id, run_id, artifacts)
+                if record.prompt:
+                    locks = self.mlruns / "locks"
+                    prompts.link(self.client, self.experiment_id, run_id, record.prompt, artifacts, locks)
+        except TrackingError as fault:
+            log.warning("opal: %s lacks traces or prompt: %s", record.name, fault)
 
 
 def existing_store(uri: str | None = None, experiment: str = "opal") -> Tracking:

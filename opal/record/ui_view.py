@@ -3,6 +3,9 @@
 A run has some 700 metrics (by seed, of every control); left alone, the UI draws a chart of each, in alphabetical
 order. It keeps its saved views in tags of the experiment, so that one can be there from the first run on. A UI
 ignores keys that it does not know.
+
+Trials do not name their sweep as `mlflow.parentRunId`: the UI (3.17) then shows the sweep in their place, in this view
+too, and its charts are empty until each sweep is unfolded by hand.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ def begin(
 
 
 def fill(client: MlflowClient, run_id: str, record: RunRecord, folder: Path) -> None:
-    """Params, metrics, the data set, and the artifacts in ``folder``."""
+    """Params, metrics, the data sets, and the artifacts in ``folder``."""
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)
@@ -50,7 +50,7 @@ def fill(client: MlflowClient, run_id: str, record: RunRecord, folder: Path) -> 
     for i in range(MOST_PARAMS, len(params), MOST_PARAMS):
         client.log_batch(run_id, params=params[i : i + MOST_PARAMS])
     if record.dataset:
-        _log_dataset(client, run_id, record.dataset)
+        _log_datasets(client, run_id, [record.dataset, *record.parts])
     artifacts = folder / pending.ARTIFACTS
     if any(artifacts.iterdir()):
         client.log_artifacts(run_id, str(artifacts))
@@ -64,14 +64,16 @@ def end(client: MlflowClient, run_id: str, status: str) -> None:
     client.set_terminated(run_id, "FAILED" if status == "failed" else "FINISHED")
 
 
-def _log_dataset(client: MlflowClient, run_id: str, data: DatasetInput) -> None:
+def _log_datasets(client: MlflowClient, run_id: str, given: Sequence[DatasetInput]) -> None:
     from mlflow.entities import Dataset, InputTag
     from mlflow.entities import DatasetInput as Input
     from mlflow.exceptions import MlflowException
 
-    shown = data.mlflow_source(), data.mlflow_schema(), data.mlflow_profile()
-    dataset = Dataset(data.name, data.digest[:36], "local", *shown)
-    inputs = [Input(dataset, [InputTag("mlflow.data.context", "training")])]
+    inputs = []
+    for data in given:
+        shown = data.mlflow_source(), data.mlflow_schema(), data.mlflow_profile()
+        dataset = Dataset(data.name, data.digest[:36], "local", *shown)
+        inputs.append(Input(dataset, [InputTag("mlflow.data.context", data.context)]))
     for attempt in range(ATTEMPTS):
         try:
             client.log_inputs(run_id, inputs)

@@ -15,12 +15,15 @@ from opal.evaluate.actions import NOTHING, Measured
 from opal.evaluate.answer import Answer, answer
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import MARGIN
+from opal.record.run_record import singles_of
 from opal.trial.measures import LEVEL, SEEN_ROWS
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from opal.report.read.load import Loaded
+    from opal.result import TrialResult
+    from opal.trial.trial import Trial
 
 SINGLES = ("llm/", "time/rows", "train/", "test/", "looks/", SEEN_ROWS)  # figures of whole runs that answers need
 MEANS = ("train/rows", "train/minority_rows", "test/rows", LEVEL)  # of several runs; other figures are added
@@ -29,7 +32,8 @@ MEANS = ("train/rows", "train/minority_rows", "test/rows", LEVEL)  # of several 
 RECIPES = {
     "class_weight": 'classifier.fit(X, y, sample_weight=compute_sample_weight("balanced", y))',
     "base_rate_threshold": "predicted = classifier.predict_proba(X_new)[:, minority] > (y == minority_label).mean()",
-    "cost_threshold": "predicted = proba[:, minority] > false_positive / (false_positive + false_negative)",
+    "cost_threshold": "predicted = proba[:, minority] > false_positive / (false_positive + odds * false_negative)  "
+    "# odds = prevalence / (1 - prevalence) * (1 - share) / share, of the minority's share in y",
     "tuned_threshold": 'TunedThresholdClassifierCV(classifier, scoring="balanced_accuracy").fit(X, y)',
     "balanced_forest": "imblearn.ensemble.BalancedRandomForestClassifier().fit(X, y)",
 }
@@ -69,6 +73,25 @@ def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -
         groups.setdefault((data, classifier), []).append(run)
     found = [answer(data, classifier, group, margin) for (data, classifier), group in groups.items()]
     return [one for one in found if one is not None]
+
+
+def answer_of(trials: Iterable[tuple[Trial, TrialResult]], classifier: str) -> Answer | None:
+    """The answer of trials of one table and one classifier, run in this process.
+
+    Parameters
+    ----------
+    classifier : its name in the sentences
+
+    Returns
+    -------
+    None where they measured no validation errors to choose by
+    """
+    given, margin = [], MARGIN
+    for trial, result in trials:
+        name = trial.method_name or type(trial.method).__name__.lower()
+        given.append((trial.table.name, classifier, measured(name, result.errors, singles_of(result))))
+        margin = trial.margin
+    return next(iter(answers(given, margin)), None)
 
 
 @dataclass(frozen=True)
@@ -143,7 +166,7 @@ def how(found: Answer, typed: Sequence[str] = ()) -> str:
 
     Parameters
     ----------
-    typed : overrides of the run; those of its data are repeated
+    typed : overrides of the run; those of its data, and of the recommended method, are repeated
     """
     action = found.recommended
     if action.name == NOTHING:
@@ -152,9 +175,13 @@ def how(found: Answer, typed: Sequence[str] = ()) -> str:
         return RECIPES[action.name]
     if action.free and action.name not in ("duplicate", "smote"):
         return "see docs/controls.md"
+    name = action.name.partition(" ")[0]
     keep = [word for word in typed if re.match(r"data(=[^,]*$|\.)|task=", word)]
+    own = [word for word in typed if re.match(r"method\.[^=]+=[^,]*$|(llm|prompt|curate)(\.[^=]+)?=[^,]*$", word)]
+    if action.free or not (name == "llm" or f"method={name}" in typed):
+        own = []
     data = [] if any(word.startswith("data=") for word in keep) else [f"data={found.data}"]
-    words = ["opal", "augment", *data, *keep, f"method={action.name.partition(' ')[0]}", "output=balanced.csv"]
+    words = ["opal", "augment", *data, *keep, f"method={name}", *own, "output=balanced.csv"]
     return shlex.join(words)
 
 

@@ -12,6 +12,7 @@ from opal.record.config_hash import IGNORED_ARGUMENTS, SCHEMA_VERSION, generatio
 from opal.record.environment import tags as environment_tags
 from opal.record.provenance import write_config, write_origin
 from opal.record.run_record import DatasetInput, RunRecord, description_of, points_of, run_name
+from opal.record.traces import MOST
 from opal.result import TrialResult
 from opal.trial.trial import Trial
 
@@ -39,6 +40,7 @@ def describe(config: Mapping[str, Any], trial: Trial, result: TrialResult, diges
     names = job.choices
     warnings = [f"**WARNING**: {_in_markdown(sentence)}" for sentence in result.warnings]
     notes = [_in_markdown(sentence) for sentence in result.notes]
+    traced = traces_of(result) if config["tracking"].get("traces") else []
     return RunRecord(
         name=run_name(trial.table.name, method_label(config, names["method"]), names["classifier"], digest),
         config_hash=digest,
@@ -50,9 +52,27 @@ def describe(config: Mapping[str, Any], trial: Trial, result: TrialResult, diges
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
         | environment_tags(),
         dataset=DatasetInput.of(trial.table),
-        description="\n\n".join([*verdict_of(result), *warnings, description_of(result.errors), *notes, job.command]),
+        parts=DatasetInput.of_split(trial.table, trial.task.split(trial.table, next(iter(result.rows)))),
+        description="\n\n".join(
+            [*verdict_of(result), *warnings, description_of(result.errors), *traced, *notes, job.command]
+        ),
         status="partial" if result.stopped else "finished",
+        traces=bool(traced),
+        prompt=prompt_of(config, names) if config["tracking"].get("prompts") else None,
     )
+
+
+def traces_of(result: TrialResult) -> list[str]:
+    """A remark about the run's traces; none without requests."""
+    requests = sum(len(rows.prompts) for rows in result.rows.values()) + sum(map(len, result.prompts.values()))
+    which = "Its requests are" if requests <= MOST else f"The first {MOST} of its {requests} requests are"
+    return [f"{which} under Traces. **They hold rows of the table.**"] if requests else []
+
+
+def prompt_of(config: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any] | None:
+    """The prompt's settings with the option's name; None for a method that asks no model."""
+    settings = config["method"].get("prompt")
+    return None if settings is None else {"name": names.get("prompt") or "prompt", **settings}
 
 
 def verdict_of(result: TrialResult) -> list[str]:

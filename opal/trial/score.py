@@ -28,12 +28,12 @@ def resolve_score(name: object, trial: Trial) -> str:
     ------
     ConfigError : the trial will not measure it; names the nearest metric that it will, or what to set
     """
-    grouped = any(group.column is not None for group in trial.task.groups(trial.table))
+    grouped = trial.grouped
     metric = str(name)
     if metric == VALIDATION:
-        metric = PREFIX + trial.chosen_by(grouped)
+        metric = PREFIX + trial.chosen_by
     known = [m.name for m in METRICS if (grouped or not m.of_groups) and (m.name != "cost" or trial.measure == "cost")]
-    validated = [PREFIX + m for m in (*names("validated"), trial.chosen_by(grouped)) if m in known]
+    validated = [PREFIX + m for m in (*names("validated"), trial.chosen_by) if m in known]
     if metric in validated:
         if trial.validation.folds < 2:
             raise ConfigError(f"score={name} is measured on validation folds: set validation.folds=2 or more")

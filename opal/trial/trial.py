@@ -91,16 +91,21 @@ class Trial:
             best = nearest(str(self.measure), known)
             guess = f"did you mean {best}?" if best else f"choices: {', '.join(known)}"
             raise ConfigError(f"measure={self.measure} is not a measure; {guess}")
-        grouped = any(group.column is not None for group in self.task.groups(self.table))
-        if self.measure == "group_balanced_error" and not grouped:
+        if self.measure == "group_balanced_error" and not self.grouped:
             raise ConfigError("measure=group_balanced_error needs an attribute that defines groups (task=spurious)")
         object.__setattr__(self, "validation", replace(self.validation, measure=self.measure))
 
-    def chosen_by(self, grouped: bool) -> str:
+    @property
+    def grouped(self) -> bool:
+        """Whether an attribute tells more groups than classes."""
+        return any(group.column is not None for group in self.task.groups(self.table))
+
+    @property
+    def chosen_by(self) -> str:
         """The metric by which folds choose."""
         if self.measure != "auto":
             return self.measure
-        return "group_balanced_error" if grouped else "balanced_error"
+        return "group_balanced_error" if self.grouped else "balanced_error"
 
     @property
     def looks(self) -> list[list[int]]:

@@ -54,9 +54,11 @@ def test_every_option_composes(option):
 
 @pytest.mark.parametrize("table", [number_table(400), mixed_table(400)], ids=lambda t: t.name)
 @pytest.mark.parametrize("name", options("classifier"))
-def test_every_classifier_fits_or_says_why_not(name: str, table: Table):
+def test_every_classifier_fits_or_says_why_not(name: str, table: Table, request, monkeypatch):
     if name in ("lightgbm", "xgboost"):
         pytest.importorskip(name)  # extras
+    if name == "tabicl":
+        monkeypatch.setenv("OPAL_TABICL_WEIGHTS", str(request.getfixturevalue("tabicl_weights")))
     classifier = instantiate(composed(f"classifier={name}"), "classifier")
     split = Imbalanced(40, 0.2, test_rows=60).split(table, 1)
     try:
@@ -105,8 +107,11 @@ def test_every_prompt_shows_minority_rows_and_takes_rows_back(name: str, table: 
     assert str(some_value) in asked
 
 
-@pytest.mark.parametrize(("name", "table"), [("free", number_table(400)), ("ensembles", mixed_table(400))])
-def test_the_controls_are_functions_of_a_split(name: str, table: Table):
+@pytest.mark.parametrize("name", ["free", "ensembles", "foundation"])
+def test_the_controls_are_functions_of_a_split(name: str, request, monkeypatch):
+    table = number_table(400) if name == "free" else mixed_table(400)
+    if name == "foundation":
+        monkeypatch.setenv("OPAL_TABICL_WEIGHTS", str(request.getfixturevalue("tabicl_weights")))
     controls = instantiate(composed(f"controls={name}"), "controls")
     controls = {k: c for k, c in controls.items() if name == "free" or k not in composed("controls=free")["controls"]}
     split = Imbalanced(40, 0.2, test_rows=60).split(table, 1)

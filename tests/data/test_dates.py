@@ -255,20 +255,40 @@ def test_a_sampler_gives_dates_back_as_it_got_them(days):
         assert made["when"].dtype == frame["when"].dtype
 
 
+def times(columns, **kinds):
+    """data.time=t of a table with these columns."""
+    given = pd.DataFrame(columns)
+    return times_of(given, with_dates(given, kinds, keep=())[0], "t")
+
+
 def test_times_are_numbers_or_dates_without_gaps():
-    assert times_of(pd.DataFrame({"t": ["02.01.2021", "01.02.2021", "05.05.2020"]}), "t", None).rank().tolist() == [
+    assert times({"t": ["02.01.2021", "01.02.2021", "05.05.2020"]}).rank().tolist() == [
         2,
         3,
         1,
     ]
-    assert times_of(pd.DataFrame({"t": [3, 1, 2]}), "t", None).tolist() == [3, 1, 2]
+    assert times({"t": [3, 1, 2]}).tolist() == [3, 1, 2]
     with pytest.raises(ConfigError, match="must hold dates or numbers"):
-        times_of(pd.DataFrame({"t": ["a", "b", "c"]}), "t", None)
+        times({"t": ["a", "b", "c"]})
     with pytest.raises(ConfigError, match="1 missing"):
-        times_of(pd.DataFrame({"t": [1.0, None, 2.0]}), "t", None)
+        times({"t": [1.0, None, 2.0]})
 
 
 def test_python_dates_with_gaps(tmp_path):
     days = [date(2021, 1, 1 + i) if i % 5 else None for i in range(28)]
     made, _ = OpalSampler("smote").fit_resample(pd.DataFrame({"d": days, "x": np.arange(28.0)}), [1] * 8 + [0] * 20)
     assert all(value is None or isinstance(value, date) for value in made["d"].iloc[28:])
+
+
+def test_other_columns_tell_day_from_month_in_the_column_of_time():
+    frame = pd.DataFrame(
+        {
+            "open": [f"{1 + i % 12:02}/{1 + i % 11:02}/2020" for i in range(30)],
+            "shut": [f"{day:02}/03/2021" for day in range(1, 31)],
+            "y": ["p", "q"] * 15,
+        }
+    )
+    for drop in ((), ["open"]):
+        table = build_table("t", frame, "t", target="y", time="open", drop=drop)
+        assert pd.to_datetime(table.time, unit="D").iloc[2] == pd.Timestamp("2020-03-03")
+        assert pd.to_datetime(table.time, unit="D").iloc[11] == pd.Timestamp("2020-01-12")

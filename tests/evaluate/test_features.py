@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from tables import mixed_frame
 
-from opal.evaluate.classifiers import Classifier
+from opal.data.build import build_table
+from opal.evaluate import Classifier
 from opal.evaluate.features import MOST_LEVELS, as_text, transformer
+from opal.evaluate.portable import AsPipeline
 from opal.table import Schema
 
 NUMBERS, NAMES = ["visits", "age", "income", "member"], ["smoker", "job", "street", "odd"]
@@ -57,3 +62,16 @@ def test_a_number_that_is_missing_only_in_rows_to_predict_gets_the_median_of_tra
     gappy = frame.assign(x=np.where(np.arange(40) < 5, np.nan, frame["x"]))
     filled = frame.assign(x=gappy["x"].fillna(frame["x"].median()))
     np.testing.assert_array_equal(fitted.predict_proba(gappy), fitted.predict_proba(filled))
+    saved = AsPipeline(classifier).fit(frame, Schema.infer(frame, "y"))
+    np.testing.assert_allclose(saved.predict_proba(gappy), fitted.predict_proba(filled), rtol=0, atol=1e-12)
+
+
+def test_a_saved_forest_is_the_measured_one_where_names_are_missing():
+    """A forest draws columns by position: those of the saved pipeline stand in the same order."""
+    frame = mixed_frame(200).assign(ward=np.random.default_rng(0).choice([1, 2, 3, 10, 11], 200))
+    table = build_table("mixed", frame, source="made up", target="outcome", kinds={"ward": "categorical"})
+    assert table.frame["job"].isna().any()
+    forest = Classifier(partial(RandomForestClassifier, n_estimators=20, min_samples_leaf=2, random_state=1))
+    measured = forest.fit(table.frame, table.schema).predict_proba(table.frame)
+    saved = AsPipeline(forest).fit(table.frame, table.schema).predict_proba(table.frame)
+    np.testing.assert_array_equal(saved, measured)

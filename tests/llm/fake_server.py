@@ -101,6 +101,7 @@ class FakeLLM:
         self.hold_batches = False  # no batch completes while True
         self.fail_batches = ""  # the reason why every batch fails
         self.most_enqueued = 0  # requests of a batch; a larger one fails as OpenAI's do (0: any number)
+        self.more: dict[str, Callable[[dict[str, Any]], Any]] = {}  # other paths: body -> what they answer
         self.batch_faults: list[Any] = []  # Status or Reset, one for each of the first looks at a batch
         self.lock = threading.Lock()
         self.stopped = threading.Event()
@@ -196,7 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         fake, path = self.fake, self.path.partition("?")[0].removeprefix("/v1")
-        if path == "/models":
+        if self.path in fake.more:
+            self.send(200, fake.more[self.path]({}))
+        elif path == "/models":
             names = sorted(fake.models or {"fake"})
             self.send(200, {"object": "list", "data": [{"id": n, "object": "model"} for n in names]})
         elif path == "/batches":
@@ -220,6 +223,8 @@ class _Handler(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if fake.key is not None and given != fake.key:
             self.error(Status(401, "invalid_api_key", "Incorrect API key provided", echo_key=True))
+        elif self.path in fake.more:
+            self.send(200, fake.more[self.path](json.loads(data)))
         elif path == "/files":
             self.upload(data)
         elif path == "/batches":

@@ -44,13 +44,20 @@ class StrictOpenAI(FakeLLM):
     Parameters
     ----------
     efforts : values of ``reasoning_effort`` that the reasoning models take
+    lacks : keywords that schemas may not hold, as with Azure and fine-tuned models
     """
 
-    def __init__(self, answer: Any, efforts: tuple[str, ...] = EFFORTS, **more: Any) -> None:
+    def __init__(
+        self, answer: Any, efforts: tuple[str, ...] = EFFORTS, lacks: tuple[str, ...] = (), **more: Any
+    ) -> None:
         super().__init__(answer=lambda body: self.reply(body, answer(body)), **more)
-        self.efforts = efforts
+        self.efforts, self.lacks = efforts, lacks
 
     def refusal(self, body: dict[str, Any]) -> Status | None:
+        form = body.get("response_format") or (body.get("text") or {}).get("format") or {}
+        for node in nodes(form.get("json_schema", form).get("schema")):
+            if found := sorted(set(self.lacks) & set(node)):
+                return bad_schema(f"'{found[0]}' is not permitted.", "('properties', 'rows', 'items')")
         if "input" in body:
             return self.refusal_of_responses(body)
         for name in sorted(set(body) - KNOWN):
@@ -121,7 +128,7 @@ def schema_refusal(body: Mapping[str, Any]) -> Status | None:
     given = form["json_schema"]
     if not re.fullmatch(r"[\w-]{1,64}", given["name"]):
         return Status(400, "invalid_value", "invalid name", param="response_format.json_schema.name")
-    values = 0
+    values = characters = 0
     for node in nodes(given["schema"]):
         if node.get("type") == "object" and given.get("strict"):
             if node.get("additionalProperties") is not False:
@@ -131,11 +138,12 @@ def schema_refusal(body: Mapping[str, Any]) -> Status | None:
         if {"allOf", "not", "if", "dependentRequired", "patternProperties", "default"} & set(node):
             return bad_schema("a keyword is not permitted.")
         values += len(node.get("enum", ()))
-    return bad_schema("too many enum values") if values > 1000 else None
+        characters += sum(map(len, map(str, (*node.get("enum", ()), *node.get("properties", ())))))
+    return bad_schema("too many enum values or characters") if values > 1000 or characters > 120_000 else None
 
 
-def bad_schema(why: str) -> Status:
-    text = f"Invalid schema for response_format 'rows': In context=(), {why}"
+def bad_schema(why: str, context: str = "()") -> Status:
+    text = f"Invalid schema for response_format 'rows': In context={context}, {why}"
     return Status(400, "invalid_json_schema", text, param="response_format")
 
 

@@ -213,3 +213,12 @@ def test_an_address_of_0_1_has_the_hash_of_its_public_name():
 def test_every_renamed_address_leads_to_its_public_name():
     for public in set(RENAMED.values()):
         assert get_object(public) is not None
+
+
+def test_a_section_without_an_address_prints_no_error(caplog):
+    from opal.config.effect import without_effect
+    from opal.report.run_artifacts import scalars_of
+
+    without_effect.cache_clear()
+    assert scalars_of({"sampling": {"top_k": 40}}, "llm") == {"llm.sampling.top_k": 40}
+    assert not caplog.records, "Hydra says 'Error getting object at' where there is none"

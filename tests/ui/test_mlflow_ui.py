@@ -16,6 +16,13 @@ from opal.record.tracking import Tracking
 pytestmark = pytest.mark.browser
 NAMES = ("toy/smote/logistic-111111111111", "toy/llm/logistic-222222222222")
 
+PROMPT = {"name": "paper", "system": "You make tables.", "user": "Continue these: {{ examples }}"}
+
+
+def write(folder):
+    trials.write(folder)
+    trials.write_requests(folder, 3)
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
@@ -25,7 +32,8 @@ def runs(tmp_path_factory):
     ids = []
     for i, name in enumerate(NAMES):
         with tracking.claim(f"{i}" * 64):
-            ids.append(tracking.log(trials.record(f"{i}" * 64, name), trials.write))
+            asked = {"traces": True, "prompt": PROMPT} if "llm" in name else {}
+            ids.append(tracking.log(trials.record(f"{i}" * 64, name, **asked), write))
     return folder, tracking.experiment_id, ids
 
 
@@ -65,3 +73,15 @@ def test_the_error_is_a_curve_over_synthetic_rows(server, runs, browser):
 def test_artifacts_open_from_the_run_page(server, runs, browser):
     browser.get(f"{server}/#/experiments/{runs[1]}/runs/{runs[2][1]}/artifacts/errors.csv")
     _text_with(browser, ["errors.csv", "synthetic"])
+
+
+def test_a_runs_requests_are_traces_with_their_tokens(server, runs, browser):
+    browser.get(f"{server}/#/experiments/{runs[1]}/runs/{runs[2][1]}/traces")
+    _text_with(browser, ["3 of 3", "Tokens", "42", "1.5s"])
+
+
+def test_a_runs_prompt_is_a_version_in_the_registry(server, runs, browser):
+    browser.get(f"{server}/#/experiments/{runs[1]}/runs/{runs[2][1]}")
+    _text_with(browser, ["Registered prompts", "opal-paper (v1)"])
+    browser.get(f"{server}/#/prompts/opal-paper")
+    _text_with(browser, ["Viewing version 1", "You make tables.", "Continue these: {{ examples }}"])

@@ -84,4 +84,6 @@ def test_the_command_of_a_recommended_method_makes_the_table():
     assert how(found, typed) == (
         "opal augment data=csv 'data.path=my table.csv' data.target=y method=mixup output=balanced.csv"
     )
+    alone = ["data=iris", "method=mixup", "method.alpha=2.0", "prompt=csv,paper", "amounts.steps=2"]
+    assert how(found, alone) == "opal augment data=iris method=mixup method.alpha=2.0 output=balanced.csv"
     assert how(found, ["data=craft,iris"]) == "opal augment data=mine method=mixup output=balanced.csv"

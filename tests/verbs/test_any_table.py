@@ -22,7 +22,7 @@ from opal.data.build import build_table
 from opal.data.pinned import load as load_pinned
 from opal.errors import ConfigError, MethodError, TrackingError
 from opal.evaluate.features import MOST_LEVELS, transformer
-from opal.llm.rows.constrain import MOST_ENUM, MOST_ENUMS, constraint, held_to, json_schema
+from opal.llm.rows.constrain import MOST_CHARACTERS, MOST_ENUM, MOST_ENUMS, constraint, held_to, json_schema
 from opal.llm.rows.generate import Generator
 from opal.llm.rows.parse import Parser
 from opal.methods.imblearn import Imblearn
@@ -184,6 +184,9 @@ def test_enumerations_stay_within_what_a_schema_may_hold():
     properties = json_schema(Schema.infer(frame, "y").columns, 5)["properties"]["rows"]["items"]["properties"]
     listed = [len(p["enum"]) for p in properties.values() if "enum" in p]
     assert MOST_ENUMS - MOST_ENUM < sum(listed) <= MOST_ENUMS and len(properties) == 41
+    long = frame.assign(**{f"c{i}": [f"{i} {j % 60:>300}" for j in range(120)] for i in range(40)})
+    properties = json_schema(Schema.infer(long, "y").columns, 5)["properties"]["rows"]["items"]["properties"]
+    assert 0 < sum(len(str(v)) for p in properties.values() for v in p.get("enum", ())) <= MOST_CHARACTERS
 
 
 def test_reports_show_a_hostile_name_letter_by_letter():

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from tables import mixed_frame, number_table
 
 from opal.augment import make
-from opal.data.append_csv import CsvFile, frame_as_csv, guard, number_writer
+from opal.data.append_csv import CsvFile, frame_as_csv, guard
 from opal.data.file import load
+from opal.data.numbers import number_writer
 from opal.data.write import write_table
 from opal.errors import OpalError
 from opal.evaluate import Filter

@@ -21,11 +21,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from tables import mixed_frame
+from tables import german_frame, mixed_frame
 
 from opal import OpalClassifier, classifier
 from opal.classifier import CONTROLS
-from opal.errors import DataError, MethodError
+from opal.errors import ConfigError, DataError, MethodError
 from opal.evaluate.actions import Action
 from opal.methods.mixup import Mixup
 
@@ -169,3 +169,37 @@ def test_columns_keep_their_names_whatever_they_are():
         assert list(OpalClassifier(repeats=1).fit(frame, y).estimator_.feature_names_in_) == ["0", "b", "7", "d"]
     with pytest.raises(DataError, match="two columns named"):
         OpalClassifier().fit(frame.set_axis(["a", "a", "b", "c"], axis=1), y)
+
+
+def test_numbers_that_stand_as_text_are_read_in_fit_and_predict():
+    frame = german_frame(300)
+    names = ["gehalt", "schmal", "prozent", "euro", "klammer", "exp"]
+    rows, seen = frame[names], slice(0, 200)
+    model = OpalClassifier(make_pipeline(StandardScaler(), LogisticRegression()), methods=["smote"], repeats=1, steps=1)
+    model.fit(rows[seen], frame["ziel"][seen])
+    found = balanced_accuracy_score(frame["ziel"][200:], model.predict(rows[200:]))
+    assert found > 0.75
+    numbers = pd.DataFrame({n: rows[n].map(read_by_hand) for n in names})
+    assert (model.predict(numbers[200:]) == model.predict(rows[200:])).all()  # numbers serve as well
+    assert (model.predict_proba(rows.to_numpy()[200:]) == model.predict_proba(rows[200:])).all()
+    with pytest.raises(DataError, match=r"column 'gehalt' holds '12\.5', which is not a number as in the rows of fit"):
+        model.predict(rows[:3].assign(gehalt="12.5"))
+
+
+def read_by_hand(text: str) -> float:
+    bare = text.strip("€ %").replace(".", "").replace("\u202f", "").replace(",", ".")
+    return -float(bare[1:-1]) if bare.startswith("(") else float(bare)
+
+
+def test_names_in_text_reach_the_estimator_as_they_are():
+    frame = german_frame(200)
+    whole = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["ort", "alter"]), (StandardScaler(), ["gehalt"])
+    )
+    model = OpalClassifier(make_pipeline(whole, LogisticRegression()), repeats=1, kinds={"alter": "categorical"})
+    model.fit(frame.drop(columns="ziel"), frame["ziel"])
+    encoder = model.estimator_[0].named_transformers_["onehotencoder"]
+    assert list(encoder.categories_[0]) == ["Bonn", "Köln", "Ulm", "k.A."]
+    assert all(isinstance(age, str) for age in encoder.categories_[1])
+    with pytest.raises(ConfigError, match="kinds names 'age', which is not a column; columns: gehalt"):
+        OpalClassifier(kinds={"age": "categorical"}).fit(frame.drop(columns="ziel"), frame["ziel"])

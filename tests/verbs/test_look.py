@@ -26,10 +26,20 @@ def test_every_column_its_traps_and_what_comes_next(verb):
     assert code == 2 and "opal look does not use score=error" in err
 
 
-def test_a_single_run_tells_of_a_leak(verb):
+def test_a_run_begins_with_what_it_understood_and_its_worst_traps(verb):
     mixed_frame(200).assign(refused=lambda d: (d["outcome"] == "no").astype(int)).to_csv("ward.csv", index=False)
     quick = ["seeds=[1]", "amounts.steps=1", "figures=false", "fidelity=false", "controls=none"]
     code, _, err = verb("run", "method=duplicate", "data=csv", "data.path=ward.csv", "data.target=outcome", *quick)
-    assert code == 0 and "opal: ward: 200 rows, 7 features" in err, err
+    assert code == 0, err
+    outlined, trapped = (line for line in err.splitlines() if line.startswith(("opal: ward:", "opal: traps:")))
+    assert re.match(r"opal: ward: 200 rows, 7 features .*short of rows: yes; chosen by: balanced error$", outlined)
+    assert trapped.startswith("opal: traps: 'refused' alone predicts 'outcome'")
     (run,) = runs()
     assert "'refused' alone predicts 'outcome'" in run.data.tags["mlflow.note.content"]
+
+
+def test_a_published_run_says_nothing_of_the_table(verb):
+    mixed_frame(200).to_csv("plain.csv", index=False)
+    quick = ["seeds=[1]", "amounts.steps=1", "figures=false", "fidelity=false", "controls=none", "show=published"]
+    code, _, err = verb("run", "method=duplicate", "data=csv", "data.path=plain.csv", "data.target=outcome", *quick)
+    assert code == 0 and "plain: 200 rows" not in err

@@ -22,7 +22,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold, cross_validate
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
-from tables import mixed_frame
+from tables import german_frame, mixed_frame
 
 import opal
 from opal import OpalSampler
@@ -196,6 +196,56 @@ def test_mistakes_are_told_in_one_sentence(sampler, error, words):
     with pytest.raises(error, match=words) as caught:
         sampler.fit_resample(*people())
     assert "\n" not in str(caught.value)
+
+
+FORMS = {
+    "gehalt": r"\d\.\d{3},\d\d|\d{3},\d\d",
+    "schmal": r"(\d\u202f)?\d{1,3},\d",
+    "prozent": r"\d\d?,\d %",
+    "euro": r"€ (\d\.)?\d{1,3},\d\d",
+    "klammer": r"\d+,\d|\(\d+,\d\)",
+    "exp": r"\d,\d{3}e-\d\d",
+    "fehlt": r"\d+,\d|k\.A\.|-",
+    "alter": r"\d\d",
+    "ort": "Ulm|Bonn|Köln|k\\.A\\.",
+    "tag": r"\d\d\.\d\d\.2020",
+}
+
+
+@pytest.mark.parametrize("method", ["smote", "gaussian_copula"])
+@pytest.mark.parametrize("dtype", [object, "string"])
+def test_numbers_and_dates_that_stand_as_text_are_read_and_written_in_their_own_form(method, dtype):
+    frame = german_frame()
+    x = frame.drop(columns="ziel").astype(dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # nothing is taken for free text
+        warnings.filterwarnings("ignore", "Missing values of 2 columns")
+        x_all, y_all = OpalSampler(method).fit_resample(x, frame["ziel"])
+    new = x_all.iloc[len(x) :]
+    pd.testing.assert_frame_equal(x_all.head(len(x)), x)
+    assert y_all.value_counts().nunique() == 1 and len(new) > 20
+    for name, form in FORMS.items():
+        assert new[name].astype(str).str.fullmatch(form).all(), (name, new[name].tolist())
+    assert not set(new["gehalt"]) <= set(x["gehalt"]) and set(new["fehlt"]) & {"k.A.", "-"}
+    kept = OpalSampler(method, kinds={"alter": "categorical"}).fit_resample(x, frame["ziel"])[0]
+    assert set(kept["alter"]) <= set(x["alter"])  # codes, never between two
+
+
+def test_text_beside_numbers_with_decimal_points_has_decimal_points():
+    rng = np.random.default_rng(0)
+    x = pd.DataFrame({"price": [f"{v},{w:03}" for v, w in rng.integers(1, 999, (60, 2))], "rate": rng.normal(size=60)})
+    x.loc[::9, "price"] = "950"
+    y = np.repeat([0, 1], [15, 45])
+    new = OpalSampler("mixup").fit_resample(x, y)[0]["price"].iloc[60:]
+    assert new.str.fullmatch(r"\d{1,3}(,\d{3})?").all()
+    assert new.str.replace(",", "").astype(int).max() > 100_000
+
+
+def test_nothing_but_free_text_is_told():
+    x, y = people()
+    notes = pd.DataFrame({"note": [f"patient {i}" for i in range(len(x))]})
+    with pytest.raises(DataError, match="nothing but free text or keys \\('note'\\)"):
+        OpalSampler("smote").fit_resample(notes, y.to_numpy())
 
 
 def test_two_columns_of_one_name_are_refused():

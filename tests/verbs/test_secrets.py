@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gzip
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +18,8 @@ KEY, HEADER, PROXY = "sk-sentinel-5e07", "hdr-sentinel-77aa", "pw-sentinel-31bc"
 OPTIONS = """data=csv data.path=table.csv data.target=y seeds=[1] amounts.steps=1 amounts.size=4 task.train_rows=40
 task.minority_share=0.25 task.test_rows=40 method=llm prompt=paper method.reject_copies=false
 method.reject_repeats=false llm=openai_compatible llm.model=m llm.retries=1
-llm.key_env=SENTINEL_KEY llm.headers={X-Token:$SENTINEL_HEADER} llm.timeout=10 fidelity=false"""
+llm.key_env=SENTINEL_KEY llm.headers={X-Token:$SENTINEL_HEADER} llm.timeout=10 fidelity=false
+tracking.traces=true tracking.prompts=true"""
 
 
 def content(folder: Path) -> bytes:
@@ -51,6 +54,8 @@ def test_a_secret_is_nowhere(echo, full, tmp_path, root):
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
         assert fake.requests and fake.headers[0]["x-token"] == HEADER
     assert (done.returncode == 0) == (echo == "answers"), done.stderr.decode()
+    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
+        assert bool(store.execute("SELECT count(*) FROM spans").fetchone()[0]) == (echo == "answers")
     said = done.stdout + done.stderr + content(tmp_path)
     for secret in (*secrets, PROXY):
         assert secret.encode() not in said, secret

@@ -20,9 +20,10 @@ from typing import Any
 
 from opal.llm.api.cache import write_json
 from opal.llm.api.capabilities import Capabilities
-from opal.llm.api.dialects import refuted_by, renamed_to
+from opal.llm.api.dialects import refuted_by, renamed_to, schema_fields, schema_of
 from opal.llm.api.fault import Fault
 from opal.llm.api.responses import NAMES
+from opal.llm.api.schema import refused_keywords, without
 
 VERSION = 1  # of what is remembered: raise it when lessons of older versions mislead
 MOST_LESSONS = 8  # of one request
@@ -48,6 +49,7 @@ class Adaptation:
     headroom : tokens for reasoning, added to the limit of an answer once the model is known to reason
     renamed : fields that have another name there; dropped : fields not sent
     refuted : names of Capabilities that the endpoint does not have after all
+    keywords : of JSON schemas, not sent
     reasons : whether the model reasons before it answers
     """
 
@@ -57,6 +59,7 @@ class Adaptation:
     renamed: dict[str, str] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
     refuted: set[str] = field(default_factory=set)
+    keywords: set[str] = field(default_factory=set)
     reasons: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -66,6 +69,7 @@ class Adaptation:
             if known["version"] == VERSION:
                 self.renamed, self.reasons = dict(known["renamed"]), bool(known["reasons"])
                 self.dropped, self.refuted = set(known["dropped"]), set(known["refuted"])
+                self.keywords = set(known.get("keywords", ()))
 
     @property
     def known(self) -> bool:
@@ -75,6 +79,8 @@ class Adaptation:
     def fit(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """``body`` as this model takes it."""
         fitted = {self.renamed.get(name, name): value for name, value in body.items() if name not in self.dropped}
+        if self.keywords and (schema := schema_of(fitted)) is not None:
+            fitted |= schema_fields(without(schema, self.keywords))
         if extra := self.extra(fitted):
             limit = next(name for name in LIMITS if name in fitted)
             fitted[limit] += extra
@@ -98,7 +104,12 @@ class Adaptation:
         ----------
         probing : a capability is asked for, so that its refusal is the answer
         """
-        if fault.status not in (400, 422) or (name := self._blamed(fault, sent)) is None:
+        if fault.status not in (400, 422) or not UNSUPPORTED.search(f"{fault.code} {fault.detail}"):
+            return False
+        name = self._blamed(fault, sent)
+        if name in (None, "response_format") and self._learn_keywords(fault, sent):
+            return True
+        if name is None:
             return False
         original = next((old for old, new in self.renamed.items() if new == name), name)
         with self._lock:
@@ -118,6 +129,16 @@ class Adaptation:
                 self._tell(f"does not take {name}: sent without it")
         return True
 
+    def _learn_keywords(self, fault: Fault, sent: Mapping[str, Any]) -> bool:
+        """Learn which keywords of a schema are refused; whether the error names any."""
+        schema = schema_of(sent)
+        refused = refused_keywords(fault.detail, schema) if schema else set()
+        with self._lock:
+            if not refused <= self.keywords:  # else another thread was first
+                self.keywords |= refused
+                self._tell(f"does not take {' and '.join(sorted(refused))} in a schema: sent without them")
+        return bool(refused)
+
     def learn_from_answer(self, sent: Mapping[str, Any]) -> None:
         """Learn that the model reasons: its answer to ``sent`` holds no text, as reasoning used up the limit."""
         with self._lock:
@@ -127,8 +148,6 @@ class Adaptation:
 
     def _blamed(self, fault: Fault, sent: Mapping[str, Any]) -> str | None:
         """The field of ``sent`` that the endpoint does not take, by ``error.param`` or its words."""
-        if not UNSUPPORTED.search(f"{fault.code} {fault.detail}"):
-            return None
         named = fault.param.partition(".")[0].partition("[")[0]
         named = NAMES.get(named, named)
         fields = [name for name in sent if name not in NEEDED]
@@ -150,6 +169,7 @@ class Adaptation:
             "renamed": self.renamed,
             "dropped": sorted(self.dropped),
             "refuted": sorted(self.refuted),
+            "keywords": sorted(self.keywords),
             "reasons": self.reasons,
         }
         with suppress(OSError):  # remembering only saves a refused call

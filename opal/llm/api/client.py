@@ -20,6 +20,7 @@ from opal.llm.api.budget import Budget, Estimate, Prices, answer_tokens, prompt_
 from opal.llm.api.cache import ResponseCache
 from opal.llm.api.call import Caller
 from opal.llm.api.capabilities import Capabilities, probe, remembered
+from opal.llm.api.context import check_fit, ollama_context
 from opal.llm.api.dialects import DECIDES_NOTHING, FLEX_TIMEOUT, GRAMMARS, HARMLESS_GRAMMARS
 from opal.llm.api.endpoint import Endpoint
 from opal.llm.api.fault import Fault
@@ -32,6 +33,7 @@ from opal.llm.api.responses import LACKING
 Api = Literal["chat", "completion", "responses"]
 Cache = Literal["read_write", "replay", "off"]
 How = Literal["direct", "batch"]
+Told = Literal["ollama"]
 HEADROOM = 4096  # tokens for reasoning, where llm.reasoning.tokens is not set
 OnResponse = Callable[[Response], None]
 
@@ -79,6 +81,8 @@ class Client:
         unless they are known not to affect the answer
     n_per_request : answers worth asking for at once
     supports : what the endpoint can do (see :class:`Capabilities`), or None to find out by a few short calls
+    context_of : ``ollama``: a server that cuts long prompts without a word is asked for its context length before rows
+        are, and a request that does not fit is an error; None: the endpoint refuses what is too long
     headers, query : sent with every call; a value such as ``$NAME`` is that of the environment variable, read then
     key_command : a command that prints a key, in place of ``key_env``; run again every four minutes, without a shell
     """
@@ -106,6 +110,7 @@ class Client:
     n_per_request: int = 1
     reasoning: Mapping[str, Any] | None = None
     supports: Mapping[str, Any] | None = None
+    context_of: NoEffect[Told | None] = None
     headers: NoEffect[Mapping[str, Any] | None] = None
     query: NoEffect[Mapping[str, Any] | None] = None
     key_command: NoEffect[str | None] = None
@@ -257,6 +262,11 @@ class Client:
         found = remembered(folder, endpoint.name, name, caller.chat, lambda: probe(ask, caller.chat, grammars))
         return self._of_api(found)
 
+    @cached_property
+    def context(self) -> int | None:
+        """Tokens that the server of ``context_of`` has for a prompt and its answer (which calls it), or None."""
+        return ollama_context(self._connect().endpoint)
+
     def _of_api(self, found: Capabilities) -> Capabilities:
         return replace(found, **LACKING) if self.api == "responses" else found
 
@@ -272,6 +282,8 @@ class Client:
 
     def _fetch(self, requests: Mapping[int, Request]) -> Iterator[tuple[int, Response]]:
         """Responses by index, as they arrive."""
+        if self.context_of and (context := self.context) is not None:
+            check_fit(requests.values(), context, self._connect().endpoint)
         if self.mode == "batch":
             return Batches(self._connect(), self.capabilities, self._store, self.poll).fetch(requests)
         _ = self.capabilities  # once, before the threads need it
@@ -295,11 +307,21 @@ class Client:
 
     def _stored(self, request: Request) -> Response | None:
         found = None if self.cache == "off" else self._store.get(request, empty=self.cache == "replay")
+        if found is None and self.cache == "replay":
+            found = self._stored_earlier(request)
         if found is not None and found.usage.money is None:  # made before the prices were known
             usage = found.usage
             money = self._prices.money(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
             return replace(found, usage=replace(usage, money=money))
         return found
+
+    def _stored_earlier(self, request: Request) -> Response | None:
+        """The answer in a record from before schemas held limits of numbers: the same question, under another key."""
+        if request.constraint is None or request.constraint.json_schema is None:
+            return None
+        earlier = replace(request, constraint=request.constraint.unbounded())
+        found = self._store.get(earlier, empty=True)
+        return found and replace(found, request=request, kept_as=earlier.key)
 
     def _connect(self) -> Caller:
         with self._lock:

@@ -47,6 +47,13 @@ def schema_fields(schema: Mapping[str, Any]) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": form}}
 
 
+def schema_of(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The JSON schema in a chat request's body, or None."""
+    form = body.get("response_format")
+    found = form.get("json_schema") if isinstance(form, Mapping) else None
+    return found["schema"] if isinstance(found, Mapping) else None
+
+
 def refuted_by(name: str, sent: Mapping[str, Any]) -> str | None:
     """The capability (`opal.llm.api.capabilities.Capabilities`) that an endpoint lacks which refuses this field."""
     if name == "response_format":

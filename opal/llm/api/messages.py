@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from opal.llm.api.schema import without
 from opal.result import Usage
 
 Mode = Literal["schema", "grammar", "json", "free"]
@@ -25,6 +26,11 @@ class Constraint:
 
     json_schema: Mapping[str, Any] | None = None
     regex: str | None = None
+
+    def unbounded(self) -> Constraint:
+        """As it was before November 2026, when schemas held no limits of numbers."""
+        schema = self.json_schema and without(self.json_schema, {"minimum", "maximum"})
+        return Constraint(schema, self.regex)
 
 
 @dataclass(frozen=True)
@@ -81,12 +87,13 @@ class Response:
     mode: Mode  # the constraint that the endpoint applied
     cached: bool = False  # came from the store
     created: str = ""  # ISO time of the call that made it
+    kept_as: str = ""  # its key in the store, where that is not the request's
 
     def record(self) -> dict[str, Any]:
         """The exchange as plain JSON types, for the run's record of its prompts."""
         request = self.request
         return {
-            "key": request.key,
+            "key": self.kept_as or request.key,
             "model": request.model,
             "messages": request.messages and [dict(m) for m in request.messages],
             "prompt": request.prompt,

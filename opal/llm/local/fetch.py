@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
 from opal.atomic import write_whole
-from opal.data.download import TIMEOUT_S, reason
-from opal.errors import ConfigError, LLMError
+from opal.data.download import TIMEOUT_S, reason, verified
+from opal.errors import ConfigError, DataError, LLMError
 
 HUB = "https://huggingface.co"
 _DIGEST = re.compile(r"(?P<place>[^#]+)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?")
@@ -50,25 +49,16 @@ def fetched(weights: str, cache: Path) -> Path:
     ------
     ConfigError, LLMError : as `digest_of`; or the download fails, or is another file
     """
-    import pooch
-
     place, _ = _parts(weights)
-    digest = digest_of(weights, cache)
-    folder = cache / "weights" / digest[:12]
-    shown = sys.stderr.isatty()
     try:
-        found = pooch.retrieve(
-            place,
-            f"sha256:{digest}",
-            fname=name_of(weights),
-            path=folder,
-            downloader=pooch.HTTPDownloader(progressbar=shown, timeout=TIMEOUT_S, headers=_headers(place)),
-        )
-    except ValueError as fault:  # pooch's word for another digest; what came is not kept
-        raise LLMError(f"llm.server.weights={weights}: {place} holds another file than that SHA-256 names") from fault
-    except Exception as fault:  # requests' errors, and the file system's
-        raise LLMError(f"llm.server.weights={weights}: {place} cannot be fetched ({reason(fault)})") from fault
-    return Path(found)
+        return verified(place, digest_of(weights, cache), cache, _headers(place))
+    except DataError as fault:
+        raise LLMError(f"llm.server.weights={weights}: {fault}") from fault
+
+
+def place_of(weights: str, cache: Path) -> Path:
+    """Where the file is kept once it is downloaded."""
+    return cache / "weights" / digest_of(weights, cache)[:12] / name_of(weights)
 
 
 def name_of(weights: str) -> str:

@@ -41,7 +41,15 @@ def locate(weights: str | None) -> Path:
     """
     if weights is None:
         return _assembled()
-    return _existing(str(fetch.fetched(weights, _cache())) if fetch.is_remote(weights) else weights)
+    return _existing(str(_fetched(weights)) if fetch.is_remote(weights) else weights)
+
+
+def _fetched(weights: str) -> Path:
+    """The downloaded file: one whose digest is remembered is not read again, which takes seconds a gigabyte."""
+    kept = fetch.place_of(weights, _cache())
+    if kept.is_file() and file_sha256(kept) == fetch.digest_of(weights, _cache()):
+        return kept
+    return fetch.fetched(weights, _cache())
 
 
 def file_sha256(path: Path) -> str:

@@ -7,7 +7,6 @@ import re
 from calendar import month_name
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
 from typing import Any
 
 import pandas as pd
@@ -18,7 +17,10 @@ from opal.table import Column, Group, Schema
 
 MOST_LEVELS = 1000
 MONTHS = tuple(month_name)[1:]
-MOST_ENUM, MOST_ENUMS = 250, 1000  # values of one enumeration and of all together that OpenAI takes in a schema
+# What every endpoint takes in a schema: values of one enumeration, of all, and characters of values and names together.
+# Azure's limits (learn.microsoft.com, "Structured outputs"); OpenAI's are 1,000 values, 120,000 characters, and 15,000
+# for an enumeration of over 250 values (developers.openai.com/api/docs/guides/structured-outputs); November 2026.
+MOST_ENUM, MOST_ENUMS, MOST_CHARACTERS = 250, 500, 15_000
 _DATE_PARTS = {
     "%d": "(0[1-9]|[12][0-9]|3[01])",
     "%-d": "([1-9]|[12][0-9]|3[01])",
@@ -140,10 +142,12 @@ def _in_line(text: str, style: Style) -> str:
 
 
 def json_schema(columns: Sequence[Column], rows: int) -> dict[str, Any]:
-    """A strict JSON schema of ``{"rows": [...]}``; limits of numbers, and levels too many, are left to the parser."""
-    few = sorted((len(c.levels), c.name) for c in columns if c.nominal and len(c.levels) <= MOST_ENUM)
-    totals = accumulate(size for size, _ in few)
-    listed = {name for (_, name), total in zip(few, totals, strict=True) if total <= MOST_ENUMS}
+    """A strict JSON schema of ``{"rows": [...]}`` that refuses what the parser refuses.
+
+    Dates, and levels too many for a schema, are left to the parser. Keywords: those that OpenAI, Gemini and vLLM know;
+    what another endpoint refuses is left out once it has said so (`opal.llm.api.adaptation`).
+    """
+    listed = _listed(columns)
     item = {
         "type": "object",
         "properties": {c.name: _json_cell(c, c.name in listed) for c in columns},
@@ -158,6 +162,19 @@ def json_schema(columns: Sequence[Column], rows: int) -> dict[str, Any]:
     }
 
 
+def _listed(columns: Sequence[Column]) -> set[str]:
+    """Names of the columns whose levels stand in the schema: those with the fewest, within the limits."""
+    values, characters = 0, sum(len(c.name) for c in columns)
+    listed = set()
+    few = (c for c in columns if c.nominal and len(c.levels) <= MOST_ENUM)
+    for column in sorted(few, key=lambda c: (len(c.levels), c.name)):
+        values += len(column.levels) + column.missing
+        characters += sum(len(str(v)) for v in column.levels)
+        if values <= MOST_ENUMS and characters <= MOST_CHARACTERS:
+            listed.add(column.name)
+    return listed
+
+
 def _json_cell(column: Column, listed: bool) -> dict[str, Any]:
     if column.nominal:
         levels: list[Any] = [v if isinstance(v, bool | int | float) else str(v) for v in column.levels]
@@ -167,7 +184,12 @@ def _json_cell(column: Column, listed: bool) -> dict[str, Any]:
     if math.isnan(column.low):
         return {"type": "null"}
     kind = "string" if column.dates else "number" if column.decimals else "integer"
-    return {"type": [kind, "null"] if column.missing else kind}
+    cell: dict[str, Any] = {"type": [kind, "null"] if column.missing else kind}
+    if column.dates:
+        return cell
+    whole = not column.decimals
+    low, high = (math.ceil(column.low), math.floor(column.high)) if whole else (column.low, column.high)
+    return cell | {"minimum": low, "maximum": high}
 
 
 def _json_type(value: Any) -> str:

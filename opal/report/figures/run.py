@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -25,10 +27,16 @@ def run_figures(errors: pd.DataFrame, folder: Path, title: str) -> None:
     """Write ``curves.png``: four metrics against synthetic rows, every seed thin, the mean thick, controls dashed; and
     where the gain comes from, if that was measured.
     """
-    with _drawing:
-        figure = draw_run(errors, title)
+    with drawing(errors, title) as figure:
         folder.mkdir(parents=True, exist_ok=True)
         figure.savefig(folder / "curves.png", dpi=110)
+
+
+@contextmanager
+def drawing(errors: pd.DataFrame, title: str) -> Iterator[Any]:
+    """The figure of one run, for as long as nobody else draws in it."""
+    with _drawing:
+        yield draw_run(errors, title)
 
 
 def draw_run(errors: pd.DataFrame, title: str) -> Any:

@@ -23,7 +23,14 @@ SAMPLING = {"temperature": 0.7, "max_tokens": 100}
 SUPPORTS = {"json_schema": True, "json_object": True, "seed": True, "n": True}
 SCHEMA = {
     "type": "object",
-    "properties": {"rows": {"type": "array", "items": {"type": "integer"}}},
+    "properties": {
+        "rows": {
+            "type": "array",
+            "items": {"type": "integer", "minimum": 1, "maximum": 9},
+            "minItems": 3,
+            "maxItems": 3,
+        }
+    },
     "required": ["rows"],
     "additionalProperties": False,
 }
@@ -166,6 +173,73 @@ def test_a_capability_that_turns_out_to_be_missing_is_given_up(make, ask, field)
         client = make(fake, supports=SUPPORTS)
         client.complete([client.request(messages=({"role": "user", "content": "b"},), sampling={"seed": 2})])
         assert len(fake.requests) == asked + 1
+
+
+def named_as_keywords(schema: dict) -> dict:
+    """Columns may have the names of keywords."""
+    cell = {"type": "integer", "minimum": 0, "maximum": 9}
+    item = {"type": "object", "properties": {"minimum": cell, "x": cell}, "required": ["minimum", "x"]}
+    return schema | {"properties": {"rows": {"type": "array", "items": item | {"additionalProperties": False}}}}
+
+
+@pytest.mark.parametrize("api", ["chat", "responses"])
+@pytest.mark.parametrize("schema", [SCHEMA, named_as_keywords(SCHEMA)])
+def test_a_keyword_that_schemas_may_not_hold_is_left_out_once(make, ask, caplog, api, schema):
+    caplog.set_level("INFO", "opal")
+    asked = {"constraint": Constraint(json_schema=schema)}
+    with strict(lacks=("minimum", "maximum")) as fake:
+        given = {"model": "gpt-4o", "supports": SUPPORTS, "concurrency": 1, "api": api}
+        client = make(fake, **given)
+        assert {r.mode for r in client.complete(ask(client, 3, **asked))} == {"schema"} and len(fake.requests) == 3 + 1
+        (told,) = [r.getMessage() for r in caplog.records if r.name == "opal"]
+        assert told.endswith("does not take maximum and minimum in a schema: sent without them")
+        another = make(fake, **given)
+        another.complete([another.request(messages=({"role": "user", "content": "others?"},), **asked)])
+        assert len(fake.requests) == 3 + 1 + 1, "it is remembered"
+    body = fake.requests[-1]
+    sent = (body.get("text") or {"format": body.get("response_format", {}).get("json_schema")})["format"]["schema"]
+    item, before = sent["properties"]["rows"]["items"], schema["properties"]["rows"]["items"]
+    assert item.keys() == before.keys() - {"minimum", "maximum"}
+    assert item.get("properties", {}).keys() == before.get("properties", {}).keys()
+    assert '"minimum": ' not in json.dumps(item.get("properties", {}).get("x", item))
+
+
+ELSEWHERE = {
+    "gemini": [{"error": {"code": 400, "message": "Invalid JSON payload received. Unknown name \"maximum\" at 'x'"}}],
+    "anthropic": {"error": {"message": "For 'integer' type, property 'minimum' is not supported", "param": None}},
+    "a gateway": {"error": {"message": "response_format: keyword maximum is unsupported", "param": "response_format"}},
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+def test_a_keyword_is_understood_in_other_words(make, ask, name):
+    class Server(FakeLLM):
+        def refusal(self, body):
+            return Status(400, body=ELSEWHERE[name]) if "minimum" in json.dumps(body) else None
+
+    with Server() as fake:
+        client = make(fake, supports=SUPPORTS)
+        [found] = client.complete(ask(client, constraint=Constraint(json_schema=SCHEMA)))
+    assert found.mode == "schema" and len(fake.requests) == 2 and "minItems" in json.dumps(fake.requests[-1])
+
+
+def test_a_schema_refused_for_good_is_given_up(make, ask):
+    with strict(lacks=("type",)) as fake:
+        client = make(fake, model="gpt-4o", supports=SUPPORTS)
+        [found] = client.complete(ask(client, constraint=Constraint(json_schema=SCHEMA)))
+    assert found.mode == "json" and len(fake.requests) == 2
+
+
+def test_a_record_from_before_schemas_held_limits_is_replayed(make, ask):
+    rule = Constraint(json_schema=SCHEMA)
+    with strict() as fake:
+        client = make(fake, model="gpt-4o", supports=SUPPORTS)
+        [first] = client.complete(ask(client, constraint=rule.unbounded()))
+        replay = make(fake, model="gpt-4o", cache="replay")
+        [found] = replay.complete(wanted := ask(replay, constraint=rule))
+        assert found.texts == first.texts and found.request == wanted[0] and found.record()["key"] == first.request.key
+        client.complete(wanted)
+        assert len(fake.requests) == 2, "a run asks anew: the limits decide its answers"
 
 
 def test_a_batch_of_a_reasoning_model_does_without_what_it_refuses(make, ask):

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from tables import mixed_table
 
-from opal.llm.rows.constrain import constraint, limits, number_regex
+from opal.llm.rows.constrain import constraint, json_schema, limits, number_regex
 from opal.llm.rows.parse import Parser
 from opal.llm.rows.write import lines, number
 from opal.table import Group, Schema
@@ -76,7 +76,21 @@ def test_json_schema_is_strict():
     assert item["additionalProperties"] is False and item["required"] == ["job", "age", "w", "y"]
     assert item["properties"] == {
         "job": {"type": ["null", "string"], "enum": ["a", "b", None]},
-        "age": {"type": "integer"},
-        "w": {"type": ["number", "null"]},
+        "age": {"type": "integer", "minimum": 1, "maximum": 3},
+        "w": {"type": ["number", "null"], "minimum": 0.3, "maximum": 2.1},
         "y": {"type": ["integer"], "enum": [0]},
     }
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(-3000, 3000), st.integers(0, 3000), st.integers(0, 3), st.floats(0, 0.5), st.data())
+def test_the_schema_bounds_numbers_as_the_parser_does(first, width, decimals, widen, data):
+    frame = pd.DataFrame({"x": np.array([first, first + width, first]) / 10**decimals, "y": [0, 1, 0]})
+    kinds = {"x": {"kind": "real" if decimals else "integer", "decimals": decimals}}
+    columns = limits(Schema.infer(frame, "y", kinds=kinds), Group("y", 0, True), widen)
+    cell = json_schema(columns, 1)["properties"]["rows"]["items"]["properties"]["x"]
+    units = [round(cell[end] * 10**decimals) for end in ("minimum", "maximum")]
+    for unit in (*units, units[0] - 1, units[1] + 1, data.draw(st.integers(-7000, 9000))):
+        value = json.loads(number(unit / 10**decimals, decimals))
+        [found] = Parser(columns, "json").parse(json.dumps({"x": value, "y": 0}))
+        assert (found.reason == "out_of_range") == (not cell["minimum"] <= value <= cell["maximum"])
