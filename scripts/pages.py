@@ -18,7 +18,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-BESIDE = {"README.md": "index.md", "CHANGELOG.md": "", "BENCHMARKS.md": "", "SECURITY.md": ""}
+STUDY = "studies/oversampling"
+BESIDE = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "",
+    "BENCHMARKS.md": "",
+    "SECURITY.md": "",
+    f"{STUDY}/report.md": "study.md",
+}
 REPOSITORY = "https://github.com/Xyc-arch/OPAL/blob/main"
 PUBLIC = ("opal", "opal.trial", "opal.data", "opal.tasks", "opal.methods", "opal.evaluate", "opal.llm")
 STYLE = """\
@@ -40,8 +47,10 @@ def main() -> None:
             shutil.copy(page, folder)
     for path in (ROOT / "docs" / "notebooks").glob("*.ipynb"):
         (folder / f"{path.stem}.md").write_text(relinked(notebook(path), "docs/notebooks"), encoding="utf-8")
+    for picture in (ROOT / STUDY).glob("*.png"):
+        shutil.copy(picture, folder)
     for name, other in BESIDE.items():
-        (folder / (other or name)).write_text(linked(ROOT / name, ""), encoding="utf-8")
+        (folder / (other or name)).write_text(linked(ROOT / name, str(Path(name).parent)), encoding="utf-8")
     (folder / "reference.md").write_text(reference(), encoding="utf-8")
     (folder / "site.css").write_text(STYLE, encoding="utf-8")
     print(f"{len(list(folder.glob('*.md')))} pages in {folder}")
@@ -79,6 +88,7 @@ def relinked(text: str, place: str) -> str:
         target = (ROOT / place / found[1]).resolve()
         inside = target.relative_to(ROOT).as_posix() if target.is_relative_to(ROOT) else found[1]
         inside = re.sub(r"^docs/notebooks/(.+)\.ipynb$", r"docs/\1.md", inside)
+        inside = re.sub(rf"^{STUDY}/(.+)\.png$", r"docs/\1.png", inside)
         name = BESIDE.get(inside, inside.removeprefix("docs/") if inside.startswith("docs/") else None)
         where = inside if name == "" else name or f"{REPOSITORY}/{inside}"
         return f"]({where}{found[2] or ''})"
