@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from benchmark import Figure, finish, need_model, parse
 
 from opal.config.build import compose, instantiate
 from opal.data import build_table
@@ -57,37 +58,45 @@ def main() -> None:
     parser.add_argument("--only", default="embedded,llama.cpp,litellm,llama-cpp-python")
     parser.add_argument("--litellm", metavar="COMMAND")
     parser.add_argument("--llama-cpp", metavar="PYTHON")
-    given = parser.parse_args()
+    given = parse(parser, only="embedded", rows=3)
+    need_model()
+    works: list[bool] = []
     print("| server | prompt | table | works | mode | valid rows | tokens a valid row | calls of the probe |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     weights, only = str(locate(None)), given.only.split(",")
     with ExitStack() as stack:
         if "embedded" in only:
-            show("embedded", ["llm=local"], given.rows)
+            works += show("embedded", ["llm=local"], given.rows)
         url = stack.enter_context(served([sys.executable, "-c", SERVE, weights, "{port}"], "/health"))
         if "llama.cpp" in only:
             found = ["llm=llama_cpp", f"llm.base_url={url}/v1", "llm.model=gemma", "llm.supports=null"]
-            show("llama.cpp", found, given.rows)
+            works += show("llama.cpp", found, given.rows)
         if given.litellm and "litellm" in only:
             alone = {"OPENAI_API_KEY": "none", "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
             options = ["--model", "openai/gemma", "--api_base", f"{url}/v1", "--port", "{port}", "--host", "127.0.0.1"]
             proxy = stack.enter_context(served([given.litellm, *options], "/health/liveliness", **alone))
             found = ["llm=openai_compatible", f"llm.base_url={proxy}/v1", "llm.model=openai/gemma", "llm.timeout=600"]
-            show("litellm, llama.cpp behind", found, given.rows)
+            works += show("litellm, llama.cpp behind", found, given.rows)
         if given.llama_cpp and "llama-cpp-python" in only:
             command = [given.llama_cpp, "-m", "llama_cpp.server", "--model", weights, "--port", "{port}"]
             url = stack.enter_context(served([*command, "--n_ctx", "8192", "--n_threads", "1"], "/v1/models"))
             found = ["llm=openai_compatible", f"llm.base_url={url}/v1", "llm.model=gemma", "llm.timeout=600"]
-            show("llama-cpp-python", [*found, "llm.concurrency=1"], given.rows)
+            works += show("llama-cpp-python", [*found, "llm.concurrency=1"], given.rows)
+    finish(
+        Figure("server, prompt and table: share that gives every row", sum(works) / len(works), note=f"{len(works)}")
+    )
 
 
-def show(name: str, options: list[str], rows: int) -> None:
-    """One line of the table for each prompt and table."""
+def show(name: str, options: list[str], rows: int) -> list[bool]:
+    """One line of the table for each prompt and table; whether each works."""
+    works = []
     for prompt, api in PROMPTS.items():
         for table in (instantiate(compose(), "data"), mixed()):
             kind = [] if name == "embedded" and prompt == "csv" else [f"llm.api={api}"]
-            print(f"| {name} | {prompt} | {table.name} | {' | '.join(tried(table, [*options, *kind], prompt, rows))} |")
-            sys.stdout.flush()
+            found = tried(table, [*options, *kind], prompt, rows)
+            works.append(found[0] == "yes")
+            print(f"| {name} | {prompt} | {table.name} | {' | '.join(found)} |", flush=True)
+    return works
 
 
 def tried(table: Table, options: list[str], prompt: str, wanted: int) -> list[str]:
