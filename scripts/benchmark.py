@@ -80,7 +80,9 @@ def finish(*figures: Figure) -> int:
     print("\n" + described(where := {"machine": machine(), "versions": {name: version(name) for name in PACKAGES}}))
     for figure in figures:
         print(f"{figure.name}: {figure.ratio:.2f} ({figure.aim or 'no aim'})")
-    print(LINE + json.dumps(where | {"figures": [asdict(figure) for figure in figures]}), flush=True)
+    print(
+        LINE + json.dumps(where | {"figures": [asdict(f) | {"ratio": round(f.ratio, 4)} for f in figures]}), flush=True
+    )
     return int(not all(figure.met for figure in figures))
 
 
