@@ -63,7 +63,8 @@ def run(composed: DictConfig) -> float | None:
     table = instantiate(config, "data")
     tracking = instantiate(config, "tracking")
     if config["dry_run"]:
-        return forecast(config, table)
+        forecast(config, table)
+        return None
     from opal.record.config_hash import config_hash
 
     digest = config_hash(config, table, instantiate(config, "method").model)
