@@ -25,7 +25,6 @@ from opal.data.traps import leaks_of
 from opal.errors import ConfigError, DataError
 from opal.evaluate.answer import Answer
 from opal.evaluate.decision import Decision, can_be_fitted, fit_action
-from opal.evaluate.portable import AsPipeline, features_of, model_of, needs_opal
 from opal.progress import Progress
 from opal.record.model import CARD, describe, register_model, save_model
 from opal.record.run_record import singles_of
@@ -75,6 +74,8 @@ def fittable(trial: Trial) -> Trial:
 
 def carried_out(trial: Trial, found: Answer, result: TrialResult, progress: Progress) -> Decision:
     """The recommended action on all rows; amounts grow with the rows."""
+    from opal.evaluate.portable import AsPipeline
+
     table, action = trial.table, found.recommended
     seed = next(iter(result.rows))
     train = Train(table.frame, table.schema, trial.task.groups(table), seed, units=table.units)
@@ -93,6 +94,8 @@ def write(
     config: dict[str, Any], trial: Trial, result: TrialResult, found: Answer, decision: Decision, folder: Path
 ) -> None:
     """Save the model and its card, register it where that is asked for, and say how to load it."""
+    from opal.evaluate.portable import features_of, model_of, needs_opal
+
     table = trial.table
     model = model_of(decision, table.frame, table.schema)
     classifier = decision.fitted.estimator.steps[-1][1]

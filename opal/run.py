@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -13,24 +13,20 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from opal.cli.launch import FAILED, INTERRUPTED, launch
-from opal.cli.prepare import fetch_paper, limit_budget
+from opal.cli.prepare import fetch_paper, find_table, limit_budget
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
 from opal.config.validation import check_top_level
-from opal.data.outline import at_a_glance
-from opal.data.told import tell_once
-from opal.data.traps import leaks_of
 from opal.errors import AlreadyReported, OpalError
-from opal.evaluate.curve import share_raw_fits
-from opal.evaluate.metrics import BY_NAME
-from opal.progress import Progress
-from opal.record.config_hash import config_hash
-from opal.report.run_artifacts import Job, describe, write
-from opal.result import TrialResult
 from opal.sweep.callback import Callback
-from opal.sweep.summary import note_job, raw_fits
-from opal.trial.score import resolve_score, score
-from opal.trial.trial import Trial
+from opal.sweep.notes import note_job, raw_fits
+
+if TYPE_CHECKING:
+    from opal.record.tracking import Tracking
+    from opal.report.run_artifacts import Job
+    from opal.result import TrialResult
+    from opal.table import Table
+    from opal.trial.trial import Trial
 
 FEWER = "ask for fewer rows (amounts.size, amounts.steps, task.train_rows), or run fewer fits at a time (n_jobs)"
 log = logging.getLogger("opal")
@@ -55,24 +51,52 @@ def job(config: DictConfig) -> float | None:
 
 
 def run(composed: DictConfig) -> float | None:
-    """Run the trial unless a finished run has its hash; record and print it."""
+    """Run the trial unless a finished run has its hash; record and print it.
+
+    What a trial needs is imported once it is known that there is one to run.
+    """
     limit_budget(composed, sweep_id() or Path(HydraConfig.get().runtime.output_dir).name)
     fetch_paper(composed, choices())
+    find_table(composed)
     config = resolved(composed)
+    check_top_level(config, "run")
     table = instantiate(config, "data")
     tracking = instantiate(config, "tracking")
-    if not config["dry_run"]:
-        check_top_level(config, "run")
-        digest = config_hash(config, table, instantiate(config, "method").model)
-        if (found := tracking.known(digest)) and config["score"] in found.metrics:
-            log.info("opal: %s is finished already; tracking.existing=rerun repeats it", found.name)
-            note("skipped", found.run_id, found.name)
-            return found.metrics[config["score"]]
-    trial = build(config, table, choices()["method"])
-    metric = resolve_score(config["score"], trial)
     if config["dry_run"]:
-        print(f"{trial.table.name}, method={choices()['method']}: {trial.forecast()}")
+        forecast(config, table)
         return None
+    from opal.record.config_hash import config_hash
+
+    digest = config_hash(config, table, instantiate(config, "method").model)
+    if (found := tracking.known(digest)) and config["score"] in found.metrics:
+        log.info("opal: %s is finished already; tracking.existing=rerun repeats it", found.name)
+        note("skipped", found.run_id, found.name)
+        return found.metrics[config["score"]]
+    return record(config, table, tracking, digest)
+
+
+def forecast(config: dict[str, Any], table: Table) -> None:
+    """Print what ``dry_run=true`` says."""
+    trial = build(config, table, choices()["method"], fits=False)
+    from opal.trial.score import resolve_score
+
+    resolve_score(config["score"], trial)
+    print(f"{trial.table.name}, method={choices()['method']}: {trial.forecast()}")
+
+
+def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str) -> float | None:
+    """Run the trial, record it under its hash, print it; returns the score."""
+    trial = build(config, table, choices()["method"])
+    from opal.data.outline import at_a_glance
+    from opal.data.told import tell_once
+    from opal.data.traps import leaks_of
+    from opal.evaluate.curve import share_raw_fits
+    from opal.evaluate.metrics import BY_NAME
+    from opal.progress import Progress
+    from opal.report.run_artifacts import Job, describe, write
+    from opal.trial.score import resolve_score, score
+
+    metric = resolve_score(config["score"], trial)
     with tracking.claim(digest, log.info) as known:
         if known is not None:
             log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)
@@ -88,20 +112,20 @@ def run(composed: DictConfig) -> float | None:
             result = trial.run(progress)
         result.warnings += [str(leak) for leak in leaks_of(trial.table)]
         started = Job(choices(), list(HydraConfig.get().overrides.task), sweep_id())
-        record = describe(config, trial, result, digest, started)
-        record.seconds = time.perf_counter() - start
+        described = describe(config, trial, result, digest, started)
+        described.seconds = time.perf_counter() - start
         summary = result.summary(trial.table.name, started.choices["method"], started.choices["classifier"])
         run_id = tracking.log(
-            record, lambda folder: write(folder, config, trial, result, summary, record.name, started)
+            described, lambda folder: write(folder, config, trial, result, summary, described.name, started)
         )
-        note(record.status, run_id, record.name)
+        note(described.status, run_id, described.name)
     if config.get("show") == "published" or (not sweep_id() and not print_answer(trial, result, started)):
         print(summary)
     for warning in result.warnings if sweep_id() else []:
-        log.warning("opal: %s: %s", record.name, warning)
+        log.warning("opal: %s: %s", described.name, warning)
     if bill := result.bill():
         log.info("opal: %s", bill)
-    log.info("opal: recorded as %s (%s)", record.name, run_id)
+    log.info("opal: recorded as %s (%s)", described.name, run_id)
     return score(result, metric)
 
 

@@ -25,6 +25,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from benchmark import Figure, finish, parse
 from sklearn import datasets
 
 from opal.config.build import compose, instantiate
@@ -96,15 +97,17 @@ def main() -> None:
     parser.add_argument("--tables", choices=["all", "odd", "even"], default="all")
     parser.add_argument("--repeats", type=int, default=2, help="small parts drawn of each table")
     parser.add_argument("--calibration", action="store_true")
-    given = parser.parse_args()
+    given = parse(parser, repeats=1, tables="odd")
     warnings.simplefilter("ignore")
     if given.calibration:
         calibration()
         return
     names = list(TABLES)[{"all": slice(None), "odd": slice(0, None, 2), "even": slice(1, None, 2)}[given.tables]]
+    figures = []
     for classifier in given.classifier.split(","):
         found = pd.DataFrame([regrets(name, classifier, repeat) for name in names for repeat in range(given.repeats)])
-        report(found, classifier)
+        figures.append(report(found, classifier))
+    finish(*figures)
 
 
 def regrets(name: str, classifier: str, repeat: int) -> dict[str, object]:
@@ -168,7 +171,8 @@ def applied(table: Table, hidden: pd.DataFrame, model, controls, amounts: list[i
     return errors
 
 
-def report(found: pd.DataFrame, classifier: str) -> None:
+def report(found: pd.DataFrame, classifier: str) -> Figure:
+    """Print regrets; returns that of OPAL's advice beside the least of a fixed policy."""
     print(f"\n{classifier}, {BY_NAME['balanced_error'].words} on hidden rows, {len(found)} small parts")
     print(f"{'policy':<22}{'error':>8}{'regret':>9}   95 % interval over tables")
     policies = [c for c in found if c not in ("table", "action", "best")]
@@ -180,6 +184,10 @@ def report(found: pd.DataFrame, classifier: str) -> None:
     for mean, policy, error, low, high in sorted(rows):
         print(f"{policy:<22}{error:>8.4f}{mean:>9.4f}   {low:.4f} to {high:.4f}")
     print("recommended: " + ", ".join(f"{t}: {a}" for t, a in zip(found["table"], found["action"], strict=True)))
+    regret = {policy: mean for mean, policy, *_ in rows}
+    mine, fixed = regret.pop("follow OPAL"), min(regret.values())
+    name = f"regret of OPAL's advice beside the best fixed policy, {classifier}"
+    return Figure(name, mine / fixed, note=f"{mine:.3f} and {fixed:.3f}")
 
 
 def calibration(populations: int = 4000, seeds: int = 5) -> None:

@@ -23,6 +23,7 @@ from pathlib import Path
 from uuid import UUID
 
 import numpy as np
+from benchmark import Figure, finish, parse
 
 SEEDS = (1, 2, 6, 8, 42)
 AMOUNTS = (0, 20, 40, 60, 80, 100)
@@ -33,17 +34,17 @@ METHODS = ("smote", "duplicate", "llm", "mixture", "copula", "jitter", "smotenc"
 CLASSIFIERS = ("logistic", "catboost", "random_forest", "knn", "svm")
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=5000)
     parser.add_argument("--store", type=Path, help="folder that keeps the store")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--child", choices=("opal", "direct"), help=argparse.SUPPRESS)
-    given = parser.parse_args()
+    given = parse(parser, runs=500, repeats=1)
     if given.child:
         measured = {"opal": opal_reads, "direct": direct_reads}[given.child](given.store)
         print(json.dumps(measured | {"peak_mb": peak_mb()}))
-        return
+        return 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.store or Path(temporary)
         if not (folder / "mlflow.db").exists():
@@ -58,6 +59,10 @@ def main() -> None:
                 if child not in best or found["total"] < best[child]["total"]:
                     best[child] = found
         report(best, size)
+        direct, opal = best["direct"], best["opal"]
+        note = f"{opal['total']:.2f} s wall, peak {opal['peak_mb']:.0f} MB"
+        name = f"compare with {opal['runs']:,.0f} runs beside reading the rows by SQL: CPU"
+        return finish(Figure(name, opal["cpu"] / direct["cpu"], note=note))
 
 
 def report(best: dict[str, dict[str, float]], size: float) -> None:
@@ -217,4 +222,4 @@ def _child(kind: str, folder: Path) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -17,6 +17,7 @@ import time
 
 import numpy as np
 import pandas as pd
+from benchmark import Figure, finish, parse
 
 from opal.config.build import compose, instantiate
 from opal.evaluate.curve import Amounts
@@ -39,7 +40,18 @@ def main() -> None:
                 records += measured(data, method, curation, args)
     found = pd.DataFrame(records)
     print(table_of(found, args.curate).to_string(index=False))
+    errors = found.groupby(["method", "curate"])["balanced_error"].mean()
     print(f"{len(args.data)} tables, {args.seeds} seeds each, {args.classifier}: {time.perf_counter() - start:.0f} s")
+    finish(
+        *(
+            Figure(
+                f"{method}, curate={name} beside none: balanced error", errors[method, name] / errors[method, "none"]
+            )
+            for method in args.methods
+            for name in args.curate
+            if name != "none" and "none" in args.curate
+        )
+    )
 
 
 def measured(data: str, method: str, curation: str, args: argparse.Namespace) -> list[dict]:
@@ -101,7 +113,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--curate", nargs="+", default=list(FILTERS[:4]), choices=FILTERS)
     parser.add_argument("--classifier", default="logistic")
     parser.add_argument("--seeds", type=int, default=2)
-    return parser.parse_args()
+    return parse(parser, data=["wine"], methods=["smote"])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(ROOT))
 
+from benchmark import Figure, finish, parse  # noqa: E402
+
 from opal.record.run_record import RunRecord  # noqa: E402
 from opal.record.tracking import Tracking  # noqa: E402
 
@@ -109,7 +111,7 @@ def report(tracking: Tracking, expected: int) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("kills", "many"))
+    parser.add_argument("what", nargs="?", choices=("kills", "many"), default="kills")
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--trials", type=int, default=3, help="seeds added when a sweep ends by itself")
     parser.add_argument("--seconds", type=float, default=15, help="longest life of a sweep")
@@ -118,7 +120,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=25)
     parser.add_argument("--shared", action="store_true", help="for many: every two processes have the same trials")
     parser.add_argument("--uri", help="for many; default: a SQLite file in a new folder")
-    given = parser.parse_args()
+    given = parse(parser, rounds=4, processes=2, runs=5)
     with tempfile.TemporaryDirectory(prefix="opal-faults-") as name:
         folder = Path(name)
         if given.what == "kills":
@@ -128,7 +130,7 @@ def main() -> None:
                 folder, given.uri or f"sqlite:///{folder}/mlflow.db", given.processes, given.runs, given.shared
             )
     print("whole" if whole else "NOT whole")
-    sys.exit(not whole)
+    sys.exit(finish(Figure(f"{given.what}: every trial there once and whole", float(whole), least=1)))
 
 
 if __name__ == "__main__":

@@ -33,6 +33,8 @@ from math import log
 from pathlib import Path
 from typing import Any
 
+from benchmark import Figure, finish, parse
+
 STAGES = {  # where the work of a stage begins
     "reading": ["opal.data.load_csv"],
     "hash": ["opal.table.frame_digest"],
@@ -139,15 +141,15 @@ def one(n: int, trial: list[str]) -> dict[str, Any]:
     return {"cpu": time.process_time() - start, "stages": clock.seconds, "peak": peak, "table": in_memory}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--trial", nargs="+", default=DEFAULT, help=f"overrides; default: {' '.join(DEFAULT)}")
     parser.add_argument("--alone", action="store_true", help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    options = parse(parser, rows=[5_000, 20_000])
     if options.alone:
         Path("found.json").write_text(json.dumps(one(options.rows[0], options.trial)))
-        return
+        return 0
     found = [apart(n, options.trial) for n in options.rows]
     print(f"{' '.join(options.trial)}, one seed; CPU seconds, and times the estimators' own fits")
     print(f"{'rows':<14}" + "".join(f"{n:>20,}" for n in options.rows) + f"{'power':>8}")
@@ -158,6 +160,12 @@ def main() -> None:
         print(f"{stage:<14}" + "".join(cells) + _power(seconds, options.rows))
     peaks = [f"{f['peak'] / 2**20:>7.0f} MiB {f['peak'] / f['table']:>6.1f} x" for f in found]
     print(f"{'peak memory':<14}" + "".join(peaks) + "   times the table in memory")
+    last, rows = found[-1], f"a run on {options.rows[-1]:,} rows"
+    cpu = Figure(f"{rows} beside its fits: CPU", last["cpu"] / last["stages"]["fits"], note=f"{last['cpu']:.0f} s")
+    memory = Figure(
+        f"{rows} beside the table: memory", last["peak"] / last["table"], note=f"{last['peak'] / 2**20:.0f} MiB"
+    )
+    return finish(cpu, memory)
 
 
 def _power(seconds: list[float], rows: list[int]) -> str:
@@ -185,4 +193,4 @@ def apart(n: int, trial: list[str]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -28,6 +28,8 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import mean
 
+from benchmark import Figure, finish, parse
+
 TRIALS = (
     ["method=smote", "data=craft"],
     ["experiment=paper_imbalanced", "method=smote", "data=craft", "classifier=paper_logistic"],
@@ -46,7 +48,7 @@ PARTS = {
 }
 SWEEP = """
 import json, sys, time
-import opal.run, opal.report.run_artifacts, opal.record.tracking
+import opal.run, opal.config.build, opal.report.run_artifacts, opal.record.tracking
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 
 spans = {}
@@ -61,7 +63,7 @@ def timed(owner, name):
     setattr(owner, name, measured)
 
 for owner, name in (
-    (opal.trial.Trial, "run"), (opal.run, "build"), (ConfigLoaderImpl, "load_configuration"),
+    (opal.trial.Trial, "run"), (opal.config.build, "build"), (ConfigLoaderImpl, "load_configuration"),
     (opal.report.run_artifacts, "draw"), (opal.report.run_artifacts, "write_origin"), (opal.record.Tracking, "_send"),
 ):
     timed(owner, name)
@@ -70,6 +72,8 @@ try:
 finally:
     json.dump(spans, open("spans.json", "w"))
 """
+OPAL = ["-m", "opal.cli.main"]
+SECOND = ["run", "method=none", "seeds=[2]"]
 STEPS = {
     "python": ["-c", "pass"],
     "import pandas and hydra": ["-c", "import pandas, hydra"],
@@ -77,34 +81,48 @@ STEPS = {
     "import opal.run": ["-c", "import opal.run"],
     "opal.run --cfg job": ["-m", "opal.run", "--cfg", "job"],
     "first run, new store": ["-m", "opal.run", "method=none", "seeds=[1]"],
-    "second run": ["-m", "opal.run", "method=none", "seeds=[2]"],
+    "second run": [*OPAL, *SECOND],
+    "opal run --help": [*OPAL, "run", "--help"],
+    "a mistyped key": [*OPAL, "run", "methd=smote"],
+    "a missing file": [*OPAL, "run", "data=csv", "data.path=no.csv", "data.target=y"],
+    "dry run": [*OPAL, *SECOND, "dry_run=true"],
+    "a finished run": [*OPAL, *SECOND],
 }
+MISTAKES = ("a mistyped key", "a missing file")
+AIMS = {"opal run --help": 1.5, "a mistyped key": 1.5, "a missing file": 1.5, "a finished run": 3.0}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trial", nargs="+", help="overrides of the trial; default: two trials, one after the other")
     parser.add_argument("--jobs", type=int, default=12)
     parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    start_up(options.repeats)
+    options = parse(parser, jobs=5, repeats=2)
+    figures = start_up(options.repeats)
     for trial in [options.trial] if options.trial else TRIALS:
-        fixed_cost(trial, options.jobs)
+        figures.append(fixed_cost(trial, options.jobs))
+    return finish(*figures)
 
 
-def start_up(repeats: int) -> None:
+def start_up(repeats: int) -> list[Figure]:
     best: dict[str, tuple[float, float]] = {}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             for step, arguments in STEPS.items():
-                best[step] = min(best.get(step, (9e9, 9e9)), child(arguments, Path(folder)))
+                best[step] = min(
+                    best.get(step, (9e9, 9e9)), child(arguments, Path(folder), 2 if step in MISTAKES else 0)
+                )
     floor = best["import pandas and hydra"][0]
     print(f"{'start-up':<26} {'CPU s':>7} {'wall s':>7} {'ratio':>6}")
     for step, (cpu, wall) in best.items():
         print(f"{step:<26} {cpu:>7.2f} {wall:>7.2f} {cpu / floor:>6.2f}", flush=True)
+    name = "{} beside importing pandas and Hydra: CPU"
+    return [
+        Figure(name.format(step), cpu / floor, AIMS.get(step), note=f"{cpu:.2f} s") for step, (cpu, _) in best.items()
+    ]
 
 
-def fixed_cost(trial: list[str], jobs: int) -> None:
+def fixed_cost(trial: list[str], jobs: int) -> Figure:
     seeds = ",".join(f"[{','.join(str(100 * job + k) for k in range(1, 6))}]" for job in range(jobs))
     with tempfile.TemporaryDirectory() as folder:
         child(["-c", SWEEP, "-m", *trial, f"seeds={seeds}"], Path(folder))
@@ -116,19 +134,22 @@ def fixed_cost(trial: list[str], jobs: int) -> None:
     print(f"fixed cost {fixed:.2f} s CPU, trial {bare:.2f} s: {1 + fixed / bare:.2f} times the bare trial")
     parts = {name: mean(end - start for start, end in spans[of][WARM:]) for of, name in PARTS.items() if of in spans}
     print("of it " + ", ".join(f"{name} {seconds:.2f}" for name, seconds in parts.items()), flush=True)
+    return Figure(
+        f"a tracked run beside its trial ({' '.join(trial)}): CPU", 1 + fixed / bare, note=f"{fixed:.2f} s more"
+    )
 
 
-def child(arguments: list[str], folder: Path) -> tuple[float, float]:
+def child(arguments: list[str], folder: Path, status: int = 0) -> tuple[float, float]:
     """CPU and wall seconds of a Python process that works in ``folder``."""
     path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=folder, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
     wall, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
+    if done.returncode != status:
         sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, wall
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

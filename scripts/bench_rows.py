@@ -28,6 +28,7 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+from benchmark import Figure, finish, need_model, parse
 from sklearn import datasets
 
 from opal.config.build import compose, instantiate
@@ -124,7 +125,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3,4")
     parser.add_argument("--curate", default="none,linear,agreement,confidence,neighbour")
     parser.add_argument("overrides", nargs="*", help="Hydra overrides of the model and its prompt")
-    given = parser.parse_args()
+    given = parse(parser, tables="odd", seeds="1", curate="none")
+    need_model()
     warnings.simplefilter("ignore")
     names = list(TABLES)[{"all": slice(None), "odd": slice(0, None, 2), "even": slice(1, None, 2)}[given.tables]]
     filters, records = given.curate.split(","), []
@@ -179,6 +181,10 @@ def report(found: pd.DataFrame, filters: list[str]) -> None:
     means["error < smote"] = error.lt(error["smote"], axis=0).mean()
     means["kept"] = found.groupby("source")["kept"].mean()
     print(means.loc[["no rows", "smote", "duplicate", *filters]].round(4).to_string())
+    error = means["error"]
+    figures = [
+        Figure(f"LLM rows, curate={name}, beside no rows: error", error[name] / error["no rows"]) for name in filters
+    ]
     print("\nDifference to none, 95 % interval over tables")
     for metric in METRICS:
         by_table = cells.loc[metric].groupby("table").mean()
@@ -186,6 +192,7 @@ def report(found: pd.DataFrame, filters: list[str]) -> None:
             gap = by_table[name] - by_table["none"]
             low, high = confidence_interval(gap.to_numpy())
             print(f"  {metric:18s} {name:12s} {gap.mean():+.4f} ({low:+.4f} to {high:+.4f})")
+    finish(*figures)
 
 
 if __name__ == "__main__":

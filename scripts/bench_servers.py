@@ -23,6 +23,8 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmark import Figure, finish, need_model, parse
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "llm")]
 from model_servers import PROMPTS, litellm, llama_cpp, llama_cpp_python, rows_of, tables  # noqa: E402
@@ -38,30 +40,38 @@ def main() -> None:
     parser.add_argument("--only", default="embedded,llama.cpp,litellm,llama-cpp-python")
     parser.add_argument("--litellm", metavar="COMMAND")
     parser.add_argument("--llama-cpp", metavar="PYTHON")
-    given = parser.parse_args()
+    given = parse(parser, only="embedded", rows=3)
+    need_model()
+    works: list[bool] = []
     print("| server | prompt | table | works | mode | valid rows | tokens a valid row | calls of the probe |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |", flush=True)
     only = given.only.split(",")
     if "embedded" in only:
-        show("embedded", ["llm=local"], given.rows)
+        works += show("embedded", ["llm=local"], given.rows)
     with ExitStack() as stack:
         if {"llama.cpp", "litellm"} & set(only):
             behind = stack.enter_context(llama_cpp())
         if "llama.cpp" in only:
-            show("llama.cpp", behind, given.rows)
+            works += show("llama.cpp", behind, given.rows)
         if given.litellm and "litellm" in only:
-            show("litellm, llama.cpp behind", stack.enter_context(litellm(given.litellm, behind)), given.rows)
+            works += show("litellm, llama.cpp behind", stack.enter_context(litellm(given.litellm, behind)), given.rows)
         if given.llama_cpp and "llama-cpp-python" in only:
-            show("llama-cpp-python", stack.enter_context(llama_cpp_python(given.llama_cpp)), given.rows)
+            works += show("llama-cpp-python", stack.enter_context(llama_cpp_python(given.llama_cpp)), given.rows)
+    finish(
+        Figure("server, prompt and table: share that gives every row", sum(works) / len(works), note=f"{len(works)}")
+    )
 
 
-def show(name: str, options: list[str], rows: int) -> None:
-    """One line of the table for each prompt and table."""
+def show(name: str, options: list[str], rows: int) -> list[bool]:
+    """One line of the table for each prompt and table; whether each works."""
+    works = []
     for prompt, api in PROMPTS.items():
         for table in tables():
             kind = [] if name == "embedded" and prompt == "csv" else [f"llm.api={api}"]
-            print(f"| {name} | {prompt} | {table.name} | {' | '.join(tried(table, [*options, *kind], prompt, rows))} |")
-            sys.stdout.flush()
+            found = tried(table, [*options, *kind], prompt, rows)
+            works.append(found[0] == "yes")
+            print(f"| {name} | {prompt} | {table.name} | {' | '.join(found)} |", flush=True)
+    return works
 
 
 def tried(table: Table, options: list[str], prompt: str, wanted: int) -> list[str]:

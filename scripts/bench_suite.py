@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from benchmark import Figure, finish, skip
 
 from opal.config.build import build, compose
 from opal.split import write_split
@@ -41,7 +42,7 @@ TABLES = ("gender", "heart_failure", "diabetes", "craft")
 SEEDS = (1, 2, 6, 8, 42)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tables", nargs="+", default=TABLES)
     parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
@@ -50,6 +51,8 @@ def main() -> None:
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
+    if not os.environ.get("OPAL_DATA_DIR"):
+        skip("OPAL_DATA_DIR does not name the folder of the study's tables")
     if options.quick:
         options.tables, options.seeds = options.tables[:2], options.seeds[:2]
     with tempfile.TemporaryDirectory() as temporary:
@@ -59,7 +62,7 @@ def main() -> None:
         print("stand-ins for the others (see --help)", flush=True)
         fits, wall, cpu = fits_alone(root / "rows", options)
         print(f"{fits} fits alone: {wall:.1f} s wall, {cpu:.1f} s CPU", flush=True)
-        walls, found = {}, {}
+        walls, found, figures = {}, {}, []
         for workers in options.workers:
             walls[workers], used, found[workers] = suite(root, options, workers)
             print(
@@ -67,11 +70,17 @@ def main() -> None:
                 f"ratio to the fits: {walls[workers] / wall:.2f} wall, {used / cpu:.2f} CPU",
                 flush=True,
             )
+            if workers == 1:
+                name, note = f"published suite beside its {fits:,} fits alone: wall", f"{walls[1]:.0f} s"
+                figures.append(Figure(name, walls[1] / wall, 1.25, note=note))
         for workers in options.workers[1:]:
             first = options.workers[0]
             if found[workers] != found[first]:
                 sys.exit(f"the errors with {workers} workers differ from those with {first}")
             print(f"{workers} workers: {walls[first] / walls[workers]:.2f} times as fast as {first}, errors equal")
+            aim = 1.7 if workers == 2 else None
+            figures.append(Figure(f"{workers} workers: speed", walls[first] / walls[workers], least=aim))
+    return finish(*figures)
 
 
 def trial_of(*overrides: str) -> Trial:
@@ -156,4 +165,4 @@ def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[float,
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

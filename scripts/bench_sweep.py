@@ -22,13 +22,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import psutil
+from benchmark import Figure, finish, parse
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1)
-    options = parser.parse_args()
+    options = parse(parser, jobs=20)
     with tempfile.TemporaryDirectory() as folder:
         log, seconds, left, code = sweep(Path(folder), options)
         runs = finished(Path(folder))
@@ -36,14 +37,17 @@ def main() -> int:
     tenth = max(options.jobs // 10, 1)
     print(f"{runs} of {options.jobs} runs finished, exit {code}, {seconds:.0f} s, {options.workers} worker(s)")
     print(f"processes: most {log['processes'].max()}, left behind {left}")
+    figures = [Figure(f"sweep of {options.jobs:,} jobs: share recorded", runs / options.jobs, least=1)]
     for name, unit in (("memory", "MB"), ("files", "open files")):
         first, last = log[name].head(tenth).median(), log[name].tail(tenth).median()
+        figures.append(Figure(f"sweep of {options.jobs:,} jobs: {name} at last beside at first", last / first, 1.25))
         slope = np.polyfit(log["runs"], log[name], 1)[0]
         print(f"{name}: {first:.0f} {unit} at first, {last:.0f} at last, {1000 * slope:+.0f} per 1,000 runs")
     half = log[log["runs"] <= log["runs"].median()]
     rest = log.drop(half.index)
     print(f"seconds per job: {per_job(half):.2f} in the first half, {per_job(rest):.2f} in the second")
-    return int(runs != options.jobs or left > 0)
+    figures.append(Figure("second half beside the first: seconds a job", per_job(rest) / per_job(half), 1.25))
+    return int(finish(*figures) or left > 0)
 
 
 def sweep(folder: Path, options: argparse.Namespace) -> tuple[pd.DataFrame, float, int, int]:

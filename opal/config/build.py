@@ -1,4 +1,7 @@
-"""From a composed configuration to the objects it describes."""
+"""From a composed configuration to the objects it describes.
+
+Nothing here imports what a table or a trial needs before one is built: a mistake is told without them.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,18 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from traceback import walk_tb
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from opal.config.keys import KEYS
 from opal.config.options import CONF as CONF  # where every verb's configuration lies
 from opal.config.resolve import literal, resolved
 from opal.config.validation import check_number, check_section, check_top_level, check_value, shown
 from opal.errors import ConfigError, OpalError
-from opal.evaluate.controls import cost_threshold
-from opal.evaluate.looks import FIRST_LOOK
-from opal.evaluate.metrics import Costs
-from opal.table import Table
-from opal.trial.trial import Trial
+
+if TYPE_CHECKING:
+    from opal.evaluate.metrics import Costs
+    from opal.table import Table
+    from opal.trial.trial import Trial
 
 _composing = threading.Lock()  # Hydra's state is global
 
@@ -54,22 +57,32 @@ def no_option(fault: ValueError | TypeError, typed: Sequence[str]) -> ConfigErro
     return ConfigError(f"{' '.join(typed)}: a group takes the name of one of its options, as in method=smote")
 
 
-def build(config: Mapping[str, Any], table: Table | None = None, method_name: str = "") -> Trial:
+def build(config: Mapping[str, Any], table: Table | None = None, method_name: str = "", fits: bool = True) -> Trial:
     """The trial that a resolved configuration describes.
 
     Parameters
     ----------
     table : used in place of the configuration's data
     method_name : what sentences call the method
+    fits : False for a trial that is asked for its forecast alone: the libraries of classifier and controls load slowly
 
     Raises
     ------
     OpalError : an option does not fit, or the table cannot be loaded
     """
+    from opal.evaluate.classifiers import Classifier
+    from opal.evaluate.controls import cost_threshold
+    from opal.evaluate.looks import FIRST_LOOK
+    from opal.trial.trial import Trial
+
     check_top_level(config, "run")
-    sections = ("task", "method", "classifier", "amounts", "controls", "validation", "replicates")
     built: dict[str, Any] = {"table": instantiate(config, "data") if table is None else table}
-    built |= {section: instantiate(config, section) for section in sections}
+    built |= {section: instantiate(config, section) for section in ("task", "method", "amounts", "validation")}
+    built["replicates"] = instantiate(config, "replicates")
+    if fits:
+        built |= {section: instantiate(config, section) for section in ("classifier", "controls")}
+    else:
+        built |= {"classifier": Classifier(lambda: None), "controls": dict.fromkeys(config.get("controls") or ())}
     built["curation"] = instantiate(config, "curate")
     keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
     values = {key: config[key] for key in keys if key in config}
@@ -99,6 +112,8 @@ def costs_of(config: Mapping[str, Any], table: Table) -> Costs:
     ------
     ConfigError : a key or number that is not one
     """
+    from opal.evaluate.metrics import Costs
+
     check_value(config.get("cost") or {}, Mapping[str, Any], "cost")
     given, prevalence = dict(config.get("cost") or {}), config.get("prevalence")
     names = ("false_negative", "false_positive")

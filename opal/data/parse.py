@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from opal.data.file_check import check_file
 from opal.data.numbers import MISSING_NAMES, forms_of, may_be_numbers, read_numbers, with_numbers
 from opal.data.told import tell_once
 from opal.errors import ConfigError, DataError
@@ -47,10 +48,7 @@ def parse_file(
     DataError : no such file, unreadable, empty, wrong encoding, ragged rows, duplicate column names
     ConfigError : an encoding that Python does not know
     """
-    if not path.exists():
-        raise DataError(f"there is no file {path}")
-    if path.is_dir():
-        raise DataError(f"{path} is a folder, not a file: name the CSV or Parquet file in it")
+    check_file(path)
     try:
         content = _unpacked(path.read_bytes(), path)
         if is_excel(content):

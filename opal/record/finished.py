@@ -1,4 +1,4 @@
-"""A finished run of a configuration, looked up in the SQLite file itself: loading MLflow takes longer than the answer.
+"""A finished run, by the hash of its configuration or another tag, from the SQLite file: MLflow takes longer to load.
 
 The tables `runs`, `tags` and `latest_metrics` are unchanged since MLflow 1.0. Nothing is written.
 """
@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 QUERY = """
 SELECT r.run_uuid, r.name FROM runs r JOIN experiments e USING (experiment_id)
-JOIN tags h ON h.run_uuid = r.run_uuid AND h.key = 'opal.config_hash' AND h.value = ?
+JOIN tags h ON h.run_uuid = r.run_uuid AND h.key = ? AND h.value = ?
 JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'opal.status' AND s.value = 'finished'
 WHERE r.status = 'FINISHED' AND r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active' AND e.name = ?
 ORDER BY r.start_time DESC LIMIT 1
@@ -29,7 +29,7 @@ class Finished:
     metrics: dict[str, float] = field(repr=False)
 
 
-def finished_run(path: Path | None, experiment: str, config_hash: str) -> Finished | None:
+def finished_run(path: Path | None, experiment: str, value: str, tag: str = "opal.config_hash") -> Finished | None:
     """The newest finished run, or None where there is none or the file cannot be read: MLflow then says why.
 
     Parameters
@@ -40,7 +40,7 @@ def finished_run(path: Path | None, experiment: str, config_hash: str) -> Finish
         return None
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as db:
-            row = db.execute(QUERY, (config_hash, experiment)).fetchone()
+            row = db.execute(QUERY, (tag, value, experiment)).fetchone()
             if row is None:
                 return None
             metrics = db.execute("SELECT key, value FROM latest_metrics WHERE run_uuid = ?", row[:1]).fetchall()

@@ -34,23 +34,31 @@ class Callback(HydraCallback):
     @classmethod
     def sum_up(cls) -> None:
         """Record the sweep that this process launched, jobs that failed included."""
-        from opal.config.build import instantiate
-        from opal.config.resolve import resolved
-        from opal.record.environment import masked
-        from opal.report.answer import show
-        from opal.report.figures.sweep import sweep_figure
-        from opal.sweep.summary import close_sweep, notes, raw_fits
-
         config, Callback.config = Callback.config, None
         if config is None:
             return
+        from opal.config.build import instantiate
+        from opal.config.resolve import resolved
+        from opal.report.answer import show
+        from opal.sweep.notes import notes, raw_fits
+        from opal.sweep.repeated import repeated
+
         try:
             tracking = instantiate({"tracking": resolved(config.tracking)}, "tracking")
             folder = Path(config.hydra.sweep.dir)
             shutil.rmtree(raw_fits(folder), ignore_errors=True)
-            swept = {"overrides": " ".join(config.hydra.overrides.task)}
+            typed = config.hydra.overrides.task
+            if known := repeated(tracking, notes(folder), config.answer.margin):
+                show(known[1], typed)
+                log.info("opal: every run is finished already, and the sweep summed up as %s", known[0])
+                return
+            from opal.record.environment import masked
+            from opal.report.figures.sweep import sweep_figure
+            from opal.sweep.summary import close_sweep
+
+            swept = {"overrides": " ".join(typed)}
             if closed := close_sweep(tracking, folder, folder.name, swept, sweep_figure, config.answer.margin):
-                show(closed[1], config.hydra.overrides.task)
+                show(closed[1], typed)
                 log.info("opal: the sweep is summed up as sweep/%s", folder.name)
                 log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))
             for job in notes(folder):  # printed by the jobs too, but a cluster's output is elsewhere

@@ -15,8 +15,8 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 
 from opal.errors import AlreadyReported
+from opal.sweep.notes import note_job
 from opal.sweep.patches import make_jobs_of
-from opal.sweep.summary import note_job
 
 LOOK_EVERY = 15.0  # seconds between queries of SLURM's queue; a job missing from two of them is gone
 

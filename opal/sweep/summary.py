@@ -1,7 +1,4 @@
-"""One MLflow run that sums up a sweep, even when jobs failed: each job leaves a note, `close_sweep` reads them.
-
-Notes are files in the sweep's folder, so that jobs may run in any process that shares it.
-"""
+"""One MLflow run that sums up a sweep, even when jobs failed: `close_sweep` reads the notes that they left."""
 
 from __future__ import annotations
 
@@ -9,11 +6,10 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pandas as pd
 
-from opal.atomic import write_whole
 from opal.evaluate.verdict import MARGIN
 from opal.record.connection import faults
 from opal.record.environment import masked
@@ -22,34 +18,17 @@ from opal.record.read import errors_of
 from opal.record.run_record import RunRecord
 from opal.record.tracking import Tracking
 from opal.report.answer import Finished, answers_of, frame, markdown
+from opal.sweep.notes import Outcome, notes
+from opal.sweep.repeated import RUNS, digest_of
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
     from opal.evaluate.answer import Answer
 
-NOTES = "jobs"
-Outcome = Literal["finished", "partial", "skipped", "failed"]
 COLUMNS = ["data", "task", "method", "classifier", "llm"]  # params that distinguish the sweep's runs
 NO_CURVE = pd.DataFrame(columns=["run_id", "name", *COLUMNS, "amount", "error", "error_std"])
 Draw = Callable[[dict[str, pd.DataFrame], Path, str], object]  # tidy errors by run name, file, title
-
-
-def raw_fits(sweep_dir: str | Path) -> Path:
-    """Folder in which the sweep's jobs share their fits without synthetic rows, while it runs."""
-    return Path(sweep_dir) / "raw_fits"
-
-
-def note_job(sweep_dir: Path, job: int, outcome: Outcome, run_id: str = "", name: str = "", error: str = "") -> None:
-    """Leave a note of how a job ended; later notes of the same job replace earlier ones."""
-    note = {"job": job, "outcome": outcome, "run_id": run_id, "name": name, "error": error}
-    write_whole(sweep_dir / NOTES / f"{job}.json", json.dumps(note))
-
-
-def notes(sweep_dir: Path) -> list[dict[str, Any]]:
-    """The jobs' notes, in order."""
-    found = [json.loads(path.read_text()) for path in (sweep_dir / NOTES).glob("*.json")]
-    return sorted(found, key=lambda note: note["job"])
 
 
 def close_sweep(
@@ -106,7 +85,7 @@ def close_sweep(
         config_hash=identity,
         params={k: masked(str(v)) for k, v in (params or {}).items()} | {"jobs": len(jobs)},
         metrics=[(f"jobs/{outcome}", float(n), 0) for outcome, n in counts.items()],
-        tags={"opal.kind": "sweep", "opal.sweep_id": sweep_id} | environment_tags(),
+        tags={"opal.kind": "sweep", "opal.sweep_id": sweep_id, RUNS: digest_of(runs)} | environment_tags(),
         description="\n\n".join(filter(None, [markdown(found, typed), _markdown(table, jobs)])),
         status="partial" if counts["failed"] or counts["partial"] else "finished",
     )
