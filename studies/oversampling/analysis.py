@@ -17,7 +17,6 @@ from opal.report.answer import Finished, answers_of
 
 NO_ROWS, LLM = "none", "llm"
 FREE = ("class_weight", "base_rate_threshold", "tuned_threshold", "duplicate", "smote", "balanced_forest")
-THRESHOLDS = ("base_rate_threshold", "tuned_threshold")
 CELL = ["train_rows", "minority_rows", "classifier"]
 MAIN = (100, 10)
 FIXED = ("nothing", *(f"free: {name}" for name in FREE))
@@ -63,8 +62,8 @@ def gaps(errors: pd.DataFrame, actions: Sequence[str], other: str) -> pd.DataFra
 
 
 def split_gain(errors: pd.DataFrame, actions: Sequence[str]) -> pd.DataFrame:
-    """The gain of each action in two: a moved threshold without rows, and what rows add to that."""
-    free = errors[[f"free: {name}" for name in THRESHOLDS]].min(axis=1)
+    """The gain of each action in two: the base-rate threshold without rows, and what rows add to that."""
+    free = errors["free: base_rate_threshold"]
     found = {}
     for action in actions:
         if action + "+" not in errors:
