@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from opal.report.figures.run import COLORS
-from opal.report.figures.style import new_figure, shared_legend
+from opal.report.figures.style import new_figure
 
 FREE_COLOR, ROWS_COLOR, LLM_COLOR = "0.45", COLORS[0], COLORS[1]
 NAMES = {"logistic": "logistic regression", "catboost": "CatBoost", "random_forest": "random forest"}
@@ -15,6 +15,7 @@ NAMES = {"logistic": "logistic regression", "catboost": "CatBoost", "random_fore
 
 def words(action: str) -> str:
     """An action as the figures and tables name it."""
+    action = action.replace("llm", "language model")
     return action.removeprefix("free: ").replace("_", " ") + (" (free)" if action.startswith("free: ") else "")
 
 
@@ -33,7 +34,7 @@ def dots(panels: dict[str, pd.DataFrame], label: str, order: list[str]) -> Any:
     order : actions from top to bottom
     """
     figure = new_figure(2.2 + 2.1 * len(panels), 0.8 + 0.21 * len(order))
-    axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(panels), sharex=len(panels) > 2, sharey=True, squeeze=False)[0]
     for axis, (title, frame) in zip(axes, panels.items(), strict=True):
         for y, action in enumerate(order):
             if action in frame.index:
@@ -43,6 +44,7 @@ def dots(panels: dict[str, pd.DataFrame], label: str, order: list[str]) -> Any:
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_title(title, fontsize=9)
         axis.grid(axis="x", linewidth=0.3)
+        axis.locator_params(axis="x", nbins=4)
         axis.tick_params(labelsize=8)
     axes[0].set_yticks(range(len(order)), [words(action) for action in order])
     axes[0].set_ylim(len(order) - 0.5, -0.5)
@@ -72,9 +74,10 @@ def by_minority(panels: dict[str, dict[str, pd.DataFrame]], label: str) -> Any:
         axis.set_xticks([5, 10, 20])
         axis.set_title(title, fontsize=9)
         axis.tick_params(labelsize=8)
+        axis.set_xlabel("minority rows in train", fontsize=8)
     axes[0].set_ylabel(label, fontsize=8)
-    figure.supxlabel("minority rows in train", fontsize=9)
-    shared_legend(figure, axes)
+    found = dict(item for axis in axes for item in zip(*reversed(axis.get_legend_handles_labels()), strict=True))
+    figure.legend(found.values(), found, loc="outside lower center", ncols=len(found), frameon=False, fontsize=8)
     return figure
 
 

@@ -140,11 +140,12 @@ class Study:
     def sentence(self) -> str:
         """The study in one sentence."""
         frame = self.cell("logistic")
-        behind = [float(gaps(frame, [method], BASE).loc[method, "mean"]) for method in ("smote", LLM)]
+        gain = -float(self.mean(BASE))
+        smote, model = (float(gaps(frame, [method], BASE).loc[method, "mean"]) for method in ("smote", LLM))
         return (
-            f"On {len(frame)} small tables with ten minority rows, moving the threshold of a logistic regression, which "
-            f"is free, lowers the balanced error by {-float(self.mean(BASE)):.3f}; no method of making rows does better: "
-            f"SMOTE's rows lower it by {behind[0]:.3f} less, those of a small language model by {behind[1]:.3f} less "
+            f"On {len(frame)} small tables with ten minority rows, moving the threshold of a logistic regression, "
+            f"which is free, lowers the balanced error by {gain:.3f}; no method of making rows does better: SMOTE's "
+            f"rows lower it by {smote:.3f} less, those of a small language model by {model:.3f} less "
             f"({self.asked()} tables)."
         )
 
@@ -203,9 +204,7 @@ class Study:
         return f"{row['mean']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f}, {row['tables']:.0f} tables)"
 
     def table_list(self) -> str:
-        shown = self.tables[
-            ["table", "rows", "columns", "classes", "missing_share", "minority_share", "source", "licence"]
-        ]
+        shown = self.tables.drop(columns=["kinds", "minority"])
         return _markdown(
             [c.replace("_", " ") for c in shown], [[str(v) for v in row] for row in shown.to_numpy(object)]
         )
