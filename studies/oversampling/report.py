@@ -33,16 +33,16 @@ def pictures(study: Study) -> dict[str, Any]:
     return {
         "gain": figures.dots(
             {name: gaps(cell, order, "nothing") for name, cell in cells.items()},
-            "balanced error, less that of doing nothing: mean over tables, 95 % interval",
+            "balanced error, difference to doing nothing: mean over tables, 95 % interval",
             order,
         ),
         "information": figures.dots(
             {words: gaps(study.cell("logistic", metric), methods, "nothing") for metric, words in RANKINGS.items()},
-            "less that without rows (logistic regression; more is better)",
+            "difference to no rows (logistic regression; more is better)",
             methods,
         ),
         "minority": figures.by_minority(
-            {title: found for title, found in lines.items() if found}, "balanced error, less that of doing nothing"
+            {title: found for title, found in lines.items() if found}, "balanced error, difference to doing nothing"
         ),
         "regret": figures.bars(
             regret.loc[regret.mean(axis=1).sort_values().index],
