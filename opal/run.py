@@ -102,9 +102,6 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
             log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)
             note("skipped", known.info.run_id, known.info.run_name)
             return known.data.metrics.get(metric)
-        if config.get("show") != "published":
-            for sentence in at_a_glance(trial.table, BY_NAME[trial.chosen_by].words):
-                tell_once(sentence)
         start = time.perf_counter()
         if sweep_id():
             share_raw_fits(raw_fits(HydraConfig.get().sweep.dir))
@@ -119,6 +116,9 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
             described, lambda folder: write(folder, config, trial, result, summary, described.name, started)
         )
         note(described.status, run_id, described.name)
+    if config.get("show") != "published":
+        for sentence in at_a_glance(trial.table, BY_NAME[trial.chosen_by].words):
+            tell_once(sentence)
     if config.get("show") == "published" or (not sweep_id() and not print_answer(trial, result, started)):
         print(summary)
     for warning in result.warnings if sweep_id() else []:
