@@ -163,8 +163,14 @@ class Study:
         return figures.NAMES[classifier].capitalize() if classifier != "catboost" else "CatBoost"
 
     def asked(self) -> int:
-        """Tables that the language model was asked for."""
+        """Tables that the language model gave enough rows of."""
         return int(self.cell("logistic")[LLM].notna().sum())
+
+    def too_few(self) -> str:
+        """Tables that it was asked for, and gave too few."""
+        given = self.cell("logistic")[LLM].dropna().index
+        asked = self.tables[self.tables["columns"] <= 16]["table"]
+        return " and ".join(sorted(set(asked) - set(given)))
 
     def advice(self) -> str:
         """What the regrets say of OPAL's recommendation."""
