@@ -63,8 +63,8 @@ class Study:
         """The main table of one classifier, in Markdown."""
         best = next(a for a in self.actions(classifier) if a.startswith("free: "))
         frame = self.cell(classifier)
-        head = ["action", "tables", "balanced error, difference to doing nothing", f"difference to {figures.words(best)}",
-                "ROC AUC, difference to no rows"]  # fmt: skip
+        to_best, to_none = f"difference to {figures.words(best)}", "balanced error, difference to doing nothing"
+        head = ["action", "tables", to_none, to_best, "ROC AUC, difference to no rows"]
         rows = []
         for action in self.actions(classifier):
             against = _interval(gaps(frame, [action], best)) if action != best else ""
