@@ -71,7 +71,7 @@ def test_a_schema_holds_whole_numbers_to_their_range(llama_cpp, tmp_path):
     schema = {"type": "object", "properties": {"x": cell}, "required": ["x"], "additionalProperties": False}
     client = Client("gemma", url, key_env=None, supports={"json_schema": True, "seed": True}, store=tmp_path)
     message = {"role": "user", "content": "x is 7, 9, 3, 5, 8"}
-    sampling = {"max_tokens": 12, "temperature": 1.5}
+    sampling = {"max_tokens": 64, "temperature": 1.5}
     found = client.complete(
         [
             client.request(messages=(message,), constraint=Constraint(schema), sampling=sampling | {"seed": i}, draw=i)
