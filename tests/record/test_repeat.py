@@ -215,7 +215,7 @@ def test_killed_sweeps_started_again_lose_and_double_nothing(tmp_path, empty_sto
     assert {len(r.data.metrics) for r in finished} == {len(finished[0].data.metrics)}
     assert {r.data.tags["opal.status"] for r in runs} <= {"finished", "interrupted"}
     assert all(r.info.status != "RUNNING" for r in runs)
-    assert opal(tmp_path, "run", *sweep).said.count("is finished already") == 6
+    assert opal(tmp_path, "run", *sweep).said.count("is finished already;") == 6
 
 
 def _killed(folder: Path, sweep: list[str], how: int, seconds: float) -> None:

@@ -56,12 +56,12 @@ def test_a_request_is_a_trace_with_tokens_text_and_the_time_of_its_call(tracking
     assert span.inputs["messages"][-1] == {"role": "user", "content": "x\n0"}
     assert span.outputs["choices"][0]["message"]["content"] == "7"
     assert span.attributes["opal.cached"] is True and span.attributes["mlflow.llm.model"] == "made-up"
-    previous = mlflow.get_tracking_uri()
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     try:
-        mlflow.set_tracking_uri(str(tracking.uri))
+        mlflow.set_tracking_uri(str(tracking.uri))  # sets the environment variable too
         table = mlflow.search_traces(locations=[tracking.experiment_id], run_id=run_id)
     finally:
-        mlflow.set_tracking_uri(previous)
+        mlflow.set_tracking_uri(None)
     assert [json.loads(t)["total_tokens"] for t in table["trace_metadata"].str["mlflow.trace.tokenUsage"]] == [42] * 3
 
 
