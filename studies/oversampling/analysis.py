@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 
 from opal.evaluate.curve import MOVED
-from opal.evaluate.validate import PREFIX
 from opal.evaluate.verdict import confidence_interval
 from opal.report.answer import Finished, answers_of
 
 NO_ROWS, LLM = "none", "llm"
 FREE = ("class_weight", "base_rate_threshold", "tuned_threshold", "duplicate", "smote", "balanced_forest")
+BASE = "free: base_rate_threshold"
 CELL = ["train_rows", "minority_rows", "classifier"]
 MAIN = (100, 10)
 FIXED = ("nothing", *(f"free: {name}" for name in FREE))
@@ -63,7 +63,7 @@ def gaps(errors: pd.DataFrame, actions: Sequence[str], other: str) -> pd.DataFra
 
 def split_gain(errors: pd.DataFrame, actions: Sequence[str]) -> pd.DataFrame:
     """The gain of each action in two: the base-rate threshold without rows, and what rows add to that."""
-    free = errors["free: base_rate_threshold"]
+    free = errors[BASE]
     found = {}
     for action in actions:
         if action + "+" not in errors:
@@ -110,18 +110,3 @@ def regrets(errors: pd.DataFrame, chosen: pd.DataFrame) -> pd.DataFrame:
     follow = {tuple(row[:-1]): errors.at[tuple(row[:-1]), row[-1]] for row in chosen.itertuples(index=False)}
     ours = pd.Series(follow).rename_axis(errors.index.names)
     return pd.DataFrame({"follow OPAL": ours - hindsight, **policies})
-
-
-def by_validation(tidy: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Test errors of each method at the amount that folds choose, seed by seed; a row per table and cell."""
-    validation = tidy[tidy["metric"] == PREFIX + metric]
-    test = tidy[tidy["metric"] == metric]
-    keys, parts = [*CELL, "table", "seed"], {}
-    for method in [m for m in tidy["method"].unique() if m != NO_ROWS]:
-        mine = [frame[frame["method"].isin([NO_ROWS, method])] for frame in (validation, test)]
-        held, seen = (f.groupby([*keys, "amount"], observed=True)["value"].mean().unstack("amount") for f in mine)
-        both = held.dropna().index.intersection(seen.dropna().index)
-        best = held.loc[both].idxmin(axis=1)
-        values = [seen.at[place, amount] for place, amount in best.items()]
-        parts[method] = pd.Series(values, index=both).groupby([*CELL, "table"], observed=True).mean()
-    return pd.DataFrame(parts)

@@ -7,7 +7,7 @@ from pathlib import Path
 import analysis
 import figures
 import pandas as pd
-from analysis import LLM, MAIN, at, gaps
+from analysis import BASE, LLM, MAIN, at, gaps
 
 from opal.evaluate.verdict import confidence_interval
 from opal.report.ranks import Ranks, rank
@@ -16,7 +16,6 @@ CLASSIFIERS = ("logistic", "catboost", "random_forest")
 COMPARED = ["smote", "gaussian_copula", LLM]
 LEFT_OUT = ("nothing", "free: duplicate", "free: smote")  # the last two are duplicate and smote once more
 SIZES, MINORITIES = (50, 100, 200), (5, 10, 20)
-BASE = "free: base_rate_threshold"
 METRICS = ("balanced_error", "error", "roc_auc", "average_precision")
 
 
@@ -90,7 +89,7 @@ class Study:
         found: dict[str, dict[int, pd.Series]] = {}
         for minority in MINORITIES:
             frame = self.cell("logistic", size=(rows, minority))
-            wanted = [a for a in ("free: base_rate_threshold", "free: class_weight", *COMPARED) if a in frame]
+            wanted = [a for a in (BASE, "free: class_weight", *COMPARED) if a in frame]
             for action, row in gaps(frame, wanted, "nothing").iterrows() if wanted else ():
                 found.setdefault(str(action), {})[minority] = row
         return {action: pd.DataFrame(by).T for action, by in found.items()}
@@ -101,7 +100,7 @@ class Study:
             lines = self.minority_lines(train)
             for minority in MINORITIES:
                 cells = [_interval(lines[a].loc[[minority]]) if a in lines and minority in lines[a].index else ""
-                         for a in ("free: base_rate_threshold", *COMPARED)]  # fmt: skip
+                         for a in (BASE, *COMPARED)]  # fmt: skip
                 rows.append([str(train), str(minority), *cells])
         return _markdown(
             ["train rows", "minority rows", "base-rate threshold (free)", *map(figures.words, COMPARED)], rows
