@@ -77,11 +77,10 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
 
     check_top_level(config, "run")
     built: dict[str, Any] = {"table": instantiate(config, "data") if table is None else table}
-    built |= {section: instantiate(config, section) for section in ("task", "method", "amounts", "validation")}
-    built["replicates"] = instantiate(config, "replicates")
-    if fits:
-        built |= {section: instantiate(config, section) for section in ("classifier", "controls")}
-    else:
+    fitted = ("classifier", "controls") if fits else ()
+    sections = ("task", "method", "amounts", "validation", "replicates", *fitted)
+    built |= {section: instantiate(config, section) for section in sections}
+    if not fits:
         built |= {"classifier": Classifier(lambda: None), "controls": dict.fromkeys(config.get("controls") or ())}
     built["curation"] = instantiate(config, "curate")
     keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
