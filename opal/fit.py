@@ -80,10 +80,9 @@ def carried_out(trial: Trial, found: Answer, result: TrialResult, progress: Prog
     seed = next(iter(result.rows))
     train = Train(table.frame, table.schema, trial.task.groups(table), seed, units=table.units)
     rows = None
-    if action.amount:
-        n = round(action.amount * len(table.frame) / result.metrics["train/rows"])
-        progress.stage("rows for the whole table", rows=n)
-        made = sample(trial.method, train, n, trial.curation, progress)
+    if found.rows:
+        progress.stage("rows for the whole table", rows=found.rows)
+        made = sample(trial.method, train, found.rows, trial.curation, progress)
         result.notes += [note for note in (made.note, made.stopped) if note]
         rows = made.frame
     mine: Any = AsPipeline(trial.classifier)

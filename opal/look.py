@@ -8,6 +8,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Mapping
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -16,9 +17,10 @@ from omegaconf import DictConfig
 from opal.cli.launch import launch
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
-from opal.data.outline import number_text, outline, range_of
+from opal.data.outline import outline, plain_writer, range_of
 from opal.data.traps import traps
-from opal.table import Column, Table
+from opal.data.write import Writer, writers
+from opal.table import Table
 from opal.trial.trial import Trial
 
 KINDS = {"binary": "two values", "categorical": "names", "integer": "whole numbers", "real": "numbers", "date": "dates"}
@@ -30,7 +32,7 @@ def job(composed: DictConfig) -> None:
     """Print everything; nothing is written."""
     config = resolved(composed)
     table = instantiate(config, "data")
-    show(table)
+    show(table, writers(table, config["data"].get("separator"), config["data"].get("encoding")))
     for trap in (found := traps(table)):
         print(f"Trap: {trap}")
     if not found:
@@ -39,8 +41,8 @@ def job(composed: DictConfig) -> None:
     print(f"Next: {shlex.join(['opal', 'run', '-m', 'method=smote,llm', *HydraConfig.get().overrides.task])}")
 
 
-def show(table: Table) -> None:
-    """One line on the table, then one row for each column."""
+def show(table: Table, writers: Mapping[str, Writer]) -> None:
+    """One line on the table, then one row for each column; ``writers``: how its file has numbers and dates."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table as Grid
@@ -52,8 +54,10 @@ def show(table: Table) -> None:
         values = table.frame[column.name]
         missing, known = values.isna().mean(), values.dropna()
         kind = "one value" if column.nominal and len(column.levels) == 1 else KINDS[column.kind]
+        write = writers.get(column.name) or plain_writer(column)
+        example = "" if known.empty else str(known.iloc[0]) if column.nominal else write(known.iloc[0])
         role = "target" if column.name == table.schema.target else kind
-        cells = (column.name, role, range_of(column), f"{missing:.0%}" if missing else "", _cell(known, column))
+        cells = (column.name, role, range_of(column, write), f"{missing:.0%}" if missing else "", example)
         grid.add_row(*(escape(_short(cell)) for cell in cells), style="bold" if role == "target" else None)
     console.print(grid)
     print(
@@ -83,15 +87,6 @@ def effort(trial: Trial) -> str:
 
 def _time(seconds: float) -> str:
     return f"{max(1, round(seconds))} s" if seconds < 90 else f"{round(seconds / 60)} min"
-
-
-def _cell(known: object, column: Column) -> str:
-    values = list(known)[:1]  # type: ignore[call-overload]
-    if not values:
-        return ""
-    if column.dates:
-        return column.dates.write(values[0])
-    return str(values[0]) if column.nominal else number_text(values[0], column)
 
 
 def _short(text: str) -> str:

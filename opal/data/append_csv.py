@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from opal.data.numbers import Form, forms_of, number_writer
 from opal.data.parse import SEPARATORS, bare_names
 from opal.data.restore import places_of
 from opal.errors import DataError
-from opal.table import Schema
+from opal.table import Column, Schema
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet runs (OWASP, "CSV Injection")
 
@@ -106,8 +107,14 @@ class CsvFile:
             return cells.iloc[places_of(values, frame[name])].tolist()
         empty = frame[name].isna().to_numpy()
         gap = cells[empty].iloc[0] if empty.any() else ""
-        write = column.dates.write if column.dates else number_writer(cells[~empty], column, self._forms.get(name))
+        write = self.writer(column, ~empty)
         return [gap if pd.isna(v) else write(float(v)) for v in values]
+
+    def writer(self, column: Column, known: np.ndarray) -> Callable[[float], str]:
+        """A function that writes a number or date as the file has them in ``column``; ``known``: cells with a value."""
+        if column.dates:
+            return column.dates.write
+        return number_writer(self.cells[column.name][known], column, self._forms.get(column.name))
 
     @cached_property
     def _quoted(self) -> list[bool]:

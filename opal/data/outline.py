@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from opal.data.traps import worst_of
 from opal.table import Column, Table
 
@@ -32,16 +35,20 @@ def at_a_glance(table: Table, measure: str) -> list[str]:
     return [f"{outline(table)}; chosen by: {measure}", *traps]
 
 
-def range_of(column: Column) -> str:
-    """The levels of names, the range of numbers."""
+def range_of(column: Column, write: Callable[[float], str] | None = None) -> str:
+    """The levels of names; the range of numbers and dates, written by ``write`` or with the column's decimals."""
     if column.nominal:
         shown = ", ".join(map(str, column.levels[:MOST_LEVELS]))
         return shown + (f", ... ({len(column.levels)} in all)" if len(column.levels) > MOST_LEVELS else "")
     if column.low != column.low:
         return "none"
-    if column.dates:
-        return f"{column.dates.write(column.low)} to {column.dates.write(column.high)}"
-    return f"{number_text(column.low, column)} to {number_text(column.high, column)}"
+    write = write or plain_writer(column)
+    return f"{write(column.low)} to {write(column.high)}"
+
+
+def plain_writer(column: Column) -> Callable[[float], str]:
+    """How numbers and dates of ``column`` are written where no file shows it."""
+    return column.dates.write if column.dates else partial(number_text, column=column)
 
 
 def number_text(value: float, column: Column) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from opal.data.append_parquet import Extra, extended_parquet, with_rows
 from opal.data.parse import parse_file
 from opal.table import Table
 
+Writer = Callable[[float], str]
 TEXT, PARQUET, EXCEL = (".csv", ".tsv", ".txt"), (".parquet", ".pq"), (".xlsx",)
 
 
@@ -73,6 +75,17 @@ def write_table(
                 except (ValueError, TypeError, OverflowError):  # a column of mixed types, or of huge numbers
                     as_texts(both).to_parquet(temporary, index=False)
     return count
+
+
+def writers(table: Table, separator: str | None = None, encoding: str | None = None) -> dict[str, Writer]:
+    """How the table's file writes the numbers and dates of each column; nothing where it is not a text file."""
+    path = Path(table.source) if table.source else None
+    content = path.read_bytes() if path and path.is_file() else b""
+    if file_kind(content) != "text":
+        return {}
+    file = CsvFile(content, separator, encoding)
+    columns = [c for c in table.schema.columns if not c.nominal]
+    return {c.name: file.writer(c, table.frame[c.name].notna().to_numpy()) for c in columns}
 
 
 def as_texts(frame: pd.DataFrame) -> pd.DataFrame:

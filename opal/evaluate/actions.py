@@ -39,6 +39,7 @@ class Measured:
     seen : whether the folds used rows made from all train rows, the held-out ones included
     minority_rows : of train, the mean over seeds; NaN where unknown
     test_share : test rows for each train row; NaN where unknown
+    table_share : rows of the whole table for each train row; NaN where unknown
     level : of its intervals
     """
 
@@ -49,6 +50,7 @@ class Measured:
     seen: bool = False
     minority_rows: float = float("nan")
     test_share: float = float("nan")
+    table_share: float = float("nan")
     level: float = 0.95
 
 

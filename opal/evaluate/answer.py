@@ -34,6 +34,7 @@ class Answer:
         difference to the best free action on test rows
     sources : where the gain of the best method that folds can judge comes from; None without synthetic rows
     minority_rows : of train
+    rows : synthetic rows to make for the whole table; None for a free action, or where its size is not known
     by_class : error of each of several classes on test rows, [nothing, recommended]; empty for two classes
     """
 
@@ -47,6 +48,7 @@ class Answer:
     against_free: Gain
     sources: Sources | None = None
     minority_rows: float = float("nan")
+    rows: int | None = None
     seen: Mapping[Action, Gain] = field(default_factory=dict)
     by_class: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -140,9 +142,15 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
         against_free=against(chosen, free),
         sources=sources_of(runs, validation, margin, level),
         minority_rows=runs[0].minority_rows,
+        rows=rows_for_table(chosen, runs[0].table_share),
         seen=seen,
         by_class=errors_by_class(runs, chosen),
     )
+
+
+def rows_for_table(action: Action, table_share: float) -> int | None:
+    """The amount, grown as the table is larger than train."""
+    return round(action.amount * table_share) if action.amount and table_share == table_share else None
 
 
 def errors_by_class(runs: Sequence[Measured], chosen: Action) -> pd.DataFrame:

@@ -25,8 +25,22 @@ if TYPE_CHECKING:
     from opal.result import TrialResult
     from opal.trial.trial import Trial
 
-SINGLES = ("llm/", "time/rows", "train/", "test/", "looks/", SEEN_ROWS)  # figures of whole runs that answers need
-MEANS = ("train/rows", "train/minority_rows", "test/rows", LEVEL)  # of several runs; other figures are added
+SINGLES = (
+    "llm/",
+    "time/rows",
+    "table/",
+    "train/",
+    "test/",
+    "looks/",
+    SEEN_ROWS,
+)  # figures of whole runs that answers need
+MEANS = (
+    "table/rows",
+    "train/rows",
+    "train/minority_rows",
+    "test/rows",
+    LEVEL,
+)  # of several runs; other figures are added
 
 # How to take a free action with scikit-learn alone.
 RECIPES = {
@@ -56,8 +70,9 @@ def measured(method: str, errors: pd.DataFrame, metrics: Mapping[str, float | No
             cost["money"] = known["llm/money"]
     seen = known.get(SEEN_ROWS, paid and "llm/validation_requests" not in known)  # 0.1 had no such metric
     sizes = {"level": known.get(LEVEL, 0.95), "minority_rows": known.get("train/minority_rows", float("nan"))}
-    if "test/rows" in known and known.get("train/rows"):
-        sizes["test_share"] = known["test/rows"] / known["train/rows"]
+    for part in ("test", "table"):
+        if f"{part}/rows" in known and known.get("train/rows"):
+            sizes[f"{part}_share"] = known[f"{part}/rows"] / known["train/rows"]
     return Measured(method, errors, paid, cost, bool(seen), **sizes)
 
 
@@ -181,8 +196,10 @@ def how(found: Answer, typed: Sequence[str] = ()) -> str:
     if action.free or not (name == "llm" or f"method={name}" in typed):
         own = []
     data = [] if any(word.startswith("data=") for word in keep) else [f"data={found.data}"]
-    words = ["opal", "augment", *data, *keep, f"method={name}", *own, "output=balanced.csv"]
-    return shlex.join(words)
+    rows = [f"rows={found.rows}"] if found.rows else []  # a control balances, as augment does without rows=
+    words = ["opal", "augment", *data, *keep, f"method={name}", *own, *rows, "output=balanced.csv"]
+    then = f"  # then {RECIPES['base_rate_threshold']}" if action.moved else ""
+    return shlex.join(words) + then
 
 
 def rows_of(found: Answer) -> tuple[list[str], list[list[str]]]:

@@ -27,12 +27,13 @@ SEEN = (
 ASK_ANEW = " validation.remake=always makes rows from each fold's train rows alone, at as many times the requests."
 
 
-def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[str, Control]) -> None:
-    """Overlap of fixed splits, and controls that are impossible on the table."""
+def note_splits(result: TrialResult, splits: Sequence[Split], controls: Mapping[str, Control], table_rows: int) -> None:
+    """Sizes, overlap of fixed splits, and controls that are impossible on the table."""
     result.metrics |= {f"seed_{split.seed}/overlap": split.overlap for split in splits}
     result.warnings += [f"{s.overlap} test rows of seed {s.seed} equal a train row" for s in splits if s.overlap]
     few = [sum(len(s.train.rows(g)) for g in s.train.minority_groups) for s in splits]
     result.metrics["train/minority_rows"] = float(np.mean(few))
+    result.metrics["table/rows"] = float(table_rows)
     result.metrics["train/rows"] = float(np.mean([len(s.train.frame) for s in splits]))
     result.metrics["test/rows"] = float(np.mean([len(s.test) for s in splits]))
     found = set(result.errors["metric"])

@@ -52,7 +52,7 @@ class Stages:
             in_seed_order(self.curves, seeds), dict(zip(seeds, self.made, strict=True)), timings=self.clock.seconds
         )
         result.notes += dict.fromkeys(rows.note for rows in self.made if rows.note)
-        measures.note_splits(result, self.splits, trial.controls)
+        measures.note_splits(result, self.splits, trial.controls, len(trial.table.frame))
         self.measure_beside(result)
         judge(result, trial.method_name or type(trial.method).__name__, trial.margin, trial.level)
         if trial.seeds == AUTO:

@@ -118,7 +118,7 @@ def test_smote_makes_many_rows_in_parts_and_refuses_what_no_part_can_hold(monkey
     assert near.note == "SMOTE searched neighbours among 80 rows of y=0, drawn at random."
     assert len(near.frame) == 1000 and near.frame["x"].nunique() > 500
     result = TrialResult(tidy([{"seed": 1, "amount": 0, "metric": "control/smote/error", "value": 0.1}]), {})
-    note_splits(result, [Split(train, frame)], {"smote": Balanced(Smote())})
+    note_splits(result, [Split(train, frame)], {"smote": Balanced(Smote())}, 2 * len(frame))
     assert result.notes == [f"Control smote: {near.note}"]
     numbers = replace(train, frame=frame[["x", "y"]], schema=Schema.infer(frame[["x", "y"]], "y"))
     assert not Smote().sample(numbers, 10).note  # a tree finds the neighbours of all
