@@ -8,11 +8,11 @@ python -m opal.answer.
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
+from opal.cli.exits import one_sentence
 from opal.cli.flags import Parser
-from opal.errors import OpalError, TrackingError
+from opal.errors import TrackingError
 from opal.evaluate.verdict import MARGIN
 from opal.record.read import errors_of
 from opal.record.tracking import Tracking, existing_store
@@ -25,12 +25,9 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 2, and one sentence, on an error."""
     given = parser().parse_args(arguments)
-    try:
+    with one_sentence():
         tracking = existing_store(given.uri, given.experiment)
         answer(tracking, runs_of(tracking, given.sweep), given.margin)
-    except OpalError as fault:
-        print(f"opal: {fault}", file=sys.stderr)
-        sys.exit(2)
 
 
 def runs_of(tracking: Tracking, sweep: str | None) -> list[Run]:

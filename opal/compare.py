@@ -15,9 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opal.cli.exits import one_sentence
 from opal.cli.flags import Parser
 from opal.config.options import Options, nearest
-from opal.errors import ConfigError, OpalError, TrackingError
+from opal.errors import ConfigError, TrackingError
 
 if TYPE_CHECKING:
     from opal.evaluate.answer import Answer
@@ -32,13 +33,8 @@ DRAWN = ("contamination/", "funnel/", "llm/", "time/rows", "time/llm")  # figure
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 2, and one sentence, on an error."""
     given = parser().parse_args(arguments)
-    try:
+    with one_sentence():
         run(given)
-    except OpalError as fault:
-        print(f"opal: {fault}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # into `head`
-        sys.stderr.close()
 
 
 def run(given: argparse.Namespace) -> None:

@@ -8,11 +8,11 @@ opal.export is also a module: python -m opal.export.
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 
+from opal.cli.exits import one_sentence
 from opal.cli.flags import Parser
-from opal.errors import OpalError, TrackingError
+from opal.errors import TrackingError
 from opal.record.read import export, load
 from opal.record.tracking import existing_store
 
@@ -20,11 +20,8 @@ from opal.record.tracking import existing_store
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 2, and one sentence, on an error."""
     given = parser().parse_args(arguments)
-    try:
+    with one_sentence():
         print(f"{export_run(given.run, given.output, given.uri, given.experiment)} is in {given.output}")
-    except OpalError as fault:
-        print(f"opal: {fault}", file=sys.stderr)
-        sys.exit(2)
 
 
 def export_run(reference: str, output: Path, uri: str | None = None, experiment: str = "opal") -> str:

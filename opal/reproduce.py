@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import opal
+from opal.cli.exits import one_sentence
 from opal.cli.flags import Parser
 from opal.config.build import build, instantiate
 from opal.errors import DataError, OpalError, TrackingError
@@ -40,16 +41,12 @@ from opal.table import Table
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 0: all equal; 1: something differs; 2: the run cannot be repeated, said in one sentence."""
     given = parser().parse_args(arguments)
-    try:
-        with tempfile.TemporaryDirectory(prefix="opal-reproduce-") as folder:
-            recorded = recorded_run(given.run, given.to, given.experiment, Path(folder) / "run")
-            if given.fresh:
-                equal = fresh(recorded, given.trust)
-            else:
-                equal = repeat(recorded, Path(folder), given.recorded_data, given.trust)
-    except OpalError as fault:
-        print(f"opal: {fault}", file=sys.stderr)
-        sys.exit(2)
+    with one_sentence(), tempfile.TemporaryDirectory(prefix="opal-reproduce-") as folder:
+        recorded = recorded_run(given.run, given.to, given.experiment, Path(folder) / "run")
+        if given.fresh:
+            equal = fresh(recorded, given.trust)
+        else:
+            equal = repeat(recorded, Path(folder), given.recorded_data, given.trust)
     sys.exit(0 if equal else 1)
 
 

@@ -12,7 +12,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from opal.cli.launch import FAILED, INTERRUPTED, launch
+from opal.cli.exits import FAILED, INTERRUPTED
+from opal.cli.launch import launch
 from opal.cli.prepare import fetch_paper, find_table, limit_budget
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved

@@ -9,12 +9,12 @@ opal.store is also a module: python -m opal.store.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
+from opal.cli.exits import one_sentence
 from opal.cli.flags import Parser
-from opal.errors import OpalError, TrackingError
+from opal.errors import TrackingError
 from opal.record import pending
 from opal.record.tracking import Tracking, existing_store
 
@@ -22,16 +22,13 @@ from opal.record.tracking import Tracking, existing_store
 def main(arguments: list[str] | None = None) -> None:
     """Exit status 2, and one sentence, on an error."""
     given = parser().parse_args(arguments)
-    try:
+    with one_sentence():
         if given.verb == "log":
             log(Tracking(given.uri, given.experiment), given.folders)
         else:
             if given.responses and not given.responses.is_dir():
                 raise TrackingError(f"--responses {given.responses} is not a folder")
             show(existing_store(given.uri, given.experiment), given.responses, given.verb == "prune", given.yes)
-    except OpalError as fault:
-        print(f"opal: {fault}", file=sys.stderr)
-        sys.exit(2)
 
 
 def show(tracking: Tracking, responses: Path | None, prune: bool, sure: bool) -> None:

@@ -14,6 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from opal.cli import flags
+from opal.cli.exits import FAILED, INTERRUPTED, USED_WRONGLY, until_pipe_closes
 from opal.cli.overrides import free_names, quoted
 from opal.config.build import explained, no_option
 from opal.config.keys import KEYS, ignored
@@ -23,7 +24,6 @@ from opal.sweep import patches
 from opal.sweep.patches import Batch
 
 NO_NAME = r"|null|true|false|[-+]?\.?\d[\d_.e+-]*"
-FAILED, USED_WRONGLY, INTERRUPTED = 1, 2, 130  # exit status; 130 is the shell's after Ctrl-C
 
 
 def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
@@ -46,7 +46,8 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     try:
         check_flags(sys.argv[1:])
         try:
-            job()
+            with until_pipe_closes():
+                job()
         except (ValueError, TypeError) as fault:
             raise no_option(fault, [word for word in sys.argv[1:] if "=" in word]) from fault
     except KeyboardInterrupt:

@@ -7,6 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+from opal.cli.exits import until_pipe_closes
 from opal.config.options import HYDRA_VERBS
 
 VERBS = {
@@ -32,11 +33,16 @@ VERBS = {
 
 def main() -> None:
     """Run the verb named first; without one, list all verbs. Exit status 2 for an unknown verb."""
-    verb, *rest = sys.argv[1:] or ["--help"]
+    with until_pipe_closes():
+        start(*(sys.argv[1:] or ["--help"]))
+
+
+def start(verb: str, *rest: str) -> None:
+    """Run ``verb``, or answer a question about verbs."""
     if verb in HYDRA_VERBS and {"--help", "-h"} & set(rest):
         from opal.cli.verb_help import help_of
 
-        print(help_of(verb, rest))
+        print(help_of(verb, list(rest)))
     elif verb in VERBS:
         sys.argv[:2] = [f"opal {verb}"]
         import_module(f"opal.{verb}").main()
@@ -49,7 +55,7 @@ def main() -> None:
     elif verb == "--complete":
         from opal.cli.completion import candidates
 
-        print("\n".join(candidates(rest, list(VERBS))))
+        print("\n".join(candidates(list(rest), list(VERBS))))
     elif verb == "completion" and len(rest) == 1:
         from opal.cli.completion import SHELLS
 

@@ -203,3 +203,14 @@ def test_a_file_in_place_of_a_verb_is_told_what_to_type(tmp_path, monkeypatch, c
     said = capsys.readouterr().err
     assert "opal look data=csv 'data.path=my table.csv' data.target=sick" in said
     assert "age, bmi, sick" in said and said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["look", "data=craft"], ["store"]])
+def test_a_reader_that_leaves_ends_the_verb_without_a_traceback(command, tmp_path, empty_store):
+    shutil.copy(empty_store, tmp_path)
+    read, write = os.pipe()
+    os.close(read)  # as `opal ... | true`
+    line = [sys.executable, "-m", "opal.cli.main", *command]
+    done = subprocess.run(line, stdout=write, stderr=subprocess.PIPE, text=True, cwd=tmp_path, timeout=120)
+    os.close(write)
+    assert done.returncode == 1 and not done.stderr
