@@ -56,12 +56,12 @@ def job(composed: DictConfig) -> None:
     with Progress() as progress:
         result = trial.run(progress)
         result.warnings += [str(leak) for leak in leaks_of(trial.table)]
-        run = measured(trial.method_name, result.errors, singles_of(result))
+        run = measured(trial.method_name, result.errors, singles_of(result), HydraConfig.get().overrides.task)
         found = answers([(trial.table.name, chosen["classifier"], run)], trial.margin)
         if not found:
             raise DataError("no action could be compared: too few rows of a class for folds (validation.folds=3)")
         decision = carried_out(trial, found[0], result, progress)
-    show(found, HydraConfig.get().overrides.task)
+    show(found)
     for warning in result.warnings:
         print(f"WARNING: {warning}")
     write(config, trial, result, found[0], decision, folder)

@@ -94,6 +94,7 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
     from opal.evaluate.curve import share_raw_fits
     from opal.evaluate.metrics import BY_NAME
     from opal.progress import Progress
+    from opal.record.environment import masked
     from opal.report.run_artifacts import Job, describe, write
     from opal.trial.score import resolve_score, score
 
@@ -109,7 +110,7 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
         with Progress() as progress:
             result = trial.run(progress)
         result.warnings += [str(leak) for leak in leaks_of(trial.table)]
-        started = Job(choices(), list(HydraConfig.get().overrides.task), sweep_id())
+        started = Job(choices(), [masked(word) for word in HydraConfig.get().overrides.task], sweep_id())
         described = describe(config, trial, result, digest, started)
         described.seconds = time.perf_counter() - start
         summary = result.summary(trial.table.name, started.choices["method"], started.choices["classifier"])
@@ -134,9 +135,9 @@ def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
     """Print the answer of this one trial; False where it measured nothing to choose by."""
     from opal.report.answer import answer_of, show
 
-    found = answer_of([(trial, result)], started.choices["classifier"])
+    found = answer_of([(trial, result)], started.choices["classifier"], started.overrides)
     if found:
-        show([found], started.overrides)
+        show([found])
         for sentence in [note for note in result.notes if note not in result.conclusions]:
             print(sentence)
         for warning in result.warnings:

@@ -41,6 +41,7 @@ class Measured:
     test_share : test rows for each train row; NaN where unknown
     table_share : rows of the whole table for each train row; NaN where unknown
     level : of its intervals
+    typed : overrides of the command line, where known
     """
 
     method: str
@@ -52,6 +53,7 @@ class Measured:
     test_share: float = float("nan")
     table_share: float = float("nan")
     level: float = 0.95
+    typed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

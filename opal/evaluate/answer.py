@@ -34,8 +34,9 @@ class Answer:
         difference to the best free action on test rows
     sources : where the gain of the best method that folds can judge comes from; None without synthetic rows
     minority_rows : of train
-    rows : synthetic rows to make for the whole table; None for a free action, or where its size is not known
+    table_share : rows of the whole table for each train row; NaN where unknown
     by_class : error of each of several classes on test rows, [nothing, recommended]; empty for two classes
+    typed : overrides of the recommended method's run, or of any where a free action is recommended
     """
 
     data: str
@@ -48,11 +49,18 @@ class Answer:
     against_free: Gain
     sources: Sources | None = None
     minority_rows: float = float("nan")
-    rows: int | None = None
+    table_share: float = float("nan")
     seen: Mapping[Action, Gain] = field(default_factory=dict)
     by_class: pd.DataFrame = field(default_factory=pd.DataFrame)
+    typed: tuple[str, ...] = ()
 
     _repr_html_ = displayed("opal.report.notebook:answer_html")
+
+    @property
+    def rows(self) -> int | None:
+        """Synthetic rows to make for the whole table; None for a free action, or where the table's size is unknown."""
+        amount, share = self.recommended.amount, self.table_share
+        return round(amount * share) if amount and share == share else None
 
     @property
     def sentences(self) -> list[str]:
@@ -142,15 +150,11 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
         against_free=against(chosen, free),
         sources=sources_of(runs, validation, margin, level),
         minority_rows=runs[0].minority_rows,
-        rows=rows_for_table(chosen, runs[0].table_share),
+        table_share=runs[0].table_share,
         seen=seen,
         by_class=errors_by_class(runs, chosen),
+        typed=next((run for run in runs if run.method == chosen.name), runs[0]).typed,
     )
-
-
-def rows_for_table(action: Action, table_share: float) -> int | None:
-    """The amount, grown as the table is larger than train."""
-    return round(action.amount * table_share) if action.amount and table_share == table_share else None
 
 
 def errors_by_class(runs: Sequence[Measured], chosen: Action) -> pd.DataFrame:

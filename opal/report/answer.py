@@ -53,7 +53,9 @@ RECIPES = {
 }
 
 
-def measured(method: str, errors: pd.DataFrame, metrics: Mapping[str, float | None]) -> Measured:
+def measured(
+    method: str, errors: pd.DataFrame, metrics: Mapping[str, float | None], typed: Sequence[str] = ()
+) -> Measured:
     """What the answer needs of a run.
 
     Parameters
@@ -61,6 +63,7 @@ def measured(method: str, errors: pd.DataFrame, metrics: Mapping[str, float | No
     method : its display name
     errors : tidy [seed, amount, metric, value]
     metrics : its single figures, as `opal.record.run_record.singles_of` gives them or MLflow has them
+    typed : overrides of the command line, where known
     """
     known = {name: value for name, value in metrics.items() if value is not None}
     paid, cost = "llm/requests" in known, {"seconds": known.get("time/rows", 0.0)}
@@ -73,7 +76,7 @@ def measured(method: str, errors: pd.DataFrame, metrics: Mapping[str, float | No
     for part in ("test", "table"):
         if f"{part}/rows" in known and known.get("train/rows"):
             sizes[f"{part}_share"] = known[f"{part}/rows"] / known["train/rows"]
-    return Measured(method, errors, paid, cost, bool(seen), **sizes)
+    return Measured(method, errors, paid, cost, bool(seen), typed=tuple(typed), **sizes)
 
 
 def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -> list[Answer]:
@@ -90,12 +93,13 @@ def answers(runs: Iterable[tuple[str, str, Measured]], margin: float = MARGIN) -
     return [one for one in found if one is not None]
 
 
-def answer_of(trials: Iterable[tuple[Trial, TrialResult]], classifier: str) -> Answer | None:
+def answer_of(trials: Iterable[tuple[Trial, TrialResult]], classifier: str, typed: Sequence[str] = ()) -> Answer | None:
     """The answer of trials of one table and one classifier, run in this process.
 
     Parameters
     ----------
     classifier : its name in the sentences
+    typed : overrides of the command line, where there was one
 
     Returns
     -------
@@ -104,7 +108,7 @@ def answer_of(trials: Iterable[tuple[Trial, TrialResult]], classifier: str) -> A
     given, margin = [], MARGIN
     for trial, result in trials:
         name = trial.method_name or type(trial.method).__name__.lower()
-        given.append((trial.table.name, classifier, measured(name, result.errors, singles_of(result))))
+        given.append((trial.table.name, classifier, measured(name, result.errors, singles_of(result), typed)))
         margin = trial.margin
     return next(iter(answers(given, margin)), None)
 
@@ -119,13 +123,15 @@ class Finished:
     config_hash: str
     errors: pd.DataFrame
     metrics: Mapping[str, float]
+    typed: Sequence[str] = ()
 
     @classmethod
     def of(cls, run: Run, errors: pd.DataFrame) -> Finished:
         """An MLflow run."""
         data = str(run.info.run_name).partition("/")[0]  # the table's name, where the option is csv
         classifier, method = (run.data.params.get(key, "") for key in ("classifier", "method"))
-        return cls(data, classifier, method, run.data.tags.get("opal.config_hash", ""), errors, run.data.metrics)
+        digest, typed = (run.data.tags.get(f"opal.{tag}", "") for tag in ("config_hash", "overrides"))
+        return cls(data, classifier, method, digest, errors, run.data.metrics, shlex.split(typed))
 
 
 def finished_in(loaded: Loaded) -> list[Finished]:
@@ -143,7 +149,8 @@ def finished_in(loaded: Loaded) -> list[Finished]:
         )
         own = singles[singles["run"] == i]
         metrics = dict(zip(own["metric"].astype(str), own["value"], strict=True))
-        found.append(Finished(run.data, run.classifier, run.method, run.config_hash, errors, metrics))
+        typed = shlex.split(run.overrides)
+        found.append(Finished(run.data, run.classifier, run.method, run.config_hash, errors, metrics, typed))
     return found
 
 
@@ -164,7 +171,7 @@ def answers_of(runs: Sequence[Finished], margin: float = MARGIN) -> list[Answer]
             total = metrics.sum(min_count=1) if len(members) > 1 else metrics.iloc[0]
             for name in total.index.intersection(MEANS):
                 total[name] = metrics[name].mean()
-            given.append((data, classifier, measured(label, errors, total.dropna().to_dict())))
+            given.append((data, classifier, measured(label, errors, total.dropna().to_dict(), members[0].typed)))
     return answers(given, margin)
 
 
@@ -176,14 +183,12 @@ def pooled(method: str, group: list[Finished]) -> list[tuple[str, list[Finished]
     return [(f"{method} #{run.config_hash[:6]}", [run]) for run in group]
 
 
-def how(found: Answer, typed: Sequence[str] = ()) -> str:
+def how(found: Answer) -> str:
     """The command, or the line of scikit-learn, that does what is recommended; "" for nothing.
 
-    Parameters
-    ----------
-    typed : overrides of the run; those of its data, and of the recommended method, are repeated
+    Of the run's overrides those of its data, and of the recommended method, are repeated.
     """
-    action = found.recommended
+    action, typed = found.recommended, found.typed
     if action.name == NOTHING:
         return ""
     if action.free and action.name in RECIPES:
@@ -191,7 +196,7 @@ def how(found: Answer, typed: Sequence[str] = ()) -> str:
     if action.free and action.name not in ("duplicate", "smote"):
         return "see docs/controls.md"
     name = action.name.partition(" ")[0]
-    keep = [word for word in typed if re.match(r"data(=[^,]*$|\.)|task=", word)]
+    keep = [word for word in typed if re.match(r"data(=[^,]*$|\.)|data_dir=|task=", word)]
     own = [word for word in typed if re.match(r"method\.[^=]+=[^,]*$|(llm|prompt|curate)(\.[^=]+)?=[^,]*$", word)]
     if action.free or not (name == "llm" or f"method={name}" in typed):
         own = []
@@ -210,13 +215,13 @@ def rows_of(found: Answer) -> tuple[list[str], list[list[str]]]:
     return head, [[_cell(c, value) for c, value in zip(kept, row, strict=True)] for row in table[kept].to_numpy(object)]
 
 
-def markdown(found: Sequence[Answer], typed: Sequence[str] = ()) -> str:
+def markdown(found: Sequence[Answer]) -> str:
     """Tables and sentences of all answers."""
     parts = []
     for one in found:
         head, rows = rows_of(one)
         parts += [" ".join(one.sentences)]
-        if command := how(one, typed):
+        if command := how(one):
             parts.append(f"`{command}`")
         lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
         parts.append("\n".join(lines))
@@ -230,7 +235,7 @@ def frame(found: Sequence[Answer]) -> pd.DataFrame:
     return whole[["data", "classifier", *(c for c in whole if c not in ("data", "classifier"))]]
 
 
-def show(found: Sequence[Answer], typed: Sequence[str] = ()) -> None:
+def show(found: Sequence[Answer]) -> None:
     """Print every answer: the table in colour on a terminal, plain elsewhere; below it the sentences."""
     from rich.console import Console
     from rich.markup import escape
@@ -249,7 +254,7 @@ def show(found: Sequence[Answer], typed: Sequence[str] = ()) -> None:
         console.print(table)
         for sentence in one.sentences:
             console.print(escape(sentence), highlight=False, soft_wrap=not sys.stdout.isatty())
-        if command := how(one, typed):
+        if command := how(one):
             console.print(f"  {escape(command)}", highlight=False, soft_wrap=True)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from opal.record.traces import MOST
 from opal.result import TrialResult
 from opal.trial.trial import Trial
 
+MOST_LETTERS = 4000  # of a tag in MLflow
 SHOWN = {"base_url", "weights"}  # no effect on figures, but worth a column
 
 
@@ -26,6 +28,12 @@ class Job:
     choices: Mapping[str, str]
     overrides: list[str]
     sweep_id: str
+
+    @property
+    def typed(self) -> str:
+        """The overrides as a shell takes them; empty where a tag of MLflow cannot hold them."""
+        joined = shlex.join(self.overrides)
+        return joined if len(joined) <= MOST_LETTERS else ""
 
     @property
     def command(self) -> str:
@@ -48,7 +56,7 @@ def describe(config: Mapping[str, Any], trial: Trial, result: TrialResult, diges
         params=params(config, names) | capabilities(trial),
         metrics=points_of(result),
         tags={"opal.kind": "trial", "opal.sweep_id": job.sweep_id}
-        | {"opal.hash_version": str(SCHEMA_VERSION)}
+        | {"opal.hash_version": str(SCHEMA_VERSION), "opal.overrides": job.typed}
         | {f"opal.verdict.{metric}": word for metric, word in result.verdicts.items()}
         | environment_tags(),
         dataset=DatasetInput.of(trial.table),

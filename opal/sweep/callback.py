@@ -47,18 +47,17 @@ class Callback(HydraCallback):
             tracking = instantiate({"tracking": resolved(config.tracking)}, "tracking")
             folder = Path(config.hydra.sweep.dir)
             shutil.rmtree(raw_fits(folder), ignore_errors=True)
-            typed = config.hydra.overrides.task
             if known := repeated(tracking, notes(folder), config.answer.margin):
-                show(known[1], typed)
+                show(known[1])
                 log.info("opal: every run is finished already, and the sweep summed up as %s", known[0])
                 return
             from opal.record.environment import masked
             from opal.report.figures.sweep import sweep_figure
             from opal.sweep.summary import close_sweep
 
-            swept = {"overrides": " ".join(typed)}
+            swept = {"overrides": " ".join(config.hydra.overrides.task)}
             if closed := close_sweep(tracking, folder, folder.name, swept, sweep_figure, config.answer.margin):
-                show(closed[1], typed)
+                show(closed[1])
                 log.info("opal: the sweep is summed up as sweep/%s", folder.name)
                 log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))
             for job in notes(folder):  # printed by the jobs too, but a cluster's output is elsewhere

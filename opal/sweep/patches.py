@@ -31,7 +31,7 @@ def check_some_jobs(some: Callable[[Batch], Batch]) -> None:
 
 
 def raise_faults_as_they_are() -> None:
-    """Let a job's OpalError, or a closed pipe, leave Hydra 1.3 as it is: Hydra prints the job's overrides before any fault."""
+    """Let a job's OpalError, or a closed pipe, leave Hydra 1.3 as it is: Hydra prints overrides before any fault."""
 
     def value_or_fault(job: JobReturn) -> Any:
         if isinstance(job._return_value, OpalError | BrokenPipeError):

@@ -64,13 +64,12 @@ def close_sweep(
     curves = pd.concat([_curve(run, errors[run_id]) for run_id, run in runs.items()] or [NO_CURVE], ignore_index=True)
     table = _table(jobs, curves)
     found = answers_of([Finished.of(run, errors[run_id]) for run_id, run in runs.items()], margin)
-    typed = str((params or {}).get("overrides", "")).split()
     counts = {outcome: sum(n["outcome"] == outcome for n in jobs) for outcome in get_args(Outcome)}
 
     def write(folder: Path) -> None:
         table.to_csv(folder / "sweep.csv", index=False)
         if found:
-            (folder / "answer.md").write_text(markdown(found, typed) + "\n", encoding="utf-8")
+            (folder / "answer.md").write_text(markdown(found) + "\n", encoding="utf-8")
             frame(found).to_csv(folder / "answer.csv", index=False)
         curves.to_csv(folder / "curves.csv", index=False)
         (folder / "jobs.json").write_text(json.dumps(jobs, indent=1))
@@ -86,7 +85,7 @@ def close_sweep(
         params={k: masked(str(v)) for k, v in (params or {}).items()} | {"jobs": len(jobs)},
         metrics=[(f"jobs/{outcome}", float(n), 0) for outcome, n in counts.items()],
         tags={"opal.kind": "sweep", "opal.sweep_id": sweep_id, RUNS: digest_of(runs)} | environment_tags(),
-        description="\n\n".join(filter(None, [markdown(found, typed), _markdown(table, jobs)])),
+        description="\n\n".join(filter(None, [markdown(found), _markdown(table, jobs)])),
         status="partial" if counts["failed"] or counts["partial"] else "finished",
     )
     with tracking.claim(identity):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -73,17 +74,22 @@ def test_what_cannot_be_answered_is_said_in_one_sentence(verb):
 def test_the_command_of_a_recommended_method_makes_the_table():
     from opal.evaluate.actions import Action, Measured
     from opal.evaluate.answer import answer
-    from opal.report.answer import how
+    from opal.report.answer import RECIPES, how
 
     rows = [(s, 0, f"{p}{m}", 0.3) for s in (1, 2) for p in ("", "validation_") for m in ("error", "balanced_error")]
     rows += [(s, 9, f"{p}{m}", 0.1) for s in (1, 2) for p in ("", "validation_") for m in ("error", "balanced_error")]
     errors = pd.DataFrame(rows, columns=["seed", "amount", "metric", "value"])
-    found = answer("mine", "logistic", [Measured("mixup", errors)])
+    found = answer("mine", "logistic", [Measured("mixup", errors, table_share=3.0)])
     assert found is not None and found.recommended == Action("mixup", 9, price=3)
-    typed = ["data=csv", "data.path=my table.csv", "data.target=y", "method=mixup,smote", "task.train_rows=50"]
-    assert how(found, typed) == (
-        "opal augment data=csv 'data.path=my table.csv' data.target=y method=mixup output=balanced.csv"
+    typed = ["data=csv", "data.path=my table.csv", "data.target=y", "method=mixup", "task.train_rows=50"]
+    assert how(replace(found, typed=typed)) == (
+        "opal augment data=csv 'data.path=my table.csv' data.target=y method=mixup rows=27 output=balanced.csv"
     )
     alone = ["data=iris", "method=mixup", "method.alpha=2.0", "prompt=csv,paper", "amounts.steps=2"]
-    assert how(found, alone) == "opal augment data=iris method=mixup method.alpha=2.0 output=balanced.csv"
-    assert how(found, ["data=craft,iris"]) == "opal augment data=mine method=mixup output=balanced.csv"
+    assert how(replace(found, typed=alone, table_share=float("nan"))) == (
+        "opal augment data=iris method=mixup method.alpha=2.0 output=balanced.csv"
+    )
+    assert how(replace(found, typed=[])) == "opal augment data=mine method=mixup rows=27 output=balanced.csv"
+    moved = replace(found.recommended, moved=True)
+    then = how(replace(found, recommended=moved)).partition("output=balanced.csv")[2]
+    assert then == "  # then " + RECIPES["base_rate_threshold"]

@@ -15,7 +15,7 @@ from opal.report.read.select import Where
 
 RUN_COLUMNS = ["run_id", "name", "experiment", "experiment_id", "config_hash", "status", "start"]
 PARAM_COLUMNS = ["data", "task", "method", "classifier", "llm", "prompt", "curate"]
-TAG_COLUMNS = {"config_hash": "config_hash", "data_digest": "data_digest", "sweep_id": "sweep_id"}
+TAGS = ("config_hash", "data_digest", "sweep_id", "overrides")
 _RUN_NAME = re.compile(r"^(?P<data>.+)/[^/]+/[^/]+-[0-9a-f]{12}$")
 _KEY = re.compile(r"^(?:seed_(?P<seed>-?\d+)/)?(?:control/(?P<control>[^/]+)/)?(?P<metric>.+)$")
 
@@ -36,7 +36,7 @@ class Loaded:
 
     Parameters
     ----------
-    runs : a row per run, index 0, 1, ...: RUN_COLUMNS, PARAM_COLUMNS, data_digest, sweep_id, seeds
+    runs : a row per run, index 0, 1, ...: RUN_COLUMNS, PARAM_COLUMNS, data_digest, sweep_id, overrides, seeds
     params : every logged param of each run, in the same order
     values : a row per value: run (position in ``runs``), seed (-1: of the whole run), control ("" or its name), metric,
         amount, value
@@ -107,7 +107,7 @@ def load(
         if run["status"] != "finished":
             left_out[run["status"]] = left_out.get(run["status"], 0) + 1
     done = _newest(done, left_out)
-    columns = [*RUN_COLUMNS, *PARAM_COLUMNS, "data_digest", "sweep_id", "seeds"]
+    columns = [*RUN_COLUMNS, *PARAM_COLUMNS, "data_digest", "sweep_id", "overrides", "seeds"]
     runs = pd.DataFrame({c: [run[c] for run in done] for c in columns})
     runs["start"] = pd.to_datetime(runs["start"], unit="ms", utc=True)
     values = _values(store, [run["run_id"] for run in done], metrics, singles)
@@ -177,7 +177,7 @@ def _run(row: dict) -> dict:
     params, tags = row.pop("params"), row.pop("tags")
     run = row | {c: params.get(c, "") for c in (*PARAM_COLUMNS, "seeds")} | {"params": params}
     run["experiment_id"] = str(run["experiment_id"])
-    run |= {column: tags.get(f"opal.{tag}", "") for column, tag in TAG_COLUMNS.items()}
+    run |= {tag: tags.get(f"opal.{tag}", "") for tag in TAGS}
     run["status"] = tags.get("opal.status", "unknown")
     if run["status"] == "finished" and run["mlflow_status"] != "FINISHED":
         run["status"] = "running"
