@@ -53,6 +53,8 @@ def job(composed: DictConfig) -> None:
     trial = fittable(whole)
     for name in whole.controls.keys() - trial.controls.keys():
         log.info("opal: control %s is left out: it is not one classifier that could be saved", name)
+    if not (trial.controls or trial.method.makes_rows):
+        raise ConfigError("method=none and controls=none leave nothing to compare: choose a method, or controls=free")
     with Progress() as progress:
         result = trial.run(progress)
         result.warnings += [str(leak) for leak in leaks_of(trial.table)]

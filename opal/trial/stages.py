@@ -75,7 +75,7 @@ class Stages:
         with clock("curve"):
             self.curves.append(self.costed(self.curve_with_rows(splits, rows, steps)))
         with clock("validation"):
-            if trial.validation.folds > 1 and max(map(len, rows)) > 0:
+            if trial.validation.folds > 1 and (trial.controls or max(map(len, rows)) > 0):
                 self.validate(splits, rows, steps)
         self.splits, self.steps, self.made = self.splits + splits, self.steps + steps, self.made + made
 
