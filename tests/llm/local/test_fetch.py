@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
+from opal.config.build import CONF, compose
 from opal.errors import ConfigError, LLMError
 from opal.llm.local import weights
 from opal.llm.local.server import LocalServer
@@ -86,6 +88,18 @@ def test_another_file_is_not_kept(hub, tmp_path):
     with pytest.raises(LLMError, match="holds another file than that SHA-256 names"):
         weights.locate(f"{hub.url}/cdn/tiny.gguf#sha256={SHA}")
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("option", [p.stem for p in Path(CONF, "llm").glob("*.yaml") if "weights: hf:" in p.read_text()])
+def test_a_named_model_is_known_before_it_is_fetched_and_held_to_its_digest(option, hub):
+    llm = compose("data=craft", "method=llm", f"llm={option}")["llm"]
+    place, _, digest = llm["server"]["weights"].removeprefix("hf:").partition("#sha256=")
+    owner, name, file = place.split("/")
+    assert weights.identity(llm["server"]["weights"]) == f"{file.removesuffix('.gguf')}@sha256:{digest[:12]}"
+    assert hub.asked == [] and llm["api"] == "chat"
+    with pytest.raises(LLMError, match=f"{file} cannot be fetched"):  # not on this server, whose log shows the address
+        weights.locate(llm["server"]["weights"])
+    assert hub.asked[-1][1] == f"/{owner}/{name}/resolve/main/{file}"
 
 
 @pytest.mark.parametrize(
