@@ -22,6 +22,7 @@ from opal.report.read.select import Where
 HERE = Path(__file__).parent
 NO_ROWS = "none"  # the method's name in figures that need no synthetic rows
 MEASURES = ("error", "balanced_error", "roc_auc", "average_precision")
+TESTED = ("brier", "f1")  # on test rows alone
 PLACES = (PREFIX, PREFIX + MOVED, MOVED, "corrected/", "")
 SINGLES = ("time/rows", "llm/", "contamination/", "train/", "test/rows", "rows/", "funnel/")
 KEPT = [
@@ -66,7 +67,7 @@ def main() -> None:
 
 
 def _wanted() -> set[str]:
-    return {*MEASURES, "brier", *(PREFIX + m for m in MEASURES)}
+    return {*MEASURES, *TESTED, *(PREFIX + m for m in MEASURES)}
 
 
 if __name__ == "__main__":

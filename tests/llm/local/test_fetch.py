@@ -90,7 +90,9 @@ def test_another_file_is_not_kept(hub, tmp_path):
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
-@pytest.mark.parametrize("option", [p.stem for p in Path(CONF, "llm").glob("*.yaml") if "weights: hf:" in p.read_text()])
+@pytest.mark.parametrize(
+    "option", [p.stem for p in Path(CONF, "llm").glob("*.yaml") if "weights: hf:" in p.read_text()]
+)
 def test_a_named_model_is_known_before_it_is_fetched_and_held_to_its_digest(option, hub):
     llm = compose("data=craft", "method=llm", f"llm={option}")["llm"]
     place, _, digest = llm["server"]["weights"].removeprefix("hf:").partition("#sha256=")
