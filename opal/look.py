@@ -38,7 +38,8 @@ def job(composed: DictConfig) -> None:
     if not found:
         print("No traps found: no column predicts the target almost perfectly, none is constant or looks like a key.")
     print(effort(build(config, table)))
-    print(f"Next: {shlex.join(['opal', 'run', '-m', 'method=smote,llm', *HydraConfig.get().overrides.task])}")
+    typed = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
+    print(f"Next: {shlex.join(['opal', 'run', '-m', 'method=smote,llm', *typed])}")
 
 
 def show(table: Table, writers: Mapping[str, Writer]) -> None:
@@ -61,9 +62,9 @@ def show(table: Table, writers: Mapping[str, Writer]) -> None:
         grid.add_row(*(escape(_short(cell)) for cell in cells), style="bold" if role == "target" else None)
     console.print(grid)
     print(
-        "Not as you meant it? data.kinds={COLUMN: categorical}, data.drop=[COLUMN], data.target=, data.minority=, "
+        "Not as you meant it? data.kinds.COLUMN=categorical, data.drop=[COLUMN], data.target=, data.minority=, "
         "data.groups=COLUMN (rows of one person stay together), data.time=COLUMN (test rows are later), "
-        "data.descriptions={COLUMN: meaning and unit}"
+        "data.descriptions.COLUMN='meaning and unit'"
     )
 
 

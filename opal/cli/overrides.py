@@ -9,9 +9,12 @@ FREE = ("data.kinds", "data.descriptions", "data.sizes", "tracking.tags", "llm.s
 
 
 def free_names(arguments: Sequence[str]) -> list[str]:
-    """Overrides of sections that take any name (``data.kinds.zip=categorical``) in the form that Hydra adds."""
+    """Overrides of sections that take any name, in the form that Hydra adds.
+
+    ``data.kinds.zip=categorical`` and ``data.kinds={zip: categorical}``
+    """
     names = "|".join(map(re.escape, FREE))
-    return [re.sub(rf"^(?=({names})\.[^=]*=)", "++", argument) for argument in arguments]
+    return [re.sub(rf"^(?=({names})(\.[^=]*=|=\s*\{{))", "++", argument) for argument in arguments]
 
 
 def quoted(arguments: Sequence[str]) -> list[str]:

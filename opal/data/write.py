@@ -95,11 +95,11 @@ def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def file_kind(content: bytes) -> str:
-    """text (its bytes can stay), parquet, or other (compressed, ARFF, none)."""
+    """text (its bytes can stay), parquet, or other (compressed, Feather, ARFF, none)."""
     if content[:4] == b"PAR1":
         return "parquet"
     start = content.lstrip(b"\xef\xbb\xbf \r\n")[:9].lower()
-    packed = content[:4] == b"PK\x03\x04" or content[:2] == b"\x1f\x8b"
+    packed = content.startswith((b"PK\x03\x04", b"\x1f\x8b", b"ARROW1", b"FEA1"))
     return "other" if not content or packed or start[:1] == b"%" or start == b"@relation" else "text"
 
 

@@ -188,7 +188,7 @@ def how(found: Answer) -> str:
 
     Of the run's overrides those of its data, and of the recommended method, are repeated.
     """
-    action, typed = found.recommended, found.typed
+    action, typed = found.recommended, [word.lstrip("+") for word in found.typed]
     if action.name == NOTHING:
         return ""
     if action.free and action.name in RECIPES:

@@ -43,6 +43,10 @@ def test_a_sweep_still_parts_at_commas():
 
 def test_sections_that_take_any_name_need_no_plus():
     assert free_names(["data.kinds.zip=categorical", "data.path=a"]) == ["++data.kinds.zip=categorical", "data.path=a"]
+    assert free_names(["data.kinds={zip: integer}", "data.kinds=null"]) == [
+        "++data.kinds={zip: integer}",
+        "data.kinds=null",
+    ]
 
 
 def test_a_sweep_is_tried_with_one_job_an_option_and_a_key():

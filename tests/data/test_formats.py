@@ -12,7 +12,7 @@ import pytest
 
 from opal.data.file import load
 from opal.data.parse import missing_names, parse_file
-from opal.data.write import write_table
+from opal.data.write import write_table, writers
 from opal.errors import ConfigError, DataError
 
 FRAME = pd.DataFrame(
@@ -76,6 +76,7 @@ def test_other_formats(name, tmp_path):
     else:
         FRAME.to_parquet(path)
     assert same(parse_file(path))
+    assert bool(writers(load(str(path), target="label"))) == (name == "t.tsv")  # its numbers are those of the file
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".xlsx"])

@@ -43,3 +43,11 @@ def test_a_published_run_says_nothing_of_the_table(verb):
     quick = ["seeds=[1]", "amounts.steps=1", "figures=false", "fidelity=false", "controls=none", "show=published"]
     code, _, err = verb("run", "method=duplicate", "data=csv", "data.path=plain.csv", "data.target=outcome", *quick)
     assert code == 0 and "plain: 200 rows" not in err
+
+
+def test_numbers_stand_as_in_the_file_and_kinds_are_changed_as_the_hint_says(verb, tmp_path):
+    rows = "".join(f"1.{100 + i},5;{i % 7};{'ja' if i % 4 == 0 else 'nein'}\n" for i in range(80))
+    (tmp_path / "de.csv").write_text("gehalt;stufe;ziel\n" + rows)
+    code, out, err = verb("look", "data=csv", "data.path=de.csv", "data.target=ziel", "data.kinds={stufe: categorical}")
+    assert code == 0 and "1.100,5 to 1.179,5" in out, err
+    assert re.search(r"stufe +│ names", out) and "'data.kinds={stufe: categorical}'" in out
