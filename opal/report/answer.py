@@ -13,6 +13,7 @@ import pandas as pd
 
 from opal.evaluate.actions import NOTHING, Measured
 from opal.evaluate.answer import Answer, answer
+from opal.evaluate.gain import THRESHOLDS
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import MARGIN
 from opal.record.run_record import singles_of
@@ -191,20 +192,24 @@ def how(found: Answer) -> str:
     action, typed = found.recommended, [word.lstrip("+") for word in found.typed]
     if action.name == NOTHING:
         return ""
+    name = action.name.partition(" ")[0]
+    keep = [word for word in typed if re.match(r"data(=[^,]*$|\.)|data_dir=|task=", word)]
+    if not any(word.startswith("data=") for word in keep):
+        keep.insert(0, f"data={found.data}")
+    own = [word for word in typed if re.match(r"method\.[^=]+=[^,]*$|(llm|prompt|curate)(\.[^=]+)?=[^,]*$", word)]
+    if not (name == "llm" or f"method={name}" in typed):
+        own = []
+    method = [] if action.free else [f"method={name}", *own]
+    if len(found.by_class) and (action.moved or action.name in THRESHOLDS):  # each class has a threshold of its own
+        return shlex.join(["opal", "fit", *keep, *method, f"classifier={found.classifier}", "output=model"])
     if action.free and action.name in RECIPES:
         return RECIPES[action.name]
     if action.free and action.name not in ("duplicate", "smote"):
         return "see docs/controls.md"
-    name = action.name.partition(" ")[0]
-    keep = [word for word in typed if re.match(r"data(=[^,]*$|\.)|data_dir=|task=", word)]
-    own = [word for word in typed if re.match(r"method\.[^=]+=[^,]*$|(llm|prompt|curate)(\.[^=]+)?=[^,]*$", word)]
-    if action.free or not (name == "llm" or f"method={name}" in typed):
-        own = []
-    data = [] if any(word.startswith("data=") for word in keep) else [f"data={found.data}"]
     rows = [f"rows={found.rows}"] if found.rows else []  # a control balances, as augment does without rows=
-    words = ["opal", "augment", *data, *keep, f"method={name}", *own, *rows, "output=balanced.csv"]
+    method = method or [f"method={name}"]
     then = f"  # then {RECIPES['base_rate_threshold']}" if action.moved else ""
-    return shlex.join(words) + then
+    return shlex.join(["opal", "augment", *keep, *method, *rows, "output=balanced.csv"]) + then
 
 
 def rows_of(found: Answer) -> tuple[list[str], list[list[str]]]:

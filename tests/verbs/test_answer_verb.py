@@ -93,3 +93,7 @@ def test_the_command_of_a_recommended_method_makes_the_table():
     moved = replace(found.recommended, moved=True)
     then = how(replace(found, recommended=moved)).partition("output=balanced.csv")[2]
     assert then == "  # then " + RECIPES["base_rate_threshold"]
+    several = replace(
+        found, recommended=Action("base_rate_threshold", price=1), by_class=pd.DataFrame({"nothing": [0.1]})
+    )
+    assert how(several) == "opal fit data=mine classifier=logistic output=model"
