@@ -58,8 +58,8 @@ def run(composed: DictConfig) -> float | None:
     """
     limit_budget(composed, sweep_id() or Path(HydraConfig.get().runtime.output_dir).name)
     fetch_paper(composed, choices())
-    find_table(composed)
     config = resolved(composed)
+    find_table(config)
     check_top_level(config, "run")
     table = instantiate(config, "data")
     tracking = instantiate(config, "tracking")

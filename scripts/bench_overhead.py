@@ -85,11 +85,12 @@ STEPS = {
     "opal run --help": [*OPAL, "run", "--help"],
     "a mistyped key": [*OPAL, "run", "methd=smote"],
     "a missing file": [*OPAL, "run", "data=csv", "data.path=no.csv", "data.target=y"],
+    "no data.target": [*OPAL, "run", "data=csv", "data.path=table.csv"],
     "dry run": [*OPAL, *SECOND, "dry_run=true"],
     "a finished run": [*OPAL, *SECOND],
 }
-MISTAKES = ("a mistyped key", "a missing file")
-AIMS = {"opal run --help": 1.5, "a mistyped key": 1.5, "a missing file": 1.5, "a finished run": 3.0}
+MISTAKES = ("a mistyped key", "a missing file", "no data.target")
+AIMS = {"opal run --help": 1.5, **dict.fromkeys(MISTAKES, 1.5), "a finished run": 3.0}
 
 
 def main() -> int:
@@ -108,6 +109,7 @@ def start_up(repeats: int) -> list[Figure]:
     best: dict[str, tuple[float, float]] = {}
     for _ in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "table.csv").write_text("a,y\n1,no\n2,yes\n")
             for step, arguments in STEPS.items():
                 best[step] = min(
                     best.get(step, (9e9, 9e9)), child(arguments, Path(folder), 2 if step in MISTAKES else 0)

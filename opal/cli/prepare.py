@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from opal.config.validation import NO_VALUE
 from opal.data import paper_files
-from opal.data.file_check import check_file
+from opal.data.content import check_file, columns_of, no_target
 from opal.errors import ConfigError
 
 
@@ -36,8 +38,26 @@ def fetch_paper(config: DictConfig, choices: Mapping[str, str]) -> None:
     paper.folder = str(folder)
 
 
-def find_table(config: DictConfig) -> None:
-    """Raise DataError where ``data.path`` of ``data=csv`` is mistyped, before what reads it is imported."""
-    data = OmegaConf.select(config, "data")
-    if OmegaConf.is_dict(data) and data.get("_target_") == "opal.data.load_csv" and data.get("path"):
-        check_file(Path(str(data.path)).expanduser().resolve())
+def find_table(config: Mapping[str, Any]) -> None:
+    """Tell what is wrong with ``data.path`` or ``data.target`` of ``data=csv`` before what reads it is imported.
+
+    Parameters
+    ----------
+    config : resolved
+
+    Raises
+    ------
+    DataError : ``data.path`` is mistyped, or the file has no header that can be read
+    ConfigError : ``data.target`` is not set
+    """
+    data = config.get("data")
+    if not isinstance(data, Mapping) or data.get("_target_") != "opal.data.load_csv":
+        return
+    if data.get("path") in (None, "", NO_VALUE):
+        return
+    check_file(path := Path(str(data["path"])).expanduser().resolve())
+    as_text = (data.get("separator"), data.get("encoding"))
+    if data.get("target") is not None or not all(isinstance(part, str | None) for part in as_text):
+        return
+    if names := columns_of(path, *as_text):
+        raise no_target(names)

@@ -11,8 +11,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from opal.data.content import SEPARATORS, bare
 from opal.data.numbers import Form, forms_of, number_writer
-from opal.data.parse import SEPARATORS, bare_names
 from opal.data.restore import places_of
 from opal.errors import DataError
 from opal.table import Column, Schema
@@ -48,7 +48,7 @@ class CsvFile:
         cells = pd.read_csv(
             io.StringIO(self._bare), sep=self.separator, dtype=str, na_filter=False, index_col=False, low_memory=False
         ).fillna("")
-        return cells.set_axis(bare_names(cells.columns), axis=1)
+        return cells.set_axis(bare(cells.columns), axis=1)
 
     @cached_property
     def _blank(self) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
+from opal.data.content import listed, no_target
 from opal.data.dates import with_dates
 from opal.data.free_text import without_free_text
 from opal.data.labels import short_labels
@@ -83,7 +84,7 @@ def build_table(
     check_name(name := str(name))
     frame = _named(frame, source)
     if target is None:
-        raise ConfigError(f"data.target is not set: name the column to predict; columns: {_listed(frame.columns)}")
+        raise no_target(frame.columns)
     check_column("data.target", target := str(target), frame.columns)
     for column in (dropped := [str(n) for n in drop or ()]):
         check_column("data.drop", column, frame.columns)
@@ -129,7 +130,7 @@ def check_column(key: str, name: str, columns: Iterable[str]) -> None:
     folded = {c.casefold().strip(): c for c in reversed(names)}
     close = difflib.get_close_matches(name.casefold().strip(), list(folded), n=1)
     hint = f"did you mean {folded[close[0]]!r}? " if close else ""
-    raise ConfigError(f"{key}={name!r} is not a column; {hint}columns: {_listed(names)}")
+    raise ConfigError(f"{key}={name!r} is not a column; {hint}columns: {listed(names)}")
 
 
 def normalise(frame: pd.DataFrame, keep: Sequence[str] = ()) -> pd.DataFrame:
@@ -241,12 +242,6 @@ def _check_numbers(frame: pd.DataFrame) -> None:
                 f"column {name!r} holds numbers beyond {MOST:.1e}, which trees cannot take: rescale or leave it out: "
                 f"data.drop=[{name}]"
             )
-
-
-def _listed(names: Iterable[str], most: int = 20) -> str:
-    names = list(names)
-    rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
 
 
 def _without(mapping: Mapping[Any, Any] | None, gone: set[str]) -> dict[str, Any]:

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import zipfile
 import zlib
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from opal.data.file_check import check_file
+from opal.data.content import bare, check_file, decode, header_of, is_excel, kind_of, read_bytes
 from opal.data.numbers import MISSING_NAMES, forms_of, may_be_numbers, read_numbers, with_numbers
 from opal.data.told import tell_once
 from opal.errors import ConfigError, DataError
 from opal.table import is_text
 
-SEPARATORS = (",", ";", "\t", "|")
-TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", ".feather", ".xlsx", "")
-MOST_UNPACKED = 4_000_000_000  # bytes; a small archive may unpack to more than the memory holds
 # pandas before 3.1 misreads the last digit of some decimals unless told otherwise; later ones warn when told
 _PANDAS = tuple(map(int, pd.__version__.split(".")[:2]))
 _EXACT: Any = {} if _PANDAS >= (3, 1) else {"float_precision": "round_trip"}
@@ -49,8 +44,8 @@ def parse_file(
     ConfigError : an encoding that Python does not know
     """
     check_file(path)
+    content = read_bytes(path)
     try:
-        content = _unpacked(path.read_bytes(), path)
         if is_excel(content):
             frame = _excel(content, path, sheet)
         elif sheet is not None:
@@ -60,15 +55,6 @@ def parse_file(
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
     return _without(frame, missing)
-
-
-def is_excel(content: bytes) -> bool:
-    """Whether a file's bytes are an .xlsx workbook."""
-    if content[:4] != b"PK\x03\x04":
-        return False
-    with suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return "xl/workbook.xml" in archive.namelist()
-    return False
 
 
 def _without(frame: pd.DataFrame, missing: Sequence[str]) -> pd.DataFrame:
@@ -100,27 +86,6 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _unpacked(content: bytes, path: Path) -> bytes:
-    """The bytes of the one table in a ZIP or gzip file; those of any other file unchanged."""
-    if content[:4] == b"PK\x03\x04" and not is_excel(content):
-        return _unpacked(_only_member(content, path), path)
-    if content[:2] == b"\x1f\x8b":
-        import gzip
-
-        try:
-            with gzip.open(io.BytesIO(content)) as file:
-                content = file.read(MOST_UNPACKED + 1)
-        except (EOFError, OSError, zlib.error) as error:
-            raise DataError(f"{path} is a damaged gzip file: {error}") from error
-        _check_size(len(content), path)
-    return content
-
-
-def _check_size(size: int, path: Path) -> None:
-    if size > MOST_UNPACKED:
-        raise DataError(f"{path} unpacks to more than {MOST_UNPACKED / 1e9:.0f} GB, which is no table for this machine")
-
-
 def _parse(
     content: bytes, path: Path, separator: str | None, encoding: str | None, missing: Sequence[str]
 ) -> pd.DataFrame:
@@ -128,60 +93,14 @@ def _parse(
         return _parquet(content, path)
     if content[:6] == b"ARROW1" or content[:4] == b"FEA1":
         return _feather(content, path)
-    text = _decode(content, path, encoding)
-    if not text.strip():
-        raise DataError(f"{path} is empty")
-    if text.lstrip()[:1] == "%" or text.lstrip()[:9].casefold() == "@relation":
+    text = decode(content, path, encoding)
+    if kind_of(text, path) == "arff":
         return _arff(text, path)
-    if text.lstrip()[:1] == "<":
-        raise DataError(f"{path} is a web page (HTML), not a table")
     return _csv(text, path, separator, missing)
 
 
-def _only_member(content: bytes, path: Path) -> bytes:
-    """The one table in an archive."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = [n for n in archive.namelist() if not n.endswith("/") and not n.startswith("__MACOSX")]
-            if "[Content_Types].xml" in names or "mimetype" in names:
-                raise DataError(f"{path} is an Office document, but no .xlsx workbook: save the sheet as CSV")
-            tables = [n for n in names if Path(n).suffix.casefold() in TABLE_SUFFIXES]
-            if len(tables) != 1:
-                held = ", ".join(tables or names)
-                raise DataError(f"{path} holds {len(tables)} tables ({held}): unpack it and name one of them")
-            _check_size(archive.getinfo(tables[0]).file_size, path)
-            return archive.read(tables[0])
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:  # RuntimeError: encrypted
-        raise DataError(f"{path} cannot be unpacked: {error}") from error
-
-
-def _decode(content: bytes, path: Path, encoding: str | None) -> str:
-    name = str(encoding) if encoding else ("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    try:
-        return content.decode(name)
-    except UnicodeDecodeError as error:
-        tried = "utf-8" if name == "utf-8-sig" else name
-        raise DataError(
-            f"{path} is not {tried} (byte 0x{content[error.start]:02x} at position {error.start}): "
-            "name its encoding, for example data.encoding=latin-1"
-        ) from error
-    except LookupError as error:
-        raise ConfigError(
-            f"data.encoding={encoding!r} is not an encoding; common ones: utf-8, latin-1, cp1252"
-        ) from error
-
-
 def _csv(text: str, path: Path, separator: str | None, missing: Sequence[str] = ()) -> pd.DataFrame:
-    header = text.lstrip("\r\n").split("\n", 1)[0].splitlines()[0]
-    try:
-        separator = str(separator or max(SEPARATORS, key=lambda s: len(next(csv.reader([header], delimiter=s)))))
-        if len(separator) > 1:
-            raise ConfigError(f"data.separator={separator!r} must be one sign, such as ; or |")
-        names = next(csv.reader([header], delimiter=separator))
-    except csv.Error as error:
-        raise DataError(f"{path} has no header that can be read: {error}") from error
-    if twice := sorted({n for n in names if n and names.count(n) > 1}):  # pandas would rename them in silence
-        raise DataError(f"{path} has two columns named {twice[0]!r}: rename one")
+    separator = header_of(text, path, separator).separator
     try:
         source = io.BytesIO(text.encode())  # StringIO takes four bytes a character
         gone = [str(text) for text in missing]
@@ -194,7 +113,7 @@ def _csv(text: str, path: Path, separator: str | None, missing: Sequence[str] = 
 
 def without_blanks(frame: pd.DataFrame) -> pd.DataFrame:
     """``frame`` without spaces around names of columns and texts, and with markers of missing names as missing."""
-    return bare_cells(frame.set_axis(bare_names(frame.columns), axis=1))
+    return bare_cells(frame.set_axis(bare(frame.columns), axis=1))
 
 
 def bare_cells(frame: pd.DataFrame) -> pd.DataFrame:
@@ -210,12 +129,6 @@ def bare_cells(frame: pd.DataFrame) -> pd.DataFrame:
         if any(cell != text for cell, text in kept.items()):
             changed[name] = frame[name].map(lambda cell, kept=kept: kept.get(cell, cell), na_action="ignore")
     return frame.assign(**changed)
-
-
-def bare_names(names: pd.Index) -> pd.Index:
-    """``names`` without spaces around them, unless two would then be the same."""
-    bare = [str(name).strip(" ") for name in names]
-    return pd.Index(bare) if len(set(bare)) == len(bare) else names
 
 
 def missing_names(cells: set[str]) -> set[str]:

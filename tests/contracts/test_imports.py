@@ -30,7 +30,7 @@ CASES = {
     "run --method=smote": (2, [*TABLES, *TRIAL, *RECORD]),
     "run data=csv data.path=missing.csv data.target=y": (2, [*TABLES, *TRIAL, *RECORD]),
     "run n_jobs=0": (2, ["pandas", *TRIAL, *RECORD]),
-    "run data=csv data.path=table.csv": (2, [*TRIAL, *RECORD]),  # data.target is not set: the sentence names columns
+    "run data=csv data.path=table.csv": (2, [*TABLES, *TRIAL, *RECORD]),  # data.target is not set
     "fit methd=smote": (2, ["sklearn", "scipy", "imblearn", *RECORD]),
     "answer": (2, [*TRIAL[:-1], *RECORD]),
     "run dry_run=true method=smote seeds=[1]": (0, ["sklearn", "scipy", "imblearn", "catboost", "openai", *RECORD]),

@@ -5,13 +5,16 @@ from __future__ import annotations
 import gzip
 import io
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from tables import mixed_frame
 
+from opal.data.content import columns_of
 from opal.data.file import load
+from opal.data.parse import parse_file
 from opal.errors import ConfigError, DataError
 
 FRAME = mixed_frame(60, seed=1)
@@ -72,6 +75,24 @@ def test_byte_order_marks_and_named_encoding(tmp_path):
     for encoding, named in (("utf-8-sig", None), ("utf-16", None), ("latin-1", "latin-1")):
         table = load(path=put(tmp_path, text.encode(encoding)), target="label", encoding=named)
         assert table.minority == "ä" and list(table.frame.columns) == ["größe", "label"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("x,y\n1,a\n", True),
+        ('\n x ;"y, or z"\n1;a\n', True),
+        ("x, x\n1,a\n", True),  # without the space there would be two of one name
+        ("größe,label\n1,ä\n".encode("utf-16"), True),
+        (gzip.compress(b"x,y\n1,a\n"), True),
+        ("x,,y\n1,2,a\n", False),  # pandas names the second column
+        ('"x\nz",y\n1,a\n', False),  # the header goes on in the second line
+        ("@relation r\n@attribute x numeric\n@data\n1\n", False),
+    ],
+)
+def test_the_columns_of_a_header_are_those_of_the_table(tmp_path, content, told):
+    path = Path(put(tmp_path, content))
+    assert columns_of(path) == (list(parse_file(path).columns) if told else None)
 
 
 def test_relative_and_home_paths(tmp_path, monkeypatch):

@@ -129,7 +129,7 @@ def test_damaged_files_are_named(name, content, said, tmp_path):
 
 
 def test_a_small_file_that_unpacks_to_gigabytes(tmp_path, monkeypatch):
-    monkeypatch.setattr("opal.data.parse.MOST_UNPACKED", 10_000)
+    monkeypatch.setattr("opal.data.content.MOST_UNPACKED", 10_000)
     (tmp_path / "t.gz").write_bytes(gzip.compress(b"1,2\n" * 10_000))
     with zipfile.ZipFile(tmp_path / "t.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("t.csv", "1,2\n" * 10_000)
