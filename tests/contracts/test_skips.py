@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -20,7 +21,9 @@ def test_a_skip_for_no_written_reason_fails_the_session(processes, root, tmp_pat
     )
     command = [sys.executable, "-m", "pytest", "-q", "-n", processes, "-p", "no:cacheprovider", "-c", "/dev/null"]
     path = f"pythonpath={root}/tests"
-    done = subprocess.run([*command, "-o", path, "--rootdir", tmp_path, tmp_path], capture_output=True, text=True)
+    lean = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # Hypothesis and Hydra bring plugins that load slowly
+    words = [*command, "-p", "xdist", "-o", path, "--rootdir", tmp_path, tmp_path]
+    done = subprocess.run(words, capture_output=True, text=True, env=lean)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the neighbour has gone" in done.stdout and "tests/skips.py" in done.stdout
     assert "no Ray" not in done.stdout.partition("skipped for a reason")[2]
