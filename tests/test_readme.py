@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -37,8 +38,9 @@ def start(arguments: list[str], monkeypatch) -> None:
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, empty_store):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
     return tmp_path
 
 

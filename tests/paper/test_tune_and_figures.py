@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,35 +13,29 @@ from opal.report.figures.paper import paper_curves, paper_figure
 from opal.tune import draw, search
 
 
-def opal(verb: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", f"opal.{verb}", *arguments]
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=300, check=False)
-
-
-def test_a_tuned_classifier_can_be_run_from_its_folder(tmp_path):
+def test_a_tuned_classifier_can_be_run_from_its_folder(verb):
     options = ["data=craft", "classifier=logistic", "seeds=[1,2]", "trials=4", "output=found", "name=mine"]
-    done = opal("tune", *options, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    text = (tmp_path / "found" / "classifier" / "mine.yaml").read_text()
+    code, _, err = verb("tune", *options)
+    assert code == 0, err
+    text = Path("found", "classifier", "mine.yaml").read_text()
     assert text.startswith("# python -m opal.tune data=craft") and "LogisticRegression" in text
-    run = opal("run", "--config-dir", "found", "classifier=mine", "method=none", "seeds=[1]", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
+    code, _, err = verb("run", "--config-dir", "found", "classifier=mine", "method=none", "seeds=[1]")
+    assert code == 0, err
 
 
-def test_splits_are_written_in_the_published_layout(tmp_path):
-    run = opal("split", "data=craft", "seeds=[1]", "output=sides", cwd=tmp_path)
-    assert run.returncode == 0, run.stderr
-    train = pd.read_csv(tmp_path / "sides" / "train_colsbase_size100_total600_rand1.csv")
+def test_splits_are_written_in_the_published_layout(verb):
+    code, _, err = verb("split", "data=craft", "seeds=[1]", "output=sides")
+    assert code == 0, err
+    train = pd.read_csv("sides/train_colsbase_size100_total600_rand1.csv")
     assert len(train) == 100 and (train["Target"] == 0).sum() == 10
-    assert len(pd.read_csv(tmp_path / "sides" / "test_colsbase_size600_rand1.csv")) == 400
+    assert len(pd.read_csv("sides/test_colsbase_size600_rand1.csv")) == 400
 
 
-def test_a_classifier_without_a_space_is_told_in_a_sentence(tmp_path):
-    done = opal("tune", "data=craft", "classifier=paper_logistic", cwd=tmp_path)
-    assert done.returncode == 2
+def test_a_classifier_without_a_space_is_told_in_a_sentence(verb):
+    code, _, err = verb("tune", "data=craft", "classifier=paper_logistic")
+    assert code == 2
     told = "space=paper_logistic is not an option; did you mean logistic? options: catboost, logistic, random_forest"
-    assert told in done.stderr
+    assert told in err
 
 
 def test_candidates_stay_within_their_space():

@@ -21,6 +21,8 @@ from opal.record.runs import is_finished
 from opal.record.tracking import Tracking
 
 H = "a" * 64
+PROCESSES = multiprocessing.get_context("forkserver")  # new ones, of a clean process that has imported MLflow once
+PROCESSES.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "sqlalchemy.dialects.sqlite", "trials"])
 
 
 @pytest.fixture
@@ -91,7 +93,7 @@ def test_partial_run_is_done_anew(tracking):
 @pytest.mark.parametrize("step", ["log_batch", "log_inputs", "log_artifacts", "set_terminated"])
 def test_killed_while_writing(uri, tmp_path, step):
     """SIGKILL at each step of writing: the next start logs the kept result, once, and marks the half run."""
-    process = multiprocessing.get_context("spawn").Process(target=_killed_at, args=(uri, step))
+    process = PROCESSES.Process(target=_killed_at, args=(uri, step))
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
@@ -173,8 +175,7 @@ def test_many_processes_lose_and_double_nothing(tmp_path):
     """Four processes meet on a missing database; two of them share their hashes."""
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"
     hashes = [[f"{group}{i:063d}" for i in range(6)] for group in (0, 0, 1, 2)]
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_log_all, args=(uri, h)) for h in hashes]
+    processes = [PROCESSES.Process(target=_log_all, args=(uri, h)) for h in hashes]
     for process in processes:
         process.start()
     for process in processes:

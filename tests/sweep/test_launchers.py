@@ -59,8 +59,9 @@ def test_the_commands_of_the_pages_compose(page: str, root: Path):
 
 
 @pytest.fixture(autouse=True)
-def here(tmp_path, monkeypatch):
+def here(tmp_path, monkeypatch, empty_store):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
 
 
 def test_processes_of_submitit_of_which_one_fails_and_one_is_killed():
@@ -68,7 +69,7 @@ def test_processes_of_submitit_of_which_one_fails_and_one_is_killed():
     import psutil
 
     jobs = [w.replace("100000,40", "100000,40,50") for w in SWEEP]
-    command = [sys.executable, "-m", "opal.run", "-m", "hydra/launcher=submitit_local", *jobs]
+    command = [sys.executable, "-m", "opal.run", "-m", "hydra/launcher=submitit_local", *jobs, "figures=false"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     started: dict[int, psutil.Process] = {}
     while len(started) < 3:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -18,8 +19,9 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "search.md").read_text()
 SMALL = ["hydra.sweeper.trials=4", "seeds=[1,2]", "controls=none", "fidelity=false", "contamination=off"]
 
 
-def test_a_search_that_was_killed_goes_on(tmp_path, monkeypatch):
+def test_a_search_that_was_killed_goes_on(tmp_path, monkeypatch, empty_store):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
     (typed,) = re.findall(r"^    python (.*)$", PAGE, re.MULTILINE)
     command = [sys.executable, *shlex.split(typed.replace("hydra.sweeper.trials=20 ", "")), *SMALL]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -185,17 +186,19 @@ SWEEP = """
 import sys
 from opal.run import main
 sys.argv[1:] = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "method=llm", "classifier=logistic,knn",
-    "llm.budget.requests=3", "llm.n_per_request=4", "llm.sampling.max_tokens=60", "amounts.steps=1", "amounts.size=4",
-    "seeds=[1]", "validation.folds=0", "controls=none", "fidelity=false"]
+    "llm.budget.requests=3", "llm.n_per_request=2", "llm.sampling.max_tokens=60", "amounts.steps=1", "amounts.size=4",
+    "task.train_rows=40", "task.test_rows=60", "task.minority_share=0.2", "seeds=[1]", "validation.folds=0",
+    "controls=none", "fidelity=false", "figures=false"]
 main()
 """
 
 
 @pytest.mark.slow
 @pytest.mark.local_model
-def test_workers_of_a_sweep_share_one_server_one_budget_and_every_answer(server, tmp_path):
+def test_workers_of_a_sweep_share_one_server_one_budget_and_every_answer(server, tmp_path, empty_store):
     import psutil
 
+    shutil.copy(empty_store, tmp_path)
     started: set[int] = set()
     process = subprocess.Popen(
         [sys.executable, "-c", SWEEP], cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE
