@@ -98,40 +98,41 @@ def collect(
     validation: dict[Action, pd.Series] = {}
     test: dict[str, dict[Action, pd.Series]] = {metric: {} for metric in dict.fromkeys((*SHOWN, *RANKING, measure))}
     for run in runs:
-        by_metric = {str(m): of for m, of in run.errors.groupby("metric", sort=False)}
-        for action, place in _actions(run, by_metric).items():
-            if PREFIX + place + measure not in by_metric or action in validation:
-                continue
-            found = _at(by_metric[PREFIX + place + measure], action.amount)
-            if found.empty:
+        at = _by_metric_and_amount(run.errors)
+        measured = {metric for metric, _ in at}
+        for action, place in _actions(run, sorted(amount for metric, amount in at if metric == "error")).items():
+            found = at.get((PREFIX + place + measure, action.amount))
+            if found is None or action in validation:
                 continue
             validation[action] = -found if higher_is_better(measure) else found
             for metric, columns in test.items():
                 name = metric if action.moved and metric in RANKING else place + metric
-                if name in by_metric:
-                    columns[action] = _at(by_metric[name], action.amount)
+                if name in measured:
+                    columns[action] = at.get((name, action.amount), found.iloc[:0])
     frame = pd.DataFrame(validation)
     whole = frame[[action for action in frame if frame[action].notna().sum() == frame.notna().sum().max()]].dropna()
     return whole, {metric: pd.DataFrame(columns) for metric, columns in test.items()}, {r.method: r.cost for r in runs}
 
 
-def _actions(run: Measured, by_metric: Mapping[str, pd.DataFrame]) -> dict[Action, str]:
+def _actions(run: Measured, amounts: Sequence[int]) -> dict[Action, str]:
     """The actions that a run measured, with the prefix of their metrics."""
     found = {Action(NOTHING): ""}
     found |= {
         Action(c, price=MOVED_ONLY if c in THRESHOLDS else OTHER_CONTROL): f"control/{c}/"
         for c in control_names(run.errors)
     }
-    amounts = sorted(by_metric["error"]["amount"].unique()) if "error" in by_metric else []
     price = ASKED if run.paid else MADE
-    for amount in (int(a) for a in amounts if a):
+    for amount in filter(None, amounts):
         found[Action(run.method, amount, price=price, seen=run.seen)] = ""
         found[Action(run.method, amount, moved=True, price=price, seen=run.seen)] = MOVED
     return found
 
 
-def _at(errors: pd.DataFrame, amount: int) -> pd.Series:
-    return errors[errors["amount"] == amount].set_index("seed")["value"]
+def _by_metric_and_amount(errors: pd.DataFrame) -> dict[tuple[str, int], pd.Series]:
+    """The values by seed of each metric at each amount."""
+    keys = [errors["metric"].to_numpy(), errors["amount"].to_numpy()]
+    grouped = errors.set_index("seed")["value"].groupby(keys, sort=False)
+    return {(str(metric), int(amount)): values for (metric, amount), values in grouped}
 
 
 def choose(validation: pd.DataFrame) -> Action:
