@@ -27,10 +27,13 @@ _skipped: set[str] = set()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that compare with reference data are marked, and skipped where there is none."""
+    """Mark tests that compare with reference data, skipped where there is none, and those that start a server."""
     for item in items:
-        if "shared" in getattr(item, "fixturenames", ()):
+        used = set(getattr(item, "fixturenames", ()))
+        if "shared" in used:
             item.add_marker("reference")
+        if used & {"browser", "mlflow_server"} or any(map(item.get_closest_marker, ("browser", "local_model"))):
+            item.add_marker("slow")
     if not (SHARED / "data").is_dir():
         for item in items:
             if item.get_closest_marker("reference"):

@@ -29,6 +29,7 @@ def maker(root):
     return module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs_and_shows_tables_and_figures(path, maker):
     kept = json.loads(path.read_text(encoding="utf-8"))
@@ -46,6 +47,7 @@ def test_a_notebook_runs_and_shows_tables_and_figures(path, maker):
     assert "Recommended for" in figures[1]
 
 
+@pytest.mark.slow
 def test_the_bar_of_a_notebook_moves_and_goes(maker):
     from nbclient import NotebookClient
     from nbformat.v4 import new_code_cell, new_notebook

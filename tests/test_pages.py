@@ -113,6 +113,7 @@ GALLERY = [  # the study's files come from the reference data, not from its repo
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", GALLERY)
 def test_the_gallery_holds(title: str, shell: Shell, tmp_path, monkeypatch, request) -> None:
     text = sections(DOCS / "gallery.md")[title]
@@ -126,11 +127,13 @@ def test_the_gallery_holds(title: str, shell: Shell, tmp_path, monkeypatch, requ
     shell.play(text)
 
 
+@pytest.mark.slow
 def test_a_real_table_from_file_to_balanced_file(shell: Shell) -> None:
     pytest.importorskip("vega_datasets")
     shell.play((DOCS / "tables.md").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_the_recipes_hold_and_miss_no_plugin(shell: Shell, tmp_path, monkeypatch) -> None:
     text = (DOCS / "extend.md").read_text(encoding="utf-8")
     plugin = Path(shutil.copytree(TESTS / "plugin", tmp_path / "tests" / "plugin"))

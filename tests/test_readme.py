@@ -80,6 +80,7 @@ def test_the_main_job_with_the_embedded_model(here, monkeypatch):
     assert len(rows) == 2
 
 
+@pytest.mark.slow
 def test_run_with_one_method_then_reproduce_export_and_store(here, monkeypatch):
     start(words("method=smote data=craft classifier=catboost") + SMALL, monkeypatch)
     (run,) = finished(here)
@@ -95,6 +96,7 @@ def test_run_with_one_method_then_reproduce_export_and_store(here, monkeypatch):
     assert types == {"overall", "minority", "majority", "worst", "diff"}
 
 
+@pytest.mark.slow
 def test_a_sweep_in_processes(here):
     command = [sys.executable, "-m", *words("hydra/launcher=joblib"), *SMALL]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
@@ -102,6 +104,7 @@ def test_a_sweep_in_processes(here):
     assert len([r for r in finished(here) if r.data.tags["opal.kind"] == "trial"]) == 4
 
 
+@pytest.mark.slow
 def test_own_table(here, monkeypatch):
     table = pd.DataFrame(
         {"x": range(80), "z": [i % 7 / 10 for i in range(80)], "label": [i % 4 == 0 for i in range(80)]}
@@ -116,6 +119,7 @@ def test_own_table(here, monkeypatch):
     assert balanced["label"].mean() == 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fragment", ["llm=openai llm.model", "llm=openai_compatible"])
 def test_own_model(here, monkeypatch, fragment):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")

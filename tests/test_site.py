@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # builds the whole site
+
 
 def build(root: Path, folder: Path, change: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     """Assemble the pages in ``folder`` and build the site there; ``change`` adds text to pages."""

@@ -40,6 +40,7 @@ def test_help_is_short_shows_the_example_and_names_keys_that_exist(verb):
         assert len(keys) >= 4 and not set(keys) - set(known)
 
 
+@pytest.mark.slow
 def test_the_examples_of_every_help_run(tmp_path, monkeypatch, empty_store, root):
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_store, tmp_path)
@@ -183,6 +184,7 @@ def test_the_version_is_the_packages(monkeypatch, capsys):
     assert capsys.readouterr().out == f"opal {opal.__version__}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["run", "augment", "split", "tune", "look"])
 def test_help_is_hydras_without_hydra(verb, root):
     def said(*command: str) -> str:
@@ -205,6 +207,7 @@ def test_a_file_in_place_of_a_verb_is_told_what_to_type(tmp_path, monkeypatch, c
     assert "age, bmi, sick" in said and said.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [["--help"], ["run", "--help"], ["look", "data=craft"], ["store"]])
 def test_a_reader_that_leaves_ends_the_verb_without_a_traceback(command, tmp_path, empty_store):
     shutil.copy(empty_store, tmp_path)

@@ -21,6 +21,7 @@ from opal.record.provenance import read_config
 RECORDED = Path(__file__).parents[1] / "record" / "recorded_0_1" / "smote"
 
 
+@pytest.mark.slow
 def test_a_short_run_finds_nothing(root):
     command = [sys.executable, str(root / "scripts" / "fuzz.py"), "--cases", "40", "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=240)

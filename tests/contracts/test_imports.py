@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from trials import runs
 
+pytestmark = pytest.mark.slow  # each command in a process of its own
 TABLES = ["pandas", "numpy", "pydantic", "pyarrow"]
 TRIAL = ["sklearn", "scipy", "imblearn", "catboost", "statsmodels", "jinja2", "openai", "xllamacpp", "filelock"]
 RECORD = ["mlflow", "sqlalchemy", "matplotlib"]

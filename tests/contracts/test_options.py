@@ -107,7 +107,7 @@ def test_every_prompt_shows_minority_rows_and_takes_rows_back(name: str, table: 
     assert str(some_value) in asked
 
 
-@pytest.mark.parametrize("name", ["free", "ensembles", "foundation"])
+@pytest.mark.parametrize("name", ["free", pytest.param("ensembles", marks=pytest.mark.slow), "foundation"])
 def test_the_controls_are_functions_of_a_split(name: str, request, monkeypatch):
     table = number_table(400) if name == "free" else mixed_table(400)
     if name == "foundation":

@@ -8,6 +8,8 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 CODE = """
 import opal.config.build, pathlib, sys
 assert pathlib.Path(opal.config.build.__file__).is_relative_to(sys.prefix), opal.config.build.__file__
@@ -17,6 +19,7 @@ print(len(opal.config.build.build(config).table.frame))
 """
 
 
+@pytest.mark.slow
 def test_a_wheel_composes_a_run(root, tmp_path):
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(root)]
     subprocess.run(build, check=True, capture_output=True)

@@ -147,6 +147,7 @@ def test_digest_tells_values_order_names_and_kinds_apart():
 CELLS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_infinity=False), st.text(max_size=5))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(CELLS, min_size=4, max_size=4), min_size=1, max_size=3))
 def test_any_cells_give_a_schema_that_casts_its_own_frame(columns):

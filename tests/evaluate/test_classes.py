@@ -75,6 +75,7 @@ def test_of_two_classes_above_their_thresholds_the_clearer_one_is_predicted():
     assert controls.above(proba, [2], [0.1]).tolist() == [2, 2, 0]
 
 
+@pytest.mark.slow
 def test_the_answer_tells_errors_by_class(table):
     options = {"controls": FREE, "validation": Folds(3), "fidelity": False}
     result = Trial(table, Imbalanced(test_rows=300), Duplicate(), LOGISTIC, seeds=(1, 2, 3), **options).run()

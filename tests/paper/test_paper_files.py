@@ -106,6 +106,7 @@ def test_what_the_study_does_not_have_is_said(data, rows, said, study):
         paper_files.fetch("imbalanced", data, rows, study.url)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_rows_equals_runs_on_folders_and_names_tell_them_apart(study, verb, tmp_path):
     given = [f"paper.url={study.url}", "paper.cache_dir=cache"]
     code, out, err = verb("run", "-m", *QUICK, *given, "paper.rows=llm,smote")

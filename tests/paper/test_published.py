@@ -56,7 +56,7 @@ def layout(tmp_path_factory) -> Path:
 
 
 CURVES = [(m, c) for c in ("logistic", "catboost", "random_forest") for m in ("llm", "smote", "duplicate")]
-SLOW = CURVES[7:]
+SLOW = CURVES[3:]
 
 
 @pytest.mark.reference

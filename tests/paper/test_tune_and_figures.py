@@ -13,6 +13,7 @@ from opal.report.figures.paper import paper_curves, paper_figure
 from opal.tune import draw, search
 
 
+@pytest.mark.slow
 def test_a_tuned_classifier_can_be_run_from_its_folder(verb):
     options = ["data=craft", "classifier=logistic", "seeds=[1,2]", "trials=4", "output=found", "name=mine"]
     code, _, err = verb("tune", *options)

@@ -90,6 +90,7 @@ def test_partial_run_is_done_anew(tracking):
     assert finished(tracking).info.run_id == second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", ["log_batch", "log_inputs", "log_artifacts", "set_terminated"])
 def test_killed_while_writing(uri, tmp_path, step):
     """SIGKILL at each step of writing: the next start logs the kept result, once, and marks the half run."""
@@ -152,6 +153,7 @@ def test_locked_database_keeps_the_result(uri, tracking, impatient):
     assert len(tracking.runs()) == 1
 
 
+@pytest.mark.slow
 def test_full_disk_keeps_the_result(uri, tmp_path):
     """A limit on the size of files stands for the full disk: the database cannot grow, small files can."""
     code = f"""
@@ -171,6 +173,7 @@ with t.claim({H!r}):
     assert finished(Tracking(uri))
 
 
+@pytest.mark.slow
 def test_many_processes_lose_and_double_nothing(tmp_path):
     """Four processes meet on a missing database; two of them share their hashes."""
     uri = f"sqlite:///{tmp_path}/new/mlflow.db"

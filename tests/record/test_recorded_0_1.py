@@ -9,7 +9,13 @@ import pytest
 RECORDED = Path(__file__).with_name("recorded_0_1")
 
 
-@pytest.mark.parametrize("name", sorted(folder.name for folder in RECORDED.iterdir()))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(folder.name, marks=[] if folder.name == "llm" else [pytest.mark.slow])
+        for folder in sorted(RECORDED.iterdir())
+    ],
+)
 def test_a_run_of_0_1_has_equal_figures(name, verb):
     code, out, err = verb("reproduce", str(RECORDED / name))
     assert code == 0, out + err

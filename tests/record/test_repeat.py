@@ -199,6 +199,7 @@ def test_prune_removes_only_what_no_run_refers_to(project):
         disk_usage.prune(tracking, [])
 
 
+@pytest.mark.slow
 def test_killed_sweeps_started_again_lose_and_double_nothing(tmp_path, empty_store):
     """Kill a sweep at random moments once its first job has begun, then let it finish: each trial once, whole."""
     write_table(tmp_path)
@@ -241,6 +242,7 @@ def _killed(folder: Path, sweep: list[str], how: int, seconds: float) -> None:
     process.wait(60)
 
 
+@pytest.mark.slow
 def test_dates_units_time_and_several_classes_are_repeated_from_the_record_alone(tmp_path, empty_store):
     import numpy as np
     import pandas as pd

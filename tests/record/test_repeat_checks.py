@@ -39,6 +39,7 @@ def answer(body):
     return "\n".join([*rows, rows[0]])
 
 
+@pytest.mark.slow
 def test_every_check_is_repeated_without_the_model(verb):
     rng = np.random.default_rng(3)
     x = rng.normal(size=(160, 2)).round(1)

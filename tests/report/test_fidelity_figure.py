@@ -21,6 +21,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("table", "task"), CASES, ids=["mixed", "groups", "one column"])
 def test_a_figure_for_every_table(table, task, tmp_path):
     trains = [task.split(table, seed).train for seed in (1, 2)]

@@ -25,10 +25,12 @@ def made(study, root, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_every_figure_of_the_report_comes_from_the_data(study, made):
     assert (made / "report.md").read_text() == (study / "report.md").read_text()
 
 
+@pytest.mark.slow
 def test_the_page_holds_its_pictures(made):
     page = (made / "report.html").read_text()
     assert len(re.findall(r'src="data:image/png;base64,', page)) == len(list(made.glob("*.png"))) == 5

@@ -64,6 +64,7 @@ def here(tmp_path, monkeypatch, empty_store):
     shutil.copy(empty_store, tmp_path)
 
 
+@pytest.mark.slow
 def test_processes_of_submitit_of_which_one_fails_and_one_is_killed():
     pytest.importorskip("submitit")
     import psutil

@@ -19,6 +19,7 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "search.md").read_text()
 SMALL = ["hydra.sweeper.trials=4", "seeds=[1,2]", "controls=none", "fidelity=false", "contamination=off"]
 
 
+@pytest.mark.slow
 def test_a_search_that_was_killed_goes_on(tmp_path, monkeypatch, empty_store):
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_store, tmp_path)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from trials import artifacts, runs
 
 QUICK = ["seeds=[1,2]", "amounts.steps=1", "task.test_rows=60", "figures=false", "fidelity=false"]
@@ -17,6 +18,7 @@ def table_of(text: str) -> list[str]:
     return re.findall(r"^│ (\S.*?) +│", text, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_sweep_ends_in_one_answer_per_table_and_classifier(verb):
     code, out, err = verb("run", "-m", "method=smote,duplicate", "data=craft,iris", *QUICK)
     assert code == 0, err
@@ -44,6 +46,7 @@ def test_a_sweep_ends_in_one_answer_per_table_and_classifier(verb):
     assert page.count('class="answer"') == 2 and page.index('class="answer"') < page.index("Findings")
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_their_seeds_are_one_answer_and_of_no_common_seed_none(verb):
     code, out, err = verb("run", "-m", "method=duplicate", "data=craft", *QUICK[1:], "seeds=[1],[2]")
     assert code == 0 and "over 2 seeds" in out and out.count("Recommended for") == 1, err

@@ -274,6 +274,7 @@ cell = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=6
 TAKEN = ("label", "x", "origin", "")
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @example(["", "null", "", ""], "0", False)
 @given(st.lists(cell, min_size=4, max_size=8), cell.filter(lambda n: n not in TAKEN), st.booleans())

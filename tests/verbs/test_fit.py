@@ -42,6 +42,7 @@ def fitted(folder, verb, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_model_loads_without_opal_and_finds_more_of_the_minority(fitted):
     code, out, err = fitted("output=model")
     assert code == 0, err
@@ -65,6 +66,7 @@ def test_a_model_loads_without_opal_and_finds_more_of_the_minority(fitted):
 ACTIONS = ["nothing", "class_weight", "base_rate_threshold", "tuned_threshold", "duplicate", "smote", "balanced_forest"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", ["logistic", "catboost"])
 @pytest.mark.parametrize("name", ACTIONS)
 def test_every_free_action_is_saved(name, classifier, fitted):
@@ -94,6 +96,7 @@ def test_rows_of_a_method_grow_with_the_table(moved, fitted):
     assert hasattr(model, "threshold") == moved
 
 
+@pytest.mark.slow
 def test_several_classes_and_dates_need_opal(fitted):
     import mlflow
 
@@ -109,6 +112,7 @@ def test_several_classes_and_dates_need_opal(fitted):
     assert set(model.predict(frame.drop(columns="outcome"))) == {"yes", "no", "perhaps"}
 
 
+@pytest.mark.slow
 def test_a_model_is_registered(folder):
     """In a process of its own, as MLflow's address is one for the whole process."""
     given = ["output=model", "register=loans", "tracking.uri=sqlite:///store.db"]

@@ -58,6 +58,7 @@ def test_a_run_holds_what_the_contract_names(opal):
     assert "\n".join(summary) in out
 
 
+@pytest.mark.slow
 def test_a_second_start_skips_and_a_rerun_repeats_every_figure(opal):
     opal("method=smote", *QUICK)
     first = runs()[0].data.metrics
@@ -70,6 +71,7 @@ def test_a_second_start_skips_and_a_rerun_repeats_every_figure(opal):
     assert stable == {k: again[k] for k in stable}
 
 
+@pytest.mark.slow
 def test_a_sweep_is_one_run_a_job_and_one_that_sums_it_up_failed_jobs_included(opal):
     code, _, err = opal("-m", "method=none,duplicate,smote", "nosuch=1")
     assert code == 2 and "nosuch" in err  # an unknown key stops the sweep before any job
@@ -124,6 +126,7 @@ def test_every_mistake_is_one_sentence(command, opal, monkeypatch):
     assert len(said) == 1
 
 
+@pytest.mark.slow
 def test_everything_is_shown_on_request(tmp_path):
     env = {**os.environ, "HYDRA_FULL_ERROR": "1"}
     done = subprocess.run(
@@ -133,6 +136,7 @@ def test_everything_is_shown_on_request(tmp_path):
     assert done.returncode != 0 and "Traceback" in done.stderr and "SplitError" in done.stderr
 
 
+@pytest.mark.slow
 def test_an_endpoint_sees_only_minority_train_rows_and_its_key_stays_out_of_every_file(opal, monkeypatch):
     key = "sk-test-0123456789abcdef"
     monkeypatch.setenv("OPENAI_API_KEY", key)

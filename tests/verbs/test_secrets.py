@@ -32,6 +32,7 @@ def content(folder: Path) -> bytes:
     return b"\n".join(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", ["", "1"], ids=["plain", "HYDRA_FULL_ERROR"])
 @pytest.mark.parametrize("echo", ["answers", "errors"])
 def test_a_secret_is_nowhere(echo, full, tmp_path, root):

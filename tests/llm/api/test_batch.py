@@ -64,6 +64,7 @@ print(sum(r.usage.paid_requests for r in client.complete(requests)))
 """
 
 
+@pytest.mark.slow
 def test_killed_while_waiting_it_resumes_the_same_batch(tmp_path):
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     with FakeLLM() as fake:

@@ -110,6 +110,7 @@ except BudgetError as error:
 """
 
 
+@pytest.mark.slow
 def test_processes_pay_once_for_what_both_want_and_share_one_budget(tmp_path):
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     with FakeLLM(answer=lambda body: Reply(["x"], delay=0.1)) as fake:

@@ -217,6 +217,7 @@ print(sum(r.usage.paid_requests for r in client.complete(requests, on_response=l
 """
 
 
+@pytest.mark.slow
 def test_killed_in_mid_sweep_and_restarted_it_pays_for_no_answer_twice(tmp_path):
     """SIGKILL while requests are in flight; only those, whose answers never came, are asked for again."""
     env = os.environ | {"PYTHONPATH": str(HERE.parents[1])}

@@ -137,6 +137,7 @@ WORDS += ["{", "}", "[", "]", '"age"', '"platelets"', '"job"', '"died"', '"died"
 pieces = st.sampled_from(WORDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["csv", "text", "json"])
 @settings(max_examples=200, deadline=None)
 @given(text=st.one_of(st.text(), st.binary().map(lambda b: b.decode(errors="replace")), st.lists(pieces).map("".join)))
@@ -148,6 +149,7 @@ def test_no_text_crashes_it_or_passes_an_invalid_row(style, text):
                 assert found.values is None or valid({"died": 0} | found.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["a", "[", '{"', ",", "age is ", '"', "\n", "61,265000.0,clerk,0\n", "- ", "1", '\\"'])
 @pytest.mark.parametrize("style", ["csv", "text", "json"])
 def test_a_million_characters_take_seconds(style, unit):

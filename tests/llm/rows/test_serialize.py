@@ -48,6 +48,7 @@ def frames(draw):
     return pd.DataFrame(columns)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 @settings(max_examples=150, deadline=None)
 @given(frame=frames())
