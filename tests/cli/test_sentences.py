@@ -70,6 +70,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", MISTAKES)
 def test_a_mistake_is_told_in_one_sentence(command, verb):
     name, *typed = command.split()
@@ -89,6 +90,7 @@ def test_no_model_is_asked_before_the_settings_are_right(wrong, verb, monkeypatc
     assert code == 2 and not server.requests, err
 
 
+@pytest.mark.slow
 def test_a_trial_that_ended_is_recorded_though_it_has_no_score(verb):
     few = [word for word in SMALL if not word.startswith("controls")]
     code, out, err = verb("run", "method=none", "classifier=knn", "score=control/class_weight/error", *few)

@@ -46,6 +46,7 @@ DEFAULTS = {
 ALL = [f"{group}={option}" for group in GROUPS for option in options(group)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", ALL)
 def test_every_option_composes(option):
     config = composed(option if option.split("=")[0] in DEFAULTS else f"+{option}")

@@ -10,6 +10,7 @@ import pytest
 import skips
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_a_skip_for_no_written_reason_fails_the_session(processes, root, tmp_path):
     (tmp_path / "conftest.py").write_text((root / "tests" / "conftest.py").read_text())

@@ -103,6 +103,7 @@ def test_gower_distance_of_a_hand_worked_pair():
     np.testing.assert_allclose(distance, [3.5 / 4, 2.5 / 4, 2.5 / 4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("levels", [3, 12])
 @pytest.mark.parametrize("together", [False, True], ids=["random", "deduplicate"])
 def test_fresh_real_rows_match_as_often_as_the_baseline_says(levels, together):

@@ -42,6 +42,7 @@ def test_fresh_real_rows_are_as_alike_as_chance_has_it(schema):
     assert found["nearest"] == pytest.approx(found["nearest_real"], rel=0.5)
 
 
+@pytest.mark.slow
 def test_each_fault_shows_in_its_measure(schema):
     real, good = _draw(100, 2), _draw(200, 1)
     base = fidelity(good, real, schema).metrics
@@ -94,6 +95,7 @@ def test_missing_values_and_tiny_or_empty_sets_are_survived(schema):
         assert np.isfinite(list(fidelity(rows.iloc[:n], real.iloc[:m], schema).metrics.values())).all()
 
 
+@pytest.mark.slow
 def test_groups_are_told_apart_under_names_that_mlflow_takes(schema):
     frame = pd.concat([_draw(60, 2).assign(y=k % 2, count=k // 2) for k in range(4)], ignore_index=True)
     schema = Schema.infer(frame, "y")

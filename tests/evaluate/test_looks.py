@@ -34,6 +34,7 @@ def test_a_single_look_keeps_its_level():
     assert nominal_level((5,)) == 0.95
 
 
+@pytest.mark.slow
 def test_all_looks_together_miss_no_difference_in_about_5_percent():
     sizes = (5, 10, 20, 40)
     level, gaps = nominal_level(sizes), np.random.default_rng(0).normal(size=(2000, 40))

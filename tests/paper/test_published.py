@@ -105,6 +105,7 @@ def test_summary_has_the_published_form(layout):
     assert text[10].startswith("min: 0.077") and ", mean: 0.102" in text[10]
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize(
     ("data", "classifier", "metric", "mean"),
@@ -123,6 +124,7 @@ def test_raw_errors_of_the_other_tables(data, classifier, metric, mean):
     assert run(trial).curve(metric)[0].mean() == pytest.approx(mean, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize(
     ("data", "errors"),
@@ -139,6 +141,7 @@ def test_raw_errors_of_the_spurious_study(data, errors):
         assert result.curve(metric)[0].mean() == pytest.approx(value, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_forest_settings_follow_the_table_and_the_task():
     def settings(data: str, task: str) -> dict:
         given = f"experiment=paper_{task}", f"data={data}", "classifier=paper_random_forest", "method=duplicate"
@@ -150,6 +153,7 @@ def test_forest_settings_follow_the_table_and_the_task():
     assert settings("gender", "spurious") == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["imbalanced", "spurious"])
 @pytest.mark.parametrize("data", ["gender", "heart_failure", "diabetes"])
 def test_splits_written_in_the_layout_and_replayed_give_the_curve_of_those_drawn_here(data, task, tmp_path):

@@ -81,6 +81,7 @@ def test_the_refusal_names_place_and_mend(record, verb):
     )
 
 
+@pytest.mark.slow
 def test_a_plugin_is_built_only_when_trusted(record, verb, monkeypatch):
     monkeypatch.syspath_prepend(str(PLUGIN))
     monkeypatch.delitem(sys.modules, "opal_jitter", raising=False)  # another test may have used it

@@ -63,6 +63,7 @@ def test_a_run_holds_curve_tags_dataset_and_artifacts(tracking, tmp_path):
     assert not pending.folders(tracking.mlruns)
 
 
+@pytest.mark.slow
 def test_more_points_than_one_batch_takes(tracking):
     record = trials.record(H)
     record.metrics = [(f"m{i}", float(i), 0) for i in range(2500)]

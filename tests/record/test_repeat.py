@@ -114,6 +114,7 @@ def test_repeated_here_and_from_an_export_elsewhere(project, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.slow
 def test_a_moved_store_is_enough(project, tmp_path):
     moved = tmp_path / "moved"
     moved.mkdir()
@@ -128,6 +129,7 @@ def test_a_moved_store_is_enough(project, tmp_path):
         project.with_name("away").rename(project)
 
 
+@pytest.mark.slow
 def test_every_difference_is_told_with_both_values(project, tmp_path):
     opal(project, "export", trial(project, "smote").info.run_id, "--output", str(tmp_path / "run"))
     content = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -141,6 +143,7 @@ def test_every_difference_is_told_with_both_values(project, tmp_path):
     assert "1 differences" in done.said
 
 
+@pytest.mark.slow
 def test_changed_data_is_told_with_both_digests(project):
     table = project / "table.csv"
     original = table.read_bytes()

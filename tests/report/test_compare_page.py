@@ -26,6 +26,7 @@ def page(store, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_every_figure_is_vector_and_holds_its_text(figures):
     assert {p.stem for p in figures.glob("*.svg")} == {p.stem for p in figures.glob("*.pdf")} == FIGURES
     for path in figures.glob("*.svg"):
@@ -46,6 +47,7 @@ def test_methods_are_told_apart_without_colour():
     assert len({(s["marker"], str(s["linestyle"])) for s in styles}) == 14
 
 
+@pytest.mark.slow
 def test_the_same_runs_give_the_same_files(store, figures, tmp_path):
     main(["--uri", store.uri, "--figures", str(tmp_path), "--format", "csv"])
     for path in figures.iterdir():

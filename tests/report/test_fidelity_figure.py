@@ -36,6 +36,7 @@ def test_a_figure_for_every_table(table, task, tmp_path):
     assert not (tmp_path / "none.png").exists()
 
 
+@pytest.mark.slow
 def test_panels_leave_room_for_their_labels_and_little_more():
     train = Imbalanced(40, 0.2, test_rows=80).split(number_table(400), 1).train
     for longest in (3, 40):

@@ -45,6 +45,7 @@ def test_the_next_run_keeps_nothing_of_the_last():
     assert all(len(axis.get_lines()) == 1 for axis in figure.axes[:-1])
 
 
+@pytest.mark.slow
 def test_a_sweeps_figure_shows_every_run_and_the_best_control_of_each_table():
     hashed = "-0123456789ab"
     runs = {f"{t}/{m}/logistic{hashed}": errors_of(s) for t, s in (("a", 0.0), ("b", 0.1)) for m in ("smote", "llm")}

@@ -55,6 +55,7 @@ def test_runs_that_differ_in_their_seeds_are_one_answer_and_of_no_common_seed_no
     assert code == 0 and sum("duplicate #" in action for action in table_of(out)) == 2, out + err
 
 
+@pytest.mark.slow
 def test_a_single_run_answers_too_and_the_published_form_is_one_key_away(verb):
     code, out, err = verb("run", "method=smote", "data=craft", *QUICK)
     assert code == 0 and "Recommended for craft with logistic: " in out and "Row 0:" not in out, err

@@ -88,6 +88,7 @@ def test_what_counts_as_free_text(cells, left_out, caplog):
     assert ("x" not in table.frame) == left_out == ("column 'x' holds free text or keys" in caplog.text)
 
 
+@pytest.mark.slow
 def test_a_run_takes_a_nasty_table(opal):
     nasty_frame().to_csv("nasty $t\\frac$ <i>.csv", index=False)
     code, _, err = opal("data=csv", "data.path='nasty $t\\frac$ <i>.csv'", "data.target=label", "method=mixup", *SIZES)

@@ -66,6 +66,7 @@ def test_the_files_own_bytes_come_first(augment, encoding, line_end, end):
     assert "funnel: requested 2, received 2, parsed 2, valid 2, kept 2" in out
 
 
+@pytest.mark.slow
 def test_a_provenance_column_leaves_every_other_cell_as_it_was(augment):
     Path("in.csv").write_text(HOSTILE, encoding="utf-8")
     code, _, err = augment(*own("in.csv"), "method=mixup", "output=out.csv", "provenance=origin")
@@ -229,6 +230,7 @@ def test_csv_to_parquet_and_a_table_without_a_file(augment):
     assert len(pd.read_csv("craft.csv")) == 1050
 
 
+@pytest.mark.slow
 def test_a_language_model_its_prompts_and_its_bill(augment, monkeypatch):
     mixed_frame(80, missing=0.0)[["income", "age", "outcome"]].to_csv("in.csv", index=False)
     with FakeLLM(answer=shaken) as server:

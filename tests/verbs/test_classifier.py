@@ -32,6 +32,7 @@ from opal.methods.mixup import Mixup
 NAMES, NUMBERS = ["smoker", "job"], ["visits", "age", "income", "member"]
 
 
+@pytest.mark.slow
 @parametrize_with_checks([OpalClassifier(repeats=1), OpalClassifier(methods=["mixup"], repeats=1, steps=1)])
 def test_scikit_learns_checks(estimator, check):
     with warnings.catch_warnings():
@@ -51,6 +52,7 @@ def mixed():
     return train_test_split(frame.drop(columns="outcome"), frame["outcome"], random_state=0, stratify=frame["outcome"])
 
 
+@pytest.mark.slow
 def test_a_pipeline_gets_rows_as_they_are_and_does_better(mixed):
     x, x_new, y, y_new = mixed
     model = OpalClassifier(pipeline(), methods=["smote", Mixup()], repeats=2, steps=2).fit(x, y)
@@ -103,6 +105,7 @@ def test_rows_of_a_method_are_trained_on(moved, monkeypatch):
         assert model.threshold_[1] == pytest.approx(((y == 1).sum() + 60) / 260)
 
 
+@pytest.mark.slow
 def test_several_classes_dates_and_missing_cells():
     rng, n = np.random.default_rng(3), 400
     label = rng.choice(["a", "b", "c"], n, p=[0.7, 0.2, 0.1])
@@ -116,6 +119,7 @@ def test_several_classes_dates_and_missing_cells():
     assert list(model.classes_) == ["a", "b", "c"] and model.predict_proba(frame).shape == (n, 3)
 
 
+@pytest.mark.slow
 def test_searches_and_cross_validation_take_it(mixed):
     x, _, y, _ = mixed
     space = {"estimator__logisticregression__C": [0.1, 1.0], "measure": ["balanced_error", "f1"]}

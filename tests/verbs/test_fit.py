@@ -84,6 +84,7 @@ def test_every_free_action_is_saved(name, classifier, fitted):
     assert ("fitted on" in Path("model/MODEL_CARD.md").read_text().lower()) and set(predicted) == {"yes", "no"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [False, True])
 def test_rows_of_a_method_grow_with_the_table(moved, fitted):
     import mlflow

@@ -53,6 +53,7 @@ def exceptions(estimator: OpalSampler) -> dict[str, str]:
     return EXCEPTIONS.get(estimator.method, {})
 
 
+@pytest.mark.slow
 @parametrize_with_checks([OpalSampler(m) for m in METHODS], expected_failed_checks=exceptions)
 def test_imbalanced_learns_checks(estimator, check):
     with warnings.catch_warnings():
@@ -60,6 +61,7 @@ def test_imbalanced_learns_checks(estimator, check):
         check(estimator)
 
 
+@pytest.mark.slow
 @sklearn.utils.estimator_checks.parametrize_with_checks([OpalSampler(m) for m in METHODS])
 def test_scikit_learns_checks(estimator, check):
     check(estimator)
@@ -81,6 +83,7 @@ def model(tmp_path, monkeypatch):
         yield server, llm(server, tmp_path)
 
 
+@pytest.mark.slow
 def test_the_checks_hold_for_a_language_model_too(model):
     from imblearn.utils.estimator_checks import estimator_checks_generator
 

@@ -151,6 +151,7 @@ print(sorted({"openai", "httpx", "httpx2"} & set(sys.modules)))
 """
 
 
+@pytest.mark.slow
 def test_replay_needs_no_endpoint_no_key_and_no_openai(tmp_path, make, ask):
     with FakeLLM() as fake:
         make(fake, store=tmp_path).complete(ask(make(fake)))
