@@ -37,12 +37,14 @@ def test_it_stops_at_the_first_look_that_is_clear():
     assert any(note.startswith("seeds=auto took 5 of at most 40 seeds") for note in found.notes)
 
 
+@pytest.mark.slow
 def test_it_goes_on_to_the_most_seeds_where_nothing_is_clear():
     found = trial(Duplicate(), margin=0.0, most_seeds=10).run()
     assert found.verdicts["balanced_error"] == "inconclusive"
     assert list(found.rows) == first_seeds(10)
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_same_seeds_listed():
     auto = trial(Duplicate(), margin=0.0, most_seeds=10).run()
     listed = trial(Duplicate(), first_seeds(10), margin=0.0).run()

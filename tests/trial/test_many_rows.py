@@ -74,6 +74,7 @@ def pairs(monkeypatch):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "missing"), [(Smote(), 0.0), (Duplicate(), 0.1)], ids=["smote", "duplicate"])
 def test_four_times_the_rows_are_four_times_the_numbers_and_no_more_calls(method, missing, pairs):
     a_trial(300, method, missing, pairs)  # imports

@@ -24,6 +24,7 @@ def result_of(*overrides: str):
     return build(compose(*SMALL, *overrides), TABLE).run()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "measure", ["error", "balanced_error", "worst_group_error", "average_precision", "roc_auc", "f1", "cost"]
 )
@@ -66,6 +67,7 @@ def test_f1_is_scikit_learns():
     assert f1(np.zeros(3, bool), np.zeros(3, bool)) == 0.0
 
 
+@pytest.mark.slow
 def test_the_cost_is_what_errors_cost_at_the_prevalence():
     result = result_of("measure=cost", "cost.false_negative=10", "cost.false_positive=2", "prevalence=0.05")
     wide = result.errors.pivot_table(index=["seed", "amount"], columns="metric", values="value")
@@ -75,6 +77,7 @@ def test_the_cost_is_what_errors_cost_at_the_prevalence():
         assert len(known) and np.allclose(wide.loc[known.index, f"{place}cost"], known)
 
 
+@pytest.mark.slow
 def test_a_dear_false_negative_moves_the_threshold_down():
     result = result_of("measure=cost", "cost.false_negative=50", "prevalence=0.2")
     at = result.errors[result.errors["metric"].isin(["minority_error", "control/cost_threshold/minority_error"])]

@@ -241,6 +241,7 @@ def test_all_rows_of_a_replayed_file_are_checked_used_or_not(tmp_path):
     assert len(curated.rows[1].frame) == 13 and "kept 13 of 25" in curated.stopped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeds", [(1, 2)])
 def test_a_judged_trial_is_equal_when_repeated(seeds):
     def once():

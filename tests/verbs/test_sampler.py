@@ -321,6 +321,7 @@ def test_a_whole_pipeline_with_names_and_grid():
     assert 0.5 < grid.fit(x, y).best_score_ <= 1
 
 
+@pytest.mark.slow
 def test_importing_opal_stays_light():
     code = (
         "import opal, sys; assert not {'sklearn', 'imblearn', 'pandas', 'hydra'} & set(sys.modules); opal.OpalSampler"
