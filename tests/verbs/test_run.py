@@ -105,6 +105,7 @@ SENTENCES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", SENTENCES)
 def test_every_mistake_is_one_sentence(command, opal, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)

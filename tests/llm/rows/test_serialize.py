@@ -60,6 +60,7 @@ def test_any_table_comes_back_equal(style, frame):
     assert len(lines(frame, schema.columns, style)) == len(text.splitlines(keepends=False)) - (style == "csv")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 @settings(max_examples=60, deadline=None)
 @given(frame=frames())
