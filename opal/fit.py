@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from opal.cli.launch import launch
-from opal.cli.prepare import limit_budget
+from opal.cli.prepare import limit_budget, typed
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
 from opal.config.validation import check_text, check_top_level
@@ -58,7 +58,7 @@ def job(composed: DictConfig) -> None:
     with Progress() as progress:
         result = trial.run(progress)
         result.warnings += [str(leak) for leak in leaks_of(trial.table)]
-        run = measured(trial.method_name, result.errors, singles_of(result), HydraConfig.get().overrides.task)
+        run = measured(trial.method_name, result.errors, singles_of(result), typed())
         found = answers([(trial.table.name, chosen["classifier"], run)], trial.margin)
         if not found:
             raise DataError("no action could be compared: too few rows of a class for folds (validation.folds=3)")

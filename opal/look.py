@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping
 
 import hydra
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from opal.cli.launch import launch
+from opal.cli.prepare import typed
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
 from opal.data.outline import outline, plain_writer, range_of
@@ -38,8 +38,7 @@ def job(composed: DictConfig) -> None:
     if not found:
         print("No traps found: no column predicts the target almost perfectly, none is constant or looks like a key.")
     print(effort(build(config, table)))
-    typed = [word.lstrip("+") for word in HydraConfig.get().overrides.task]
-    print(f"Next: {shlex.join(['opal', 'run', '-m', 'method=smote,llm', *typed])}")
+    print(f"Next: {shlex.join(['opal', 'run', '-m', 'method=smote,llm', *(word.lstrip('+') for word in typed())])}")
 
 
 def show(table: Table, writers: Mapping[str, Writer]) -> None:

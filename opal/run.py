@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from opal.cli.exits import FAILED, INTERRUPTED
 from opal.cli.launch import launch
-from opal.cli.prepare import fetch_paper, find_table, limit_budget
+from opal.cli.prepare import fetch_paper, find_table, limit_budget, typed
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
 from opal.config.validation import check_top_level
@@ -39,13 +39,13 @@ def job(config: DictConfig) -> float | None:
     try:
         return run(config)
     except Exception as fault:
-        typed = " ".join(HydraConfig.get().overrides.task)
-        note("failed", name=typed, error=" ".join(str(fault).split()) or type(fault).__name__)
+        said = " ".join(typed())
+        note("failed", name=said, error=" ".join(str(fault).split()) or type(fault).__name__)
         if isinstance(fault, MemoryError):
             log.error("opal: not enough memory (%s): %s", fault, FEWER)
             raise AlreadyReported(f"not enough memory ({fault}): {FEWER}") from fault
         if not isinstance(fault, OpalError):
-            log.error("opal: %s failed: %s: %s", typed, type(fault).__name__, fault)
+            log.error("opal: %s failed: %s: %s", said, type(fault).__name__, fault)
             raise
         log.error("opal: %s", fault)
         raise AlreadyReported(str(fault), FAILED if sweep_id() else fault.status) from fault
@@ -110,7 +110,7 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
         with Progress() as progress:
             result = trial.run(progress)
         result.warnings += [str(leak) for leak in leaks_of(trial.table)]
-        started = Job(choices(), [masked(word) for word in HydraConfig.get().overrides.task], sweep_id())
+        started = Job(choices(), [masked(word) for word in typed()], sweep_id())
         described = describe(config, trial, result, digest, started)
         described.seconds = time.perf_counter() - start
         summary = result.summary(trial.table.name, started.choices["method"], started.choices["classifier"])

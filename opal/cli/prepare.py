@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from opal.config.validation import NO_VALUE
@@ -19,6 +20,11 @@ def limit_budget(config: DictConfig, scope: str) -> None:
     budget = OmegaConf.select(config, "llm.budget")
     if budget is not None and budget.get("scope") is None:
         budget.scope = scope
+
+
+def typed() -> list[str]:
+    """The overrides of this job as they were typed, interpolations unresolved."""
+    return OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # type: ignore[return-value]
 
 
 def fetch_paper(config: DictConfig, choices: Mapping[str, str]) -> None:

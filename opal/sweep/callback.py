@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback as HydraCallback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from opal.errors import OpalError
 
@@ -55,7 +55,8 @@ class Callback(HydraCallback):
             from opal.report.figures.sweep import sweep_figure
             from opal.sweep.summary import close_sweep
 
-            swept = {"overrides": " ".join(config.hydra.overrides.task)}
+            typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
+            swept = {"overrides": " ".join(typed)}
             if closed := close_sweep(tracking, folder, folder.name, swept, sweep_figure, config.answer.margin):
                 show(closed[1])
                 log.info("opal: the sweep is summed up as sweep/%s", folder.name)

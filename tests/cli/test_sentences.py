@@ -27,6 +27,7 @@ MISTAKES = {
     "run method=adasyn method.sampler=foo": "method.sampler=foo must be a section with a _target_",
     "run data_dir=[a]": "data_dir=['a'] must be text or null",
     "run task.minority_share=nan": "task.minority_share=nan must be a number or null",
+    "run data.name=${nope}": "the configuration cannot be resolved: Interpolation key 'nope' not found",
     # of name
     "run +method.k_neighbours=3": "method.k_neighbours=3 is not a key of method; did you mean method.k_neighbors?",
     "run +classifier.estimator.max_iters=3": "classifier.estimator.max_iters=3 is not a key of classifier",
@@ -55,6 +56,7 @@ MISTAKES = {
     "run score=validation method=none": "score=validation needs synthetic rows",
     "run score=group_balanced_error": "score=group_balanced_error is not measured where no attribute defines groups",
     # of the other verbs
+    "fit method=none controls=none output=m": "method=none and controls=none leave nothing to compare",
     "augment rows=true output=a.csv": "rows=true must be a whole number, 1 or more",
     "augment rows=5 output=[1]": "output=[1] must be text or null",
     "augment rows=5 output=a.csv method=none": "method=none makes no rows",
