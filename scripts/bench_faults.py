@@ -1,11 +1,26 @@
-"""Kill sweeps at random moments, or log from many processes at once, and count what the store holds.
+"""Disturb sweeps at random moments, or log from many processes at once, and count what the store holds.
 
+    python scripts/bench_faults.py chaos --rounds 200 --seed 0 [--kinds local workers endpoint]
     python scripts/bench_faults.py kills --rounds 100
     python scripts/bench_faults.py many --processes 8 --runs 25 [--uri http://127.0.0.1:5000]
 
-A round of `kills` starts a sweep of small trials and ends it after a random time (SIGKILL, SIGTERM or Ctrl-C); once
-all trials are done, the sweep moves on to new seeds. At the end one last sweep is left alone, and then every trial must
-be there once, whole, and none of a killed process still open. Exit status 1 where that is not so.
+A round of `chaos` starts a sweep of small trials and ends it after a random time (SIGKILL, SIGTERM or Ctrl-C to its
+process group), unless it has ended; once all its trials are done, the next ones have new seeds. Kinds, each in a
+temporary folder of its own and with an equal share of the rounds:
+
+    plain      method=none,duplicate; this alone is `kills`
+    local      rows from the embedded model
+    workers    jobs in processes, fits in threads
+    endpoint   rows from a FAKE endpoint that bills every request it gets
+    disk       the same, on a small tmpfs that another writer fills and frees
+    clock      the clock of the processes jumps (the machine's stays as it is)
+    server     an MLflow server is killed and started again
+    two        two sweeps of the same trials at once, one of them killed
+
+At the end of a kind one last sweep is left alone. Then every trial must be there once, whole and finished; no run may
+be open, no result pending, no stored answer damaged, no process left. No answer that was stored may be billed again; of
+those in flight when a sweep died (as many as it sends at once) each may. Exit status 1 where one of this is not so; the
+folder with the sweeps' output is then kept.
 """
 
 from __future__ import annotations
@@ -14,12 +29,11 @@ import argparse
 import multiprocessing
 import os
 import random
-import signal
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -27,39 +41,57 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(ROOT))
 
+import chaos_faults  # noqa: E402
+import chaos_kinds  # noqa: E402
 from benchmark import Figure, finish, parse  # noqa: E402
+from chaos_checks import look  # noqa: E402
 
 from opal.record.run_record import RunRecord  # noqa: E402
 from opal.record.tracking import Tracking  # noqa: E402
 
-SETTINGS = ["data=craft", "controls=none", "amounts.steps=1", "amounts.size=5", "contamination=off", "fidelity=false"]
+KINDS = chaos_kinds.ALL | chaos_faults.ALL
 
 
-def sweep(seeds: range) -> list[str]:
-    """The command of one sweep: a trial a seed."""
-    trials = ",".join(f"[{s}]" for s in seeds)
-    return [sys.executable, "-m", "opal.run", "-m", "method=none,duplicate", f"seeds={trials}", *SETTINGS]
+def chaos(name: str, rounds: int, seed: int) -> bool | None:
+    """Disturb ``rounds`` sweeps of a kind; whether all is well afterwards, or None where this machine cannot."""
+    folder = Path(tempfile.mkdtemp(prefix=f"opal-chaos-{name}-"))
+    kind = KINDS[name](folder, random.Random(f"{name} {seed}"))
+    began = time.perf_counter()
+    try:
+        with kind.ready():
+            with kind.disturbed():
+                for i in range(rounds):
+                    kind.round()
+                    print(f"{name} {i + 1}: {dict(kind.ended)}", file=sys.stderr, flush=True)
+            whole = ended_well(kind, name, time.perf_counter() - began)
+    except chaos_kinds.Unable as reason:
+        print(f"{name}: left out: {reason}")
+        whole = None
+    if whole is False:
+        print(f"{name}: NOT whole, kept in {folder}", flush=True)
+    else:
+        shutil.rmtree(folder)
+    return whole
 
 
-def kills(folder: Path, rounds: int, size: int, most: float, rng: random.Random) -> bool:
-    """Kill ``rounds`` sweeps of 2 x ``size`` trials within ``most`` seconds each; whether the store is whole."""
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    quiet = {"cwd": folder, "env": env, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    seeds, ended = range(1, size + 1), Counter()
-    for i in range(rounds):
-        process = subprocess.Popen(sweep(seeds), start_new_session=True, **quiet)  # type: ignore[call-overload]
-        try:
-            process.wait(rng.uniform(0, most))
-            ended["finished"] += 1
-            seeds = range(seeds.start, seeds.stop + size)
-        except subprocess.TimeoutExpired:
-            how = rng.choice([signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-            os.killpg(process.pid, how)
-            process.wait()
-            ended[how.name] += 1
-        print(f"round {i + 1}: {dict(ended)}", flush=True)
-    last = subprocess.run(sweep(seeds), **quiet)  # type: ignore[call-overload]
-    return report(Tracking(f"sqlite:///{folder}/mlflow.db"), 2 * len(seeds)) and last.returncode == 0
+def ended_well(kind: chaos_kinds.Kind, name: str, seconds: float) -> bool:
+    """Let one sweep run alone, then print all counts; whether nothing is wrong."""
+    code = kind.start(kind.seeds).wait()
+    chaos_kinds.Kind.count_left(kind)
+    given = {"cwd": kind.work, "env": kind.env, "capture_output": True, "text": True, "check": False}
+    store = subprocess.run([sys.executable, "-m", "opal.store"], **given)  # type: ignore[call-overload]
+    os.environ["MLFLOW_TRACKING_URI"] = kind.uri
+    os.chdir(kind.work)
+    found = look(Tracking(kind.uri), kind.methods * len(kind.seeds), kind.temporary)
+    os.chdir(ROOT)
+    twice = kind.billed_twice()
+    said = [f"{kind.ended.total()} sweeps in {seconds:.0f} s", *(f"{n} {how}" for how, n in sorted(kind.ended.items()))]
+    said += [str(found), f"processes left {kind.left}", kind.told(), twice]
+    said += [f"last sweep: exit status {code}"] * bool(code)
+    said += [f"opal store: {store.stdout[-500:]}{store.stderr}"] * (store.returncode or "wait to be" in store.stdout)
+    print(f"{name}: {', '.join(filter(None, said))}", flush=True)
+    bad = code or store.returncode or "wait to be" in store.stdout or twice or kind.left or kind.ended["hung"]
+    return found.whole and not bad
 
 
 def many(folder: Path, uri: str, processes: int, runs: int, shared: bool) -> bool:
@@ -74,7 +106,9 @@ def many(folder: Path, uri: str, processes: int, runs: int, shared: bool) -> boo
     seconds = time.perf_counter() - start
     expected = len({h for part in hashes for h in part})
     print(f"{processes} processes x {runs} runs: {seconds:.1f} s, {1000 * seconds / expected:.0f} ms a run")
-    return report(Tracking(uri), expected) and all(w.exitcode == 0 for w in workers)
+    found = look(Tracking(uri), expected)
+    print(found)
+    return found.whole and all(w.exitcode == 0 for w in workers)
 
 
 def log_all(folder: Path, uri: str, hashes: list[str]) -> None:
@@ -94,41 +128,26 @@ def log_all(folder: Path, uri: str, hashes: list[str]) -> None:
                 tracking.log(RunRecord(f"bench-{config_hash[:12]}", config_hash, "", params, metrics), write)
 
 
-def report(tracking: Tracking, expected: int) -> bool:
-    """Print what the store holds; whether each of ``expected`` trials is there once and whole."""
-    runs = [r for r in tracking.runs() if r.data.tags.get("opal.kind") != "sweep"]
-    finished = [r for r in runs if r.data.tags["opal.status"] == "finished" and r.info.status == "FINISHED"]
-    hashes = {r.data.tags["opal.config_hash"] for r in finished}
-    print(
-        f"trials expected {expected}, finished {len(hashes)}, double {len(finished) - len(hashes)}, "
-        f"marked interrupted {sum(r.data.tags['opal.status'] == 'interrupted' for r in runs)}, "
-        f"left open {sum(r.info.status == 'RUNNING' for r in runs)}, "
-        f"different numbers of metrics {len({len(r.data.metrics) for r in finished})}, "
-        f"pending {len(list((tracking.mlruns / 'pending').glob('*')))}"
-    )
-    return len(hashes) == len(finished) == expected and all(r.info.status != "RUNNING" for r in runs)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=("kills", "many"), default="kills")
+    parser.add_argument("what", nargs="?", choices=("chaos", "kills", "many"), default="kills")
     parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--trials", type=int, default=3, help="seeds added when a sweep ends by itself")
-    parser.add_argument("--seconds", type=float, default=15, help="longest life of a sweep")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help="for chaos")
+    parser.add_argument("--seed", type=int, default=0, help="of the moments and signals")
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--runs", type=int, default=25)
     parser.add_argument("--shared", action="store_true", help="for many: every two processes have the same trials")
     parser.add_argument("--uri", help="for many; default: a SQLite file in a new folder")
     given = parse(parser, rounds=4, processes=2, runs=5)
-    with tempfile.TemporaryDirectory(prefix="opal-faults-") as name:
-        folder = Path(name)
-        if given.what == "kills":
-            whole = kills(folder, given.rounds, given.trials, given.seconds, random.Random(given.seed))
-        else:
-            whole = many(
-                folder, given.uri or f"sqlite:///{folder}/mlflow.db", given.processes, given.runs, given.shared
-            )
+    if given.what == "many":
+        with tempfile.TemporaryDirectory(prefix="opal-faults-") as name:
+            uri = given.uri or f"sqlite:///{name}/mlflow.db"
+            whole = many(Path(name), uri, given.processes, given.runs, given.shared)
+    else:
+        kinds = given.kinds if given.what == "chaos" else ["plain"]
+        shares = [given.rounds // len(kinds) + (i < given.rounds % len(kinds)) for i in range(len(kinds))]
+        found = [chaos(kind, share, given.seed) for kind, share in zip(kinds, shares, strict=True)]
+        whole = False not in found
     print("whole" if whole else "NOT whole")
     sys.exit(finish(Figure(f"{given.what}: every trial there once and whole", float(whole), least=1)))
 
