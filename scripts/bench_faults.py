@@ -52,7 +52,7 @@ from opal.record.tracking import Tracking  # noqa: E402
 KINDS = chaos_kinds.ALL | chaos_faults.ALL
 
 
-def chaos(name: str, rounds: int, seed: int) -> bool | None:
+def chaos(name: str, rounds: int, seed: int, keep: bool = False) -> bool | None:
     """Disturb ``rounds`` sweeps of a kind; whether all is well afterwards, or None where this machine cannot."""
     folder = Path(tempfile.mkdtemp(prefix=f"opal-chaos-{name}-"))
     kind = KINDS[name](folder, random.Random(f"{name} {seed}"))
@@ -67,8 +67,8 @@ def chaos(name: str, rounds: int, seed: int) -> bool | None:
     except chaos_kinds.Unable as reason:
         print(f"{name}: left out: {reason}")
         whole = None
-    if whole is False:
-        print(f"{name}: NOT whole, kept in {folder}", flush=True)
+    if whole is False or keep:
+        print(f"{name}: {'whole' if whole else 'NOT whole'}, kept in {folder}", flush=True)
     else:
         shutil.rmtree(folder)
     return whole
@@ -87,6 +87,7 @@ def ended_well(kind: chaos_kinds.Kind, name: str, seconds: float) -> bool:
     twice = kind.billed_twice()
     said = [f"{kind.ended.total()} sweeps in {seconds:.0f} s", *(f"{n} {how}" for how, n in sorted(kind.ended.items()))]
     said += [str(found), f"processes left {kind.left}", kind.told(), twice]
+    said.append(f"tracebacks {kind.log.read_text(errors='replace').count('Traceback (most recent')}")
     said += [f"last sweep: exit status {code}"] * bool(code)
     said += [f"opal store: {store.stdout[-500:]}{store.stderr}"] * (store.returncode or "wait to be" in store.stdout)
     print(f"{name}: {', '.join(filter(None, said))}", flush=True)
@@ -134,6 +135,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS), metavar="KIND", help="for chaos")
     parser.add_argument("--seed", type=int, default=0, help="of the moments and signals")
+    parser.add_argument("--keep", action="store_true", help="for chaos: keep the folders in any case")
     parser.add_argument("--processes", type=int, default=8)
     parser.add_argument("--runs", type=int, default=25)
     parser.add_argument("--shared", action="store_true", help="for many: every two processes have the same trials")
@@ -146,7 +148,7 @@ def main() -> None:
     else:
         kinds = given.kinds if given.what == "chaos" else ["plain"]
         shares = [given.rounds // len(kinds) + (i < given.rounds % len(kinds)) for i in range(len(kinds))]
-        found = [chaos(kind, share, given.seed) for kind, share in zip(kinds, shares, strict=True)]
+        found = [chaos(kind, share, given.seed, given.keep) for kind, share in zip(kinds, shares, strict=True)]
         whole = False not in found
     print("whole" if whole else "NOT whole")
     sys.exit(finish(Figure(f"{given.what}: every trial there once and whole", float(whole), least=1)))
