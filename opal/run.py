@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from opal.cli.exits import FAILED, INTERRUPTED
+from opal.cli.exits import FAILED, FULL, INTERRUPTED, disk_full
 from opal.cli.launch import launch
 from opal.cli.prepare import fetch_paper, find_table, limit_budget, typed
 from opal.config.build import CONF, build, instantiate
@@ -40,10 +41,14 @@ def job(config: DictConfig) -> float | None:
         return run(config)
     except Exception as fault:
         said = " ".join(typed())
-        note("failed", name=said, error=" ".join(str(fault).split()) or type(fault).__name__)
+        with suppress(OSError):  # a full disk: the fault is told all the same
+            note("failed", name=said, error=" ".join(str(fault).split()) or type(fault).__name__)
         if isinstance(fault, MemoryError):
             log.error("opal: not enough memory (%s): %s", fault, FEWER)
             raise AlreadyReported(f"not enough memory ({fault}): {FEWER}") from fault
+        if disk_full(fault):
+            log.error("opal: %s", FULL)
+            raise AlreadyReported(FULL) from fault
         if not isinstance(fault, OpalError):
             log.error("opal: %s failed: %s: %s", said, type(fault).__name__, fault)
             raise

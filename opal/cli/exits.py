@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from opal.errors import OpalError
 
+FULL = "no space is left on the disk: free some, and the same command goes on from there"
 FAILED, USED_WRONGLY, INTERRUPTED = 1, 2, 130  # exit status; 130 is the shell's after Ctrl-C
 
 
@@ -29,6 +31,11 @@ def one_sentence() -> Iterator[None]:
     except KeyboardInterrupt:
         print("opal: stopped", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def disk_full(fault: BaseException) -> bool:
+    """Whether a file could not be written since the disk, or the user's share of it, is full."""
+    return isinstance(fault, OSError) and fault.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from opal.cli import flags
-from opal.cli.exits import FAILED, INTERRUPTED, USED_WRONGLY, until_pipe_closes
+from opal.cli.exits import FAILED, FULL, INTERRUPTED, USED_WRONGLY, disk_full, until_pipe_closes
 from opal.cli.overrides import free_names, quoted
 from opal.config.build import explained, no_option
 from opal.config.keys import KEYS, ignored
@@ -63,6 +63,11 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
         if full:
             raise
         print(f"opal: not enough memory ({fault}): ask for fewer rows or a smaller model", file=sys.stderr)
+        sys.exit(FAILED)
+    except OSError as fault:
+        if full or not disk_full(fault):
+            raise
+        print(f"opal: {FULL}", file=sys.stderr)
         sys.exit(FAILED)
     finally:
         if full is None:

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,25 +33,39 @@ def complete(folder: Path) -> bool:
     return (folder / RECORD).is_file()
 
 
-def keep(mlruns: Path, record: RunRecord, write: Callable[[Path], None] | None) -> Path:
-    """Write a result to its pending folder, or to a temporary one where ``mlruns`` cannot be written."""
+def left_by_sweeps(mlruns: Path, store: str) -> set[str]:
+    """Hashes of complete results of sweeps' own runs for ``store``, and names of folders that are not complete."""
+    found = set()
+    for folder in (mlruns / "pending").glob("*"):
+        if not complete(folder):
+            found.add(folder.name)
+            continue
+        with suppress(TrackingError):  # logged by another process meanwhile
+            content = _content(folder)
+            if content["tags"].get("opal.kind") == "sweep" and content.get("store") == store:
+                found.add(content["config_hash"])
+    return found
+
+
+def keep(mlruns: Path, record: RunRecord, write: Callable[[Path], None] | None, store: str = "") -> Path:
+    """Write a result for ``store`` to its pending folder, or to a temporary one where ``mlruns`` cannot be written."""
     try:
-        return _keep(folder_of(mlruns, record.config_hash), record, write)
+        return _keep(folder_of(mlruns, record.config_hash), record, write, store)
     except OSError as err:
         folder = Path(tempfile.gettempdir()) / f"opal-pending-{record.config_hash[:16]}"
         try:
-            return _keep(folder, record, write)
+            return _keep(folder, record, write, store)
         except OSError:
             raise TrackingError(f"the result can be written neither to {mlruns} nor to {folder.parent}: {err}") from err
 
 
-def _keep(folder: Path, record: RunRecord, write: Callable[[Path], None] | None) -> Path:
+def _keep(folder: Path, record: RunRecord, write: Callable[[Path], None] | None, store: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     artifacts = folder / ARTIFACTS
     artifacts.mkdir(parents=True)
     if write:
         write(artifacts)
-    content = vars(record) | {"identity": uuid.uuid4().hex}
+    content = vars(record) | {"identity": uuid.uuid4().hex, "store": store}
     write_whole(folder / RECORD, json.dumps(content, default=_as_dict))
     return folder
 
@@ -63,7 +78,8 @@ def load(folder: Path) -> RunRecord:
     TrackingError : there is none
     """
     content = _content(folder)
-    del content["identity"]
+    for name in ("identity", "store"):
+        content.pop(name, None)
     dataset = content.pop("dataset")
     metrics = [(key, value, step) for key, value, step in content.pop("metrics")]
     parts = [DatasetInput(**part) for part in content.pop("parts", ())]

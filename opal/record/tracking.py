@@ -4,7 +4,7 @@ A trial runs under the file lock of its hash (`claim`). Its result is first writ
 ``mlruns/pending/<hash>``; then one MLflow run is created with the tag ``opal.status=running``, filled by one
 batch and one folder of artifacts, and named finished at the very end; then the pending folder goes. Whatever a
 crash leaves behind, the next `claim` of that hash repairs: a run that stayed ``running`` is marked
-``interrupted``, and a complete pending result is logged.
+``interrupted``, and a complete pending result is logged. The next sweep does so for a sweep's own run.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Tracking(Runs):
         TrackingError : the store failed; the sentence names the folder that keeps the result and the command
             that logs it later
         """
-        folder = pending.keep(self.mlruns, record, write)
+        folder = pending.keep(self.mlruns, record, write, self._store)
         try:
             run_id = self._send_patiently(record, folder)
         except TrackingError as err:
@@ -117,8 +117,33 @@ class Tracking(Runs):
                 self._mend(record.config_hash)
             return self._log_kept(record, folder)
 
+    def mend_sweeps(self) -> None:
+        """Log or close what killed sweeps left of their own runs: unlike a trial's, no later job claims their hash.
+
+        Raises
+        ------
+        TrackingError : the store failed
+        """
+        begun = self.runs("attributes.status = 'RUNNING' AND tags.`opal.kind` = 'sweep'")
+        left = {
+            r.data.tags["opal.config_hash"] for r in begun if not unfinished.alive(r)
+        }  # it may be in another folder
+        left |= pending.left_by_sweeps(self.mlruns, self._store)
+        for config_hash in sorted(left):
+            with self._lock(config_hash, wait=False) as locked:
+                if locked:  # else its sweep is at work on it
+                    self._mend(config_hash)
+
+    @property
+    def _store(self) -> str:
+        """Which store kept results are for."""
+        return f"{masked(str(self.uri))} {self.experiment}"
+
     @contextmanager
-    def _lock(self, config_hash: str, waiting: Callable[[str], None] | None = None) -> Iterator[None]:
+    def _lock(
+        self, config_hash: str, waiting: Callable[[str], None] | None = None, wait: bool = True
+    ) -> Iterator[bool]:
+        """Lock a hash; yields whether it is locked, which it is not where another process is and ``wait`` is false."""
         from filelock import FileLock, Timeout
 
         path = self.mlruns / "locks" / f"{config_hash[:16]}.lock"
@@ -130,9 +155,10 @@ class Tracking(Runs):
             except Timeout:
                 if waiting:
                     waiting(f"another process is at work on {config_hash[:12]}: waiting for it")
-                lock.acquire()
+                if wait:
+                    lock.acquire()
         try:
-            yield
+            yield lock.is_locked
         finally:
             lock.release()
 

@@ -29,6 +29,19 @@ def foreign(run: Run) -> bool:
     return host != socket.gethostname() and age < HALF_AFTER
 
 
+def alive(run: Run) -> bool:
+    """Whether the process of this host that opened the run is still there."""
+    import psutil
+
+    host, _, rest = run.data.tags.get("opal.writer", "").partition(" ")
+    pid, _, start = rest.partition(" ")
+    if host != socket.gethostname() or not pid.isdigit():
+        return False
+    with suppress(psutil.Error):
+        return f"{psutil.Process(int(pid)).create_time():.0f}" == start
+    return False
+
+
 def close(client: MlflowClient, run: Run) -> None:
     """End a run whose writer is gone: complete if its last tag was written, else interrupted."""
     status = run.data.tags.get("opal.status")

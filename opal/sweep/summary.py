@@ -88,6 +88,7 @@ def close_sweep(
         description="\n\n".join(filter(None, [markdown(found), _markdown(table, jobs)])),
         status="partial" if counts["failed"] or counts["partial"] else "finished",
     )
+    tracking.mend_sweeps()
     with tracking.claim(identity):
         return tracking.log(record, write), found
 

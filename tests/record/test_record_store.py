@@ -108,11 +108,30 @@ def test_killed_while_writing(uri, tmp_path, step):
     assert not pending.folders(tracking.mlruns)
 
 
-def _killed_at(uri: str, step: str) -> None:
+def _killed_at(uri: str, step: str, kind: str = "trial") -> None:
     tracking = Tracking(uri)
     with tracking.claim(H):
         setattr(tracking.client, step, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
-        tracking.log(trials.record(H), trials.write)
+        tracking.log(trials.record(H, tags={"opal.kind": kind}), trials.write)
+
+
+def test_what_a_killed_sweep_left_of_its_own_run_is_mended_by_the_next_sweep(uri, tmp_path):
+    """No trial claims the hash of a sweep's own run."""
+    process = multiprocessing.get_context("spawn").Process(target=_killed_at, args=(uri, "log_batch", "sweep"))
+    process.start()
+    process.join(60)
+    cut = tmp_path / "mlruns" / "pending" / ("b" * 16) / "artifacts"  # killed while it drew a figure
+    cut.mkdir(parents=True)
+    elsewhere = Tracking(uri, "another")
+    elsewhere.mend_sweeps()
+    tracking = Tracking(uri)
+    assert [r.info.status for r in tracking.runs()] == ["RUNNING"] and not cut.exists()
+    with tracking._lock(H):  # its sweep is still at work
+        Tracking(uri).mend_sweeps()
+    assert len(tracking.runs()) == 1
+    tracking.mend_sweeps()
+    assert sorted(r.data.tags["opal.status"] for r in tracking.runs()) == ["finished", "interrupted"]
+    assert not list((tmp_path / "mlruns" / "pending").iterdir())
 
 
 def test_artifact_store_unwritable_keeps_the_result(tracking):

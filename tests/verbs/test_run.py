@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -160,3 +161,14 @@ def test_an_endpoint_sees_only_minority_train_rows_and_its_key_stays_out_of_ever
             assert key.encode() not in path.read_bytes(), path
     prompts = (artifacts(runs()[0]) / "prompts" / "seed_1.jsonl").read_text().splitlines()
     assert {"messages", "usage", "model", "cached"} <= set(json.loads(prompts[0]))
+
+
+@pytest.mark.parametrize("sweep", [(), ("-m",)], ids=["one job", "sweep"])
+def test_a_full_disk_is_named_in_one_sentence(opal, monkeypatch, sweep):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("opal.atomic.os.fsync", full)
+    code, _, err = opal(*sweep, "method=none", "data=craft", *QUICK)
+    assert code != 0 and "No space left" in err + " no space is left" and "Traceback" not in err
+    assert not runs()

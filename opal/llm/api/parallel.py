@@ -30,7 +30,7 @@ def at_once(requests: Mapping[int, Request], answer: Answer, concurrency: int) -
     def one(request: Request) -> Response:
         try:
             return answer(request, stop)
-        except (LLMError, ConfigError):  # set by the thread itself, before it begins another request
+        except Exception:  # a full disk too; set by the thread itself, before it begins another request
             stop.set()
             raise
 

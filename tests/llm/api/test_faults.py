@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
@@ -21,6 +22,7 @@ from fake_server import Drip, FakeLLM, Raw, Reply, Reset, Status
 
 from opal.errors import LLMError
 from opal.llm.api.fault import _retry_after
+from opal.llm.api.parallel import at_once
 
 KEY = "sk-test-5e07d8a1"
 HERE = Path(__file__).parents[1]
@@ -262,3 +264,16 @@ def test_a_request_too_long_for_the_model_is_told_with_its_mend(words, make):
 )
 def test_how_long_the_endpoint_asks_to_wait(headers, seconds):
     assert _retry_after(headers) == seconds
+
+
+def test_an_answer_that_cannot_be_stored_stops_further_requests():
+    asked = []
+
+    def answer(request, stop):
+        if not stop.is_set():
+            asked.append(request)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        list(at_once(dict.fromkeys(range(20), "a request"), answer, 1))
+    assert len(asked) == 1
