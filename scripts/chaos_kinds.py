@@ -99,9 +99,12 @@ class Kind:
             self.note_end(process.wait(self.rng.uniform(0, self.life)))
         except subprocess.TimeoutExpired:
             how = self.rng.choice(SIGNALS)
-            os.killpg(process.pid, how)
+            self.send(process, how)
             self.ended[how.name] += 1
             self.wait(process)
+
+    def send(self, process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+        os.killpg(process.pid, how)
 
     def wait(self, process: subprocess.Popen[bytes]) -> None:
         try:
@@ -181,6 +184,12 @@ class Workers(Kind):
 
     options = (*Kind.options, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "n_jobs=2")
     life = 14.0
+
+    def send(self, process: subprocess.Popen[bytes], how: signal.Signals) -> None:
+        if how == signal.SIGKILL and self.rng.random() < 0.5:  # the process that leads alone, as a lack of memory does
+            process.kill()
+        else:
+            super().send(process, how)
 
 
 class Endpoint(Kind):

@@ -27,6 +27,12 @@ class Callback(HydraCallback):
         Callback.config = config
         outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
 
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        if Callback.config is None and config.hydra.runtime.choices["hydra/launcher"] == "joblib":
+            from opal.sweep.orphans import end_with_parent
+
+            end_with_parent()  # this process is not the sweep's own
+
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Hydra keeps what every job returned: a thousand unused configurations would fill the memory."""
         job_return.cfg = job_return.hydra_cfg = None
