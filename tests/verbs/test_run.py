@@ -163,12 +163,12 @@ def test_an_endpoint_sees_only_minority_train_rows_and_its_key_stays_out_of_ever
     assert {"messages", "usage", "model", "cached"} <= set(json.loads(prompts[0]))
 
 
-@pytest.mark.parametrize("sweep", [(), ("-m",)], ids=["one job", "sweep"])
-def test_a_full_disk_is_named_in_one_sentence(opal, monkeypatch, sweep):
+def test_a_full_disk_ends_a_sweep_in_one_sentence(opal, monkeypatch):
+    """Nor can the note be written that the job failed."""
+
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("opal.atomic.os.fsync", full)
-    code, _, err = opal(*sweep, "method=none", "data=craft", *QUICK)
-    assert code != 0 and "No space left" in err + " no space is left" and "Traceback" not in err
-    assert not runs()
+    code, _, err = opal("-m", "method=none", "data=craft", *QUICK)
+    assert code == 1 and "No space left on device" in err and "Traceback" not in err
