@@ -41,6 +41,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(ROOT))
 
+import chaos_endpoint  # noqa: E402
 import chaos_faults  # noqa: E402
 import chaos_kinds  # noqa: E402
 from benchmark import Figure, finish, parse  # noqa: E402
@@ -49,7 +50,7 @@ from chaos_checks import look  # noqa: E402
 from opal.record.run_record import RunRecord  # noqa: E402
 from opal.record.tracking import Tracking  # noqa: E402
 
-KINDS = chaos_kinds.ALL | chaos_faults.ALL
+KINDS = chaos_kinds.ALL | chaos_endpoint.ALL | chaos_faults.ALL
 
 
 def chaos(name: str, rounds: int, seed: int, keep: bool = False) -> bool | None:

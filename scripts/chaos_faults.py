@@ -1,17 +1,20 @@
-"""Kinds of `scripts/bench_faults.py chaos` where more goes wrong than a kill: disk, clock, server, a second sweep."""
+"""Kinds of `scripts/bench_faults.py chaos` where more goes wrong than a kill: disk, clock, server."""
 
 from __future__ import annotations
 
 import os
 import random
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from chaos_kinds import ROOT, Endpoint, Kind, Sleep, Unable, again_and_again
+from chaos_endpoint import Endpoint
+from chaos_kinds import ROOT, Kind, Sleep, Unable, again_and_again
 
+sys.path.append(str(ROOT / "tests"))
 DISK = 50_000_000  # bytes
 
 
@@ -110,17 +113,4 @@ class Server(Kind):
         return f"server killed {self.restarts}"
 
 
-class Two(Endpoint):
-    """Two sweeps of overlapping trials with the billing endpoint at once, the first of them killed."""
-
-    def round(self) -> None:
-        first = self.start(self.seeds[-2 * self.size :])
-        second = self.start(self.seeds[-self.size :])
-        self.kill(first)
-        self.wait(second)
-        self.note_end(second.returncode)
-        self.count_left()
-        self.count_lost(1)
-
-
-ALL = {"disk": Disk, "clock": Clock, "server": Server, "two": Two}
+ALL = {"disk": Disk, "clock": Clock, "server": Server}

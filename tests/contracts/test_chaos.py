@@ -21,9 +21,9 @@ def tools(monkeypatch):
     """The tool's modules, imported as it imports them."""
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     import chaos_checks
-    import chaos_kinds
+    import chaos_endpoint
 
-    return chaos_checks, chaos_kinds
+    return chaos_checks, chaos_endpoint
 
 
 def test_what_is_wrong_in_a_store_is_counted(tools, empty_store, tmp_path):
