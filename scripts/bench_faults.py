@@ -47,6 +47,7 @@ import chaos_kinds  # noqa: E402
 from benchmark import Figure, finish, parse  # noqa: E402
 from chaos_checks import look  # noqa: E402
 
+from opal.errors import TrackingError  # noqa: E402
 from opal.record.run_record import RunRecord  # noqa: E402
 from opal.record.tracking import Tracking  # noqa: E402
 
@@ -83,8 +84,13 @@ def ended_well(kind: chaos_kinds.Kind, name: str, seconds: float) -> bool:
     store = subprocess.run([sys.executable, "-m", "opal.store"], **given)  # type: ignore[call-overload]
     os.environ["MLFLOW_TRACKING_URI"] = kind.uri
     os.chdir(kind.work)
-    found = look(Tracking(kind.uri), kind.methods * len(kind.seeds), kind.temporary)
-    os.chdir(ROOT)
+    try:
+        found = look(Tracking(kind.uri), kind.methods * len(kind.seeds), kind.temporary)
+    except TrackingError as fault:
+        print(f"{name}: {fault}", flush=True)
+        return False
+    finally:
+        os.chdir(ROOT)
     twice = kind.billed_twice()
     said = [f"{kind.ended.total()} sweeps in {seconds:.0f} s", *(f"{n} {how}" for how, n in sorted(kind.ended.items()))]
     said += [str(found), f"processes left {kind.left}", kind.told(), twice]

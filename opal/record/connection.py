@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opal.errors import ConfigError, OpalError, TrackingError
-from opal.record.database import check_database, check_free, check_writable
+from opal.record.database import check_database, check_free, check_writable, make_database
 from opal.record.environment import masked
 
 if TYPE_CHECKING:
@@ -101,6 +101,7 @@ def connect(uri: str, mlruns: Path | None = None) -> MlflowClient:
     with FileLock(mlruns / "locks" / "mlflow.db.lock"):
         check_database(database)
         check_free(database)
+        make_database(database)
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)
     return client

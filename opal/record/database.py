@@ -1,4 +1,4 @@
-"""A look at a SQLite store before MLflow opens it: MLflow retries a broken one for minutes."""
+"""A SQLite store: made in one step, and looked at before MLflow opens it, which retries a broken one for minutes."""
 
 from __future__ import annotations
 
@@ -19,6 +19,35 @@ PATIENCE = 8.0  # seconds that another process may hold the database when we beg
 LEAST_FREE = 20_000_000  # bytes: a new store takes 1 MB, a run with its table and answers a few
 GO_ON = "nothing was touched: put a copy of it back, or name another store with tracking.uri=sqlite:///new.db"
 OWN_TABLES = {"experiments", "runs", "alembic_version"}
+
+
+def make_database(path: Path) -> None:
+    """Make MLflow's tables in a new file, then give it its name, unless a file is there; call it under a lock.
+
+    MLflow makes them in some fifty steps, and can never open a file in which a kill or a full disk cut these short.
+    """
+    if path.is_file() and path.stat().st_size:
+        return
+    from mlflow.store.db import utils
+
+    new = path.with_name(f".{path.name}-new")
+    _remove(new)  # a killed process's
+    try:
+        engine = utils.create_sqlalchemy_engine(f"sqlite:///{new}")
+        try:
+            utils._initialize_tables(engine)
+        finally:
+            engine.dispose()
+        with closing(sqlite3.connect(new)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")  # all in one file
+        new.replace(path)
+    finally:
+        _remove(new)
+
+
+def _remove(database: Path) -> None:
+    for end in ("", "-wal", "-shm", "-journal"):
+        database.with_name(database.name + end).unlink(missing_ok=True)
 
 
 def check_database(path: Path) -> None:

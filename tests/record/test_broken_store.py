@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
 import sys
 import textwrap
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,25 @@ def test_a_database_with_overwritten_pages(store):
     content[8192:40960] = os.urandom(40960 - 8192)
     store.write_bytes(content)
     assert "is damaged" in refused(store)
+
+
+def test_a_store_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
+    """Else a disk that was full for a moment, or a kill, would leave a file that MLflow can never open."""
+    from mlflow.store.db import utils
+
+    def cut_short(engine: Any) -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("CREATE TABLE registered_models (name TEXT)")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(utils, "_initialize_tables", cut_short)
+        with pytest.raises(TrackingError, match="No space left"):
+            Tracking(f"sqlite:///{tmp_path}/mlflow.db").client  # noqa: B018
+    assert not list(tmp_path.glob("*mlflow.db*"))
+    (tmp_path / ".mlflow.db-new").write_text("left by a killed process")
+    assert Tracking(f"sqlite:///{tmp_path}/mlflow.db").runs() == []
+    assert not (tmp_path / ".mlflow.db-new").exists()
 
 
 def test_a_newer_mlflow(store):
