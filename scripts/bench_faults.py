@@ -30,6 +30,7 @@ import multiprocessing
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -147,6 +148,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=25)
     parser.add_argument("--shared", action="store_true", help="for many: every two processes have the same trials")
     parser.add_argument("--uri", help="for many; default: a SQLite file in a new folder")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and so sweeps, ignore Ctrl-C
     given = parse(parser, rounds=4, processes=2, runs=5)
     if given.what == "many":
         with tempfile.TemporaryDirectory(prefix="opal-faults-") as name:
