@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from opal.record.run_record import volatile
 from opal.record.tracking import Tracking
 
 
@@ -19,7 +20,7 @@ class Found:
     ----------
     expected, finished : trials asked for, and different ones that are finished
     double : finished runs beside another of the same trial
-    half : finished runs with other numbers of metrics, or other artifacts, than most of their method
+    half : finished runs with other numbers of lasting metrics, or other artifacts, than most of their method
     open : runs still RUNNING, those of sweeps included
     interrupted : runs marked as such, which is as it should be
     pending, damaged : results not logged; stored answers set aside
@@ -73,7 +74,8 @@ def look(tracking: Tracking, expected: int, temporary: Path | None = None) -> Fo
 
 
 def _form(tracking: Tracking, run: Any) -> tuple[int, ...]:
-    return len(run.data.metrics), *sorted(hash(a.path) for a in tracking.client.list_artifacts(run.info.run_id))
+    lasting = sum(not volatile(key) for key in run.data.metrics)  # what is paid again depends on the kills
+    return lasting, *sorted(hash(a.path) for a in tracking.client.list_artifacts(run.info.run_id))
 
 
 def processes(marker: str, patience: float = 0) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -24,6 +25,16 @@ def folder_of(mlruns: Path, config_hash: str) -> Path:
     return mlruns / "pending" / config_hash[:16]
 
 
+def aside(config_hash: str) -> Path:
+    """Where a result is kept that ``mlruns`` has no room for."""
+    return Path(tempfile.gettempdir()) / f"opal-pending-{config_hash[:16]}"
+
+
+def is_ours(folder: Path, store: str) -> bool:
+    """Whether a folder aside holds a complete result for ``store``, written by this user: others may write there."""
+    return complete(folder) and folder.stat().st_uid == os.getuid() and _content(folder).get("store") == store
+
+
 def folders(mlruns: Path) -> list[Path]:
     """Complete results waiting to be logged."""
     return sorted(p for p in (mlruns / "pending").glob("*") if complete(p))
@@ -31,6 +42,11 @@ def folders(mlruns: Path) -> list[Path]:
 
 def complete(folder: Path) -> bool:
     return (folder / RECORD).is_file()
+
+
+def any_left(mlruns: Path) -> bool:
+    """Whether there is any result, complete or not, that is not logged."""
+    return any((mlruns / "pending").glob("*"))
 
 
 def left_by_sweeps(mlruns: Path, store: str) -> set[str]:
@@ -49,10 +65,11 @@ def left_by_sweeps(mlruns: Path, store: str) -> set[str]:
 
 def keep(mlruns: Path, record: RunRecord, write: Callable[[Path], None] | None, store: str = "") -> Path:
     """Write a result for ``store`` to its pending folder, or to a temporary one where ``mlruns`` cannot be written."""
+    first, folder = folder_of(mlruns, record.config_hash), aside(record.config_hash)
     try:
-        return _keep(folder_of(mlruns, record.config_hash), record, write, store)
+        return _keep(first, record, write, store)
     except OSError as err:
-        folder = Path(tempfile.gettempdir()) / f"opal-pending-{record.config_hash[:16]}"
+        shutil.rmtree(first, ignore_errors=True)
         try:
             return _keep(folder, record, write, store)
         except OSError:

@@ -165,7 +165,9 @@ class Tracking(Runs):
     def _mend(self, config_hash: str) -> list[Run]:
         """Under the lock of the hash: mark incomplete runs, log pending results; returns the existing runs."""
         runs = self._close_halves(config_hash)
-        folder = pending.folder_of(self.mlruns, config_hash)
+        folder, aside = pending.folder_of(self.mlruns, config_hash), pending.aside(config_hash)
+        if not pending.complete(folder) and pending.is_ours(aside, self._store):
+            folder = aside
         if pending.complete(folder):
             self._log_kept(pending.load(folder), folder)
             return self.runs_of(config_hash)

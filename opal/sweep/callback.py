@@ -45,6 +45,7 @@ class Callback(HydraCallback):
             return
         from opal.config.build import instantiate
         from opal.config.resolve import resolved
+        from opal.record import pending
         from opal.report.answer import show
         from opal.sweep.notes import notes, raw_fits
         from opal.sweep.repeated import repeated
@@ -53,6 +54,8 @@ class Callback(HydraCallback):
             tracking = instantiate({"tracking": resolved(config.tracking)}, "tracking")
             folder = Path(config.hydra.sweep.dir)
             shutil.rmtree(raw_fits(folder), ignore_errors=True)
+            if pending.any_left(tracking.mlruns):
+                tracking.mend_sweeps()
             if known := repeated(tracking, notes(folder), config.answer.margin):
                 show(known[1])
                 log.info("opal: every run is finished already, and the sweep summed up as %s", known[0])

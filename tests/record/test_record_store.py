@@ -134,6 +134,22 @@ def test_what_a_killed_sweep_left_of_its_own_run_is_mended_by_the_next_sweep(uri
     assert not list((tmp_path / "mlruns" / "pending").iterdir())
 
 
+def test_a_result_kept_aside_is_logged_by_the_next_claim_of_its_store_alone(tracking, tmp_path, monkeypatch):
+    """No room in mlruns, then in the store."""
+    monkeypatch.setattr(pending.tempfile, "gettempdir", lambda: str(tmp_path))
+    (tmp_path / "mlruns").mkdir(exist_ok=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(tracking.client, "create_run", lambda *_, **__: (_ for _ in ()).throw(OSError("no space")))
+        patch.setattr(pending, "folder_of", lambda *_: Path("/proc/no/room"))
+        with pytest.raises(TrackingError, match="opal-pending-aaaa"):
+            log(tracking)
+    other = Tracking(str(tracking.uri), "another")
+    with other.claim(H) as done:
+        assert done is None
+    assert log(tracking) is None and finished(tracking) is not None
+    assert not pending.aside(H).exists()
+
+
 def test_artifact_store_unwritable_keeps_the_result(tracking):
     tracking.experiment_id  # noqa: B018
     (tracking.mlruns / "opal").write_text("a file stands where the artifacts' folder should be")
