@@ -12,6 +12,7 @@ from hydra.experimental.callback import Callback as HydraCallback
 from omegaconf import DictConfig, OmegaConf
 
 from opal.errors import OpalError
+from opal.sweep.orphans import end_with_leader, lead
 
 log = logging.getLogger("opal")
 
@@ -25,13 +26,12 @@ class Callback(HydraCallback):
         from opal.sweep.lost_jobs import outlive
 
         Callback.config = config
+        lead()
         outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        if Callback.config is None and config.hydra.runtime.choices["hydra/launcher"] == "joblib":
-            from opal.sweep.orphans import end_with_parent
-
-            end_with_parent()  # this process is not the sweep's own
+        if config.hydra.runtime.choices["hydra/launcher"] == "joblib":
+            end_with_leader()
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Hydra keeps what every job returned: a thousand unused configurations would fill the memory."""

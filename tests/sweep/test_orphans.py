@@ -7,16 +7,22 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 PARENT = """
 import subprocess, sys
-child = "import time; from opal.sweep.orphans import end_with_parent; end_with_parent(); print('on', flush=True); "
-subprocess.run([sys.executable, "-c", child + "time.sleep(60)"])
+from opal.sweep.orphans import lead
+lead()
+child = "import time; from opal.sweep.orphans import end_with_leader; {before}end_with_leader(); time.sleep(60)"
+subprocess.run([sys.executable, "-c", child])
 """
 
 
-def test_a_worker_ends_when_its_parent_is_killed(root):
+@pytest.mark.parametrize("before", ["", "time.sleep(2); "], ids=["at work", "killed before the first job"])
+def test_a_worker_ends_when_its_parent_is_killed(root, before):
     env = os.environ | {"PYTHONPATH": str(root)}
-    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env=env) as parent:
+    code = PARENT.replace("{before}", f"print('on', flush=True); {before}")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, env=env) as parent:
         assert parent.stdout.readline() == b"on\n"
         parent.send_signal(signal.SIGKILL)
         assert parent.stdout.read() == b""  # its end: no process holds the pipe any more, long before the 60 s
