@@ -74,7 +74,8 @@ def look(tracking: Tracking, expected: int, temporary: Path | None = None) -> Fo
 
 
 def _form(tracking: Tracking, run: Any) -> tuple[int, ...]:
-    lasting = sum(not volatile(key) for key in run.data.metrics)  # what is paid again depends on the kills
+    # What is paid again depends on the kills; a reason why rows were refused is counted where there was one.
+    lasting = sum(not volatile(key) and not key.startswith("funnel/reject/") for key in run.data.metrics)
     return lasting, *sorted(hash(a.path) for a in tracking.client.list_artifacts(run.info.run_id))
 
 
