@@ -110,7 +110,9 @@ class Rows:
         made_first = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
         used = [Usage(**{k: p["usage"][k] for k in made_first}) for p in others]
         usage = sum(used, self.usage.after(earlier.usage))
-        return replace(self, usage=usage, prompts=others + self.prompts)
+        again = sum(not p["cached"] for p in earlier.prompts if p["key"] in known)  # stored by that round: no saving
+        hits = usage.cache_hits - again + sum(p["cached"] for p in others)
+        return replace(self, usage=replace(usage, cache_hits=hits), prompts=others + self.prompts)
 
     @property
     def all(self) -> pd.DataFrame:

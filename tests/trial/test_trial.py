@@ -262,15 +262,17 @@ def test_a_judged_trial_is_equal_when_repeated(seeds):
 
 
 def test_requests_of_an_earlier_round_are_kept_and_counted_once():
-    def asked(*keys, paid):
+    def asked(*keys, paid, stored=()):
         each = {"requests": 1, "prompt_tokens": 10, "completion_tokens": 0, "cached_tokens": 0, "money": 0.5}
         total = Usage(requests=len(keys), prompt_tokens=10 * len(keys), money=0.5 * len(keys), paid_requests=paid)
-        return Rows(pd.DataFrame(), usage=total, prompts=[{"key": k, "usage": each} for k in keys])
+        total = replace(total, cache_hits=len(stored))
+        prompts = [{"key": k, "usage": each, "cached": k in stored} for k in keys]
+        return Rows(pd.DataFrame(), usage=total, prompts=prompts)
 
-    both = asked("b", "c", paid=1).after(asked("a", "b", paid=2))
-    assert [p["key"] for p in both.prompts] == ["a", "b", "c"]
-    assert (both.usage.requests, both.usage.prompt_tokens, both.usage.money) == (3, 30, 1.5)
-    assert both.usage.paid_requests == 3
+    both = asked("b", "c", "d", paid=1, stored="bd").after(asked("a", "b", "e", paid=2, stored="e"))
+    assert [p["key"] for p in both.prompts] == ["a", "e", "b", "c", "d"]
+    assert (both.usage.requests, both.usage.prompt_tokens, both.usage.money) == (5, 50, 2.5)
+    assert (both.usage.paid_requests, both.usage.cache_hits) == (3, 2), "b was stored by the earlier round itself"
 
 
 def test_the_probe_warns_of_a_model_that_knows_the_table(tmp_path):
