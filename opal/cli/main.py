@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from opal.cli.exits import until_pipe_closes
+from opal.cli.exits import INTERRUPTED, USED_WRONGLY, until_pipe_closes
 from opal.config.options import HYDRA_VERBS
 
 VERBS = {
@@ -33,8 +33,11 @@ VERBS = {
 
 def main() -> None:
     """Run the verb named first; without one, list all verbs. Exit status 2 for an unknown verb."""
-    with until_pipe_closes():
-        start(*(sys.argv[1:] or ["--help"]))
+    try:
+        with until_pipe_closes():
+            start(*(sys.argv[1:] or ["--help"]))
+    except KeyboardInterrupt:  # while Python loads
+        leave("stopped", INTERRUPTED)
 
 
 def start(verb: str, *rest: str) -> None:
@@ -73,10 +76,10 @@ def start(verb: str, *rest: str) -> None:
         leave(f"{verb} is not a verb" + (f"; did you mean {best}?" if best else f"; verbs: {', '.join(VERBS)}"))
 
 
-def leave(sentence: str) -> None:
-    """Print what is wrong and exit with status 2."""
+def leave(sentence: str, status: int = USED_WRONGLY) -> None:
+    """Print what is wrong and exit."""
     print(f"opal: {sentence}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(status)
 
 
 def about_file(path: str) -> str:

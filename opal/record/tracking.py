@@ -125,9 +125,8 @@ class Tracking(Runs):
         TrackingError : the store failed
         """
         begun = self.runs("attributes.status = 'RUNNING' AND tags.`opal.kind` = 'sweep'")
-        left = {
-            r.data.tags["opal.config_hash"] for r in begun if not unfinished.alive(r)
-        }  # it may be in another folder
+        # a live one may keep its lock in another folder
+        left = {run.data.tags["opal.config_hash"] for run in begun if not unfinished.alive(run)}
         left |= pending.left_by_sweeps(self.mlruns, self._store)
         for config_hash in sorted(left):
             with self._lock(config_hash, wait=False) as locked:
