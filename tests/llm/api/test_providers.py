@@ -13,7 +13,9 @@ from opal.errors import LLMError
 from opal.llm.api.client import Client
 from opal.llm.api.messages import Constraint
 
-PROVIDERS = sorted(p.stem for p in Path(CONF, "llm").glob("*.yaml") if p.stem not in ("local", "openai_compatible"))
+# all but those that start a server of their own
+OPTIONS = {path.stem: path.read_text() for path in Path(CONF, "llm").glob("*.yaml")}
+PROVIDERS = sorted(name for name in OPTIONS.keys() - {"openai_compatible"} if "server:" not in OPTIONS[name])
 NEEDED = {"azure": ["llm.base_url=https://r.openai.azure.com/openai/v1/"]}
 USAGE = {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27}
 
