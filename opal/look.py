@@ -57,7 +57,7 @@ def show(table: Table, writers: Mapping[str, Writer]) -> None:
         write = writers.get(column.name) or plain_writer(column)
         example = "" if known.empty else str(known.iloc[0]) if column.nominal else write(known.iloc[0])
         role = "target" if column.name == table.schema.target else kind
-        cells = (column.name, role, range_of(column, write), f"{missing:.0%}" if missing else "", example)
+        cells = (column.name, role, range_of(column, write), _share(missing), example)
         grid.add_row(*(escape(_short(cell)) for cell in cells), style="bold" if role == "target" else None)
     console.print(grid)
     print(
@@ -83,6 +83,10 @@ def effort(trial: Trial) -> str:
         f"and makes some {fits} fits: about {_time(fits * each)} for each method. A language model would be asked for "
         f"{rows:,} rows; dry_run=true says what that costs."
     )
+
+
+def _share(missing: float) -> str:
+    return "" if not missing else "<1%" if missing < 0.005 else f"{missing:.0%}"
 
 
 def _time(seconds: float) -> str:
