@@ -7,11 +7,18 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import NoReturn
 
 from opal.errors import OpalError
 
 FULL = "no space is left on the disk: free some, and the same command goes on from there"
 FAILED, USED_WRONGLY, INTERRUPTED = 1, 2, 130  # exit status; 130 is the shell's after Ctrl-C
+
+
+def leave(sentence: str, status: int = USED_WRONGLY) -> NoReturn:
+    """Print what is wrong, or why it ends, and exit."""
+    print(f"opal: {sentence}", file=sys.stderr)
+    sys.exit(status)
 
 
 @contextmanager
@@ -26,11 +33,9 @@ def one_sentence() -> Iterator[None]:
         with until_pipe_closes():
             yield
     except OpalError as fault:
-        print(f"opal: {fault}", file=sys.stderr)
-        sys.exit(USED_WRONGLY)
+        leave(str(fault))
     except KeyboardInterrupt:
-        print("opal: stopped", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        leave("stopped", INTERRUPTED)
 
 
 def disk_full(fault: BaseException) -> bool:

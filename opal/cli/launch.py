@@ -14,7 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from opal.cli import flags
-from opal.cli.exits import FAILED, FULL, INTERRUPTED, USED_WRONGLY, disk_full, until_pipe_closes
+from opal.cli.exits import FAILED, FULL, INTERRUPTED, USED_WRONGLY, disk_full, leave, until_pipe_closes
 from opal.cli.overrides import free_names, quoted
 from opal.config.build import explained, no_option
 from opal.config.keys import KEYS, ignored
@@ -51,24 +51,22 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
         except (ValueError, TypeError) as fault:
             raise no_option(fault, [word for word in sys.argv[1:] if "=" in word]) from fault
     except KeyboardInterrupt:
-        print(f"opal: {stopped}", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        leave(stopped, INTERRUPTED)
     except (OpalError, HydraException) as fault:
         if full:
             raise
-        if not isinstance(fault, AlreadyReported):
-            print(f"opal: {sentence(fault)}", file=sys.stderr)
-        sys.exit(getattr(explained(fault), "status", USED_WRONGLY))
+        status = getattr(explained(fault), "status", USED_WRONGLY)
+        if isinstance(fault, AlreadyReported):
+            sys.exit(status)
+        leave(sentence(fault), status)
     except MemoryError as fault:
         if full:
             raise
-        print(f"opal: not enough memory ({fault}): ask for fewer rows or a smaller model", file=sys.stderr)
-        sys.exit(FAILED)
+        leave(f"not enough memory ({fault}): ask for fewer rows or a smaller model", FAILED)
     except OSError as fault:
         if full or not disk_full(fault):
             raise
-        print(f"opal: {FULL}", file=sys.stderr)
-        sys.exit(FAILED)
+        leave(FULL, FAILED)
     finally:
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]

@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from opal.cli.exits import INTERRUPTED, USED_WRONGLY, until_pipe_closes
+from opal.cli.exits import INTERRUPTED, leave, until_pipe_closes
 from opal.config.options import HYDRA_VERBS
 
 VERBS = {
@@ -74,12 +74,6 @@ def start(verb: str, *rest: str) -> None:
 
         best = nearest(verb, VERBS)
         leave(f"{verb} is not a verb" + (f"; did you mean {best}?" if best else f"; verbs: {', '.join(VERBS)}"))
-
-
-def leave(sentence: str, status: int = USED_WRONGLY) -> None:
-    """Print what is wrong and exit."""
-    print(f"opal: {sentence}", file=sys.stderr)
-    sys.exit(status)
 
 
 def about_file(path: str) -> str:
