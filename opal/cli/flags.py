@@ -8,9 +8,8 @@ import sys
 from collections.abc import Callable, Collection, Sequence
 from typing import NoReturn
 
+from opal.cli.exits import leave
 from opal.config.options import nearest
-
-STATUS = 2  # the exit status after such a mistake, as argparse has it
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,8 +29,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and exit."""
         said = sentence(message, self._option_string_actions, self.settings(), sys.argv[1:], self.prog)
-        print(f"opal: {said}", file=sys.stderr)
-        sys.exit(STATUS)
+        leave(said)
 
 
 def sentence(

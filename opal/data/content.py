@@ -16,7 +16,13 @@ from opal.errors import ConfigError, DataError
 SEPARATORS = (",", ";", "\t", "|")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt", ".arff", ".parquet", ".pq", ".feather", ".xlsx", "")
 MOST_UNPACKED = 4_000_000_000  # bytes; a small archive may unpack to more than the memory holds
-BINARY = (b"PAR1", b"ARROW1", b"FEA1")  # how Parquet and Feather files begin
+BEGINNINGS = {
+    b"PAR1": "parquet",
+    b"ARROW1": "feather",
+    b"FEA1": "feather",
+    b"PK\x03\x04": "zip",
+    b"\x1f\x8b": "gzip",
+}
 
 
 class Header(NamedTuple):
@@ -34,6 +40,17 @@ def check_file(path: Path) -> None:
         raise DataError(f"{path} is a folder, not a file: name the CSV or Parquet file in it")
 
 
+def form_of(content: bytes) -> str:
+    """What a file's first bytes say: parquet, feather, zip (an Excel workbook too), gzip, or else text."""
+    return next((form for start, form in BEGINNINGS.items() if content.startswith(start)), "text")
+
+
+def is_arff(text: str) -> bool:
+    """Whether a text is a table in ARFF."""
+    start = text.lstrip()[:9]
+    return start[:1] == "%" or start.casefold() == "@relation"
+
+
 def columns_of(path: Path, separator: str | None = None, encoding: str | None = None) -> list[str] | None:
     """Names of the columns of a text file; None where only the rows tell them, or the file is of another kind.
 
@@ -43,7 +60,7 @@ def columns_of(path: Path, separator: str | None = None, encoding: str | None = 
     """
     check_file(path)
     content = read_bytes(path)
-    if is_excel(content) or content.startswith(BINARY):
+    if form_of(content) != "text":
         return None
     text = decode(content, path, encoding)
     if kind_of(text, path) != "csv" or first_line(text).count('"') % 2:  # an open quote: the header goes on below
@@ -67,7 +84,7 @@ def read_bytes(path: Path) -> bytes:
 
 def is_excel(content: bytes) -> bool:
     """Whether a file's bytes are an .xlsx workbook."""
-    if content[:4] != b"PK\x03\x04":
+    if form_of(content) != "zip":
         return False
     with suppress(zipfile.BadZipFile), zipfile.ZipFile(io.BytesIO(content)) as archive:
         return "xl/workbook.xml" in archive.namelist()
@@ -81,9 +98,9 @@ def unpacked(content: bytes, path: Path) -> bytes:
     ------
     DataError : damaged, encrypted, several tables in one archive, or too large once unpacked
     """
-    if content[:4] == b"PK\x03\x04" and not is_excel(content):
+    if form_of(content) == "zip" and not is_excel(content):
         return unpacked(_only_member(content, path), path)
-    if content[:2] == b"\x1f\x8b":
+    if form_of(content) == "gzip":
         import gzip
 
         try:
@@ -149,10 +166,9 @@ def kind_of(text: str, path: Path) -> str:
     """
     if not text.strip():
         raise DataError(f"{path} is empty")
-    start = text.lstrip()[:9]
-    if start[:1] == "<":
+    if text.lstrip()[:1] == "<":
         raise DataError(f"{path} is a web page (HTML), not a table")
-    return "arff" if start[:1] == "%" or start.casefold() == "@relation" else "csv"
+    return "arff" if is_arff(text) else "csv"
 
 
 def header_of(text: str, path: Path, separator: str | None = None) -> Header:

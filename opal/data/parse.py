@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from opal.data.content import bare, check_file, decode, header_of, is_excel, kind_of, read_bytes
+from opal.data.content import bare, check_file, decode, form_of, header_of, is_excel, kind_of, read_bytes
 from opal.data.numbers import MISSING_NAMES, forms_of, may_be_numbers, read_numbers, with_numbers
 from opal.data.told import tell_once
 from opal.errors import ConfigError, DataError
@@ -89,9 +89,10 @@ def _is_number(text: str) -> bool:
 def _parse(
     content: bytes, path: Path, separator: str | None, encoding: str | None, missing: Sequence[str]
 ) -> pd.DataFrame:
-    if content[:4] == b"PAR1":
+    form = form_of(content)
+    if form == "parquet":
         return _parquet(content, path)
-    if content[:6] == b"ARROW1" or content[:4] == b"FEA1":
+    if form == "feather":
         return _feather(content, path)
     text = decode(content, path, encoding)
     if kind_of(text, path) == "arff":

@@ -12,6 +12,7 @@ import pandas as pd
 from opal.atomic import whole_file
 from opal.data.append_csv import CsvFile, frame_as_csv
 from opal.data.append_parquet import Extra, extended_parquet, with_rows
+from opal.data.content import form_of, is_arff
 from opal.data.parse import parse_file
 from opal.table import Table
 
@@ -96,11 +97,11 @@ def as_texts(frame: pd.DataFrame) -> pd.DataFrame:
 
 def file_kind(content: bytes) -> str:
     """text (its bytes can stay), parquet, or other (compressed, Feather, ARFF, none)."""
-    if content[:4] == b"PAR1":
-        return "parquet"
-    start = content.lstrip(b"\xef\xbb\xbf \r\n")[:9].lower()
-    packed = content.startswith((b"PK\x03\x04", b"\x1f\x8b", b"ARROW1", b"FEA1"))
-    return "other" if not content or packed or start[:1] == b"%" or start == b"@relation" else "text"
+    form = form_of(content)
+    if form != "text":
+        return "parquet" if form == "parquet" else "other"
+    start = content.lstrip(b"\xef\xbb\xbf \r\n")[:9].decode("latin-1")
+    return "other" if not content or is_arff(start) else "text"
 
 
 def as_excel(frame: pd.DataFrame, sheet: str | None = None) -> bytes:
