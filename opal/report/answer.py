@@ -26,22 +26,9 @@ if TYPE_CHECKING:
     from opal.result import TrialResult
     from opal.trial.trial import Trial
 
-SINGLES = (
-    "llm/",
-    "time/rows",
-    "table/",
-    "train/",
-    "test/",
-    "looks/",
-    SEEN_ROWS,
-)  # figures of whole runs that answers need
-MEANS = (
-    "table/rows",
-    "train/rows",
-    "train/minority_rows",
-    "test/rows",
-    LEVEL,
-)  # of several runs; other figures are added
+# Figures of whole runs that answers need, and those of which several runs have a mean; the others are added.
+SINGLES = ("llm/", "time/rows", "table/", "train/", "test/", "looks/", SEEN_ROWS)
+MEANS = ("table/rows", "train/rows", "train/minority_rows", "test/rows", LEVEL)
 
 # How to take a free action with scikit-learn alone.
 RECIPES = {
@@ -184,6 +171,17 @@ def pooled(method: str, group: list[Finished]) -> list[tuple[str, list[Finished]
     return [(f"{method} #{run.config_hash[:6]}", [run]) for run in group]
 
 
+def recipe(found: Answer) -> str:
+    """The line of scikit-learn that takes a free action; "" where no one line does, as for several thresholds."""
+    action = found.recommended
+    return "" if _has_own_thresholds(found) or not action.free else RECIPES.get(action.name, "")
+
+
+def _has_own_thresholds(found: Answer) -> bool:
+    """Whether the recommendation moves a threshold for each of several classes."""
+    return len(found.by_class) > 0 and (found.recommended.moved or found.recommended.name in THRESHOLDS)
+
+
 def how(found: Answer) -> str:
     """The command, or the line of scikit-learn, that does what is recommended; "" for nothing.
 
@@ -200,10 +198,10 @@ def how(found: Answer) -> str:
     if not (name == "llm" or f"method={name}" in typed):
         own = []
     method = [] if action.free else [f"method={name}", *own]
-    if len(found.by_class) and (action.moved or action.name in THRESHOLDS):  # each class has a threshold of its own
+    if _has_own_thresholds(found):
         return shlex.join(["opal", "fit", *keep, *method, f"classifier={found.classifier}", "output=model"])
-    if action.free and action.name in RECIPES:
-        return RECIPES[action.name]
+    if line := recipe(found):
+        return line
     if action.free and action.name not in ("duplicate", "smote"):
         return "see docs/controls.md"
     rows = [f"rows={found.rows}"] if found.rows else []  # a control balances, as augment does without rows=

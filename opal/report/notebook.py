@@ -36,7 +36,7 @@ def result_html(result: TrialResult) -> str:
 
 def answer_html(found: Answer) -> str:
     """What to do, the table of all actions, and their errors as a figure."""
-    from opal.report.answer import RECIPES, rows_of
+    from opal.report.answer import recipe, rows_of
     from opal.report.figures.answer import answer_figure
 
     head, rows = rows_of(found)
@@ -45,8 +45,8 @@ def answer_html(found: Answer) -> str:
     figure = answer_figure(found)
     alt = f"Mean {words} on test rows of each action, the recommended one, {done.words}, marked"
     picture = image(figure, alt) if figure else ""
-    recipe = RECIPES.get(done.name, "") if done.free else ""
-    return page(table, found.sentences, (f"<pre>{escape(recipe)}</pre>" if recipe else "") + picture)
+    line = recipe(found)
+    return page(table, found.sentences, (f"<pre>{escape(line)}</pre>" if line else "") + picture)
 
 
 def page(table: str, said: list[str], below: str) -> str:

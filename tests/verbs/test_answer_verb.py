@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -101,3 +102,6 @@ def test_the_command_of_a_recommended_method_makes_the_table():
         found, recommended=Action("base_rate_threshold", price=1), by_class=pd.DataFrame({"nothing": [0.1]})
     )
     assert how(several) == "opal fit data=mine classifier=logistic output=model"
+    assert "<pre>" not in several._repr_html_()  # a line for two classes
+    alone = replace(several, by_class=pd.DataFrame())
+    assert f"<pre>{escape(RECIPES['base_rate_threshold'])}</pre>" in alone._repr_html_()
