@@ -9,6 +9,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from opal.config.resolve import as_typed
 from opal.config.validation import NO_VALUE
 from opal.data import paper_files
 from opal.data.content import check_file, columns_of, no_target
@@ -23,8 +24,8 @@ def limit_budget(config: DictConfig, scope: str) -> None:
 
 
 def typed() -> list[str]:
-    """The overrides of this job as they were typed, interpolations unresolved."""
-    return OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)  # type: ignore[return-value]
+    """The overrides of this job as they were typed."""
+    return as_typed(HydraConfig.get().overrides.task)
 
 
 def fetch_paper(config: DictConfig, choices: Mapping[str, str]) -> None:

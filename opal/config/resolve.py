@@ -10,6 +10,13 @@ from opal.config.addresses import with_public_names
 from opal.errors import ConfigError
 
 
+def as_typed(overrides: Any) -> list[str]:
+    """Hydra's list of overrides as they were typed, interpolations unresolved."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(overrides, resolve=False)  # type: ignore[return-value]
+
+
 def resolved(config: Any) -> dict[str, Any]:
     """Plain dicts and lists: interpolations replaced by their values, addresses by public names.
 

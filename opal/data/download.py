@@ -10,7 +10,7 @@ from typing import Any
 
 from opal.errors import DataError
 
-_WITH_DIGEST = re.compile(r"(?P<address>https?://[^#]+)#sha256=(?P<sha256>[0-9a-fA-F]{64})")
+_WITH_DIGEST = re.compile(r"(?P<place>[^#]+)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?")
 TIMEOUT_S = (5, 15)  # seconds to connect, and between two bytes: a source that is down costs no more
 
 
@@ -29,10 +29,16 @@ def reason(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 
-def address_and_digest(text: str) -> tuple[str, str] | None:
-    """The two parts of ``https://...#sha256=<64 hex digits>``, the digest in lower case; None for any other text."""
+def place_and_digest(text: str) -> tuple[str, str] | None:
+    """The parts of ``PLACE#sha256=<64 hex digits>``, the digest in lower case or ""; None where it has another form."""
     found = _WITH_DIGEST.fullmatch(text)
-    return (found["address"], found["sha256"].lower()) if found else None
+    return (found["place"], (found["sha256"] or "").lower()) if found else None
+
+
+def address_and_digest(text: str) -> tuple[str, str] | None:
+    """The same for an address of the web with a digest; None for any other text."""
+    found = place_and_digest(text)
+    return found if found and found[1] and found[0].startswith(("http://", "https://")) else None
 
 
 def verified(address: str, sha256: str, cache: Path, headers: Mapping[str, str] | None = None) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from contextlib import suppress
@@ -15,11 +14,12 @@ if TYPE_CHECKING:
 HALF_AFTER = 3600  # seconds; writing a run takes far less, so one open for longer on another host is dead
 
 
-def writer() -> str:
-    """This process, as the tag ``opal.writer`` names it: host, process id, start."""
+def writer(pid: int | None = None) -> str:
+    """A process of this host (None: this one), as the tag ``opal.writer`` names it: host, process id, start."""
     import psutil
 
-    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time():.0f}"
+    process = psutil.Process(pid)
+    return f"{socket.gethostname()} {process.pid} {process.create_time():.0f}"
 
 
 def foreign(run: Run) -> bool:
@@ -33,12 +33,9 @@ def alive(run: Run) -> bool:
     """Whether the process of this host that opened the run is still there."""
     import psutil
 
-    host, _, rest = run.data.tags.get("opal.writer", "").partition(" ")
-    pid, _, start = rest.partition(" ")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False
-    with suppress(psutil.Error):
-        return f"{psutil.Process(int(pid)).create_time():.0f}" == start
+    named = run.data.tags.get("opal.writer", "")
+    with suppress(psutil.Error, IndexError, ValueError):  # it has ended; the tag is missing, or has another form
+        return writer(int(named.split(" ")[1])) == named
     return False
 
 

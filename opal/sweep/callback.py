@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback as HydraCallback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from opal.errors import OpalError
 from opal.sweep.orphans import end_with_leader, lead
@@ -44,7 +44,7 @@ class Callback(HydraCallback):
         if config is None:
             return
         from opal.config.build import instantiate
-        from opal.config.resolve import resolved
+        from opal.config.resolve import as_typed, resolved
         from opal.record import pending
         from opal.report.answer import show
         from opal.sweep.notes import notes, raw_fits
@@ -64,8 +64,7 @@ class Callback(HydraCallback):
             from opal.report.figures.sweep import sweep_figure
             from opal.sweep.summary import close_sweep
 
-            typed: Any = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)
-            swept = {"overrides": " ".join(typed)}
+            swept = {"overrides": " ".join(as_typed(config.hydra.overrides.task))}
             if closed := close_sweep(tracking, folder, folder.name, swept, sweep_figure, config.answer.margin):
                 show(closed[1])
                 log.info("opal: the sweep is summed up as sweep/%s", folder.name)

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from opal.atomic import write_whole
-from opal.data.download import TIMEOUT_S, reason, verified
+from opal.data.download import TIMEOUT_S, place_and_digest, reason, verified
 from opal.errors import ConfigError, DataError, LLMError
 
 HUB = "https://huggingface.co"
-_DIGEST = re.compile(r"(?P<place>[^#]+)(?:#sha256=(?P<sha256>[0-9a-fA-F]{64}))?")
 _OF_HUB = re.compile(r"hf:(?P<repository>[^/#]+/[^/#]+)/(?P<file>[^#]+\.gguf)")
 
 
@@ -68,10 +67,10 @@ def name_of(weights: str) -> str:
 
 def _parts(weights: str) -> tuple[str, str]:
     """The address to fetch, and the digest that is given, or ""."""
-    found = _DIGEST.fullmatch(weights)
+    found = place_and_digest(weights)
     if found is None:
         raise ConfigError(f"llm.server.weights={weights}: its digest is 64 hex digits, as in #sha256=a5fd...")
-    place, digest = found["place"], (found["sha256"] or "").lower()
+    place, digest = found
     if not place.startswith("hf:"):
         if not digest:
             raise ConfigError(f"llm.server.weights={weights} needs the file's SHA-256, as in {place}#sha256=a5fd...")
