@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos_endpoint import Endpoint
-from chaos_kinds import ROOT, Kind, Sleep, Unable, again_and_again
+from chaos_kinds import ROOT, Kind, Sleep, Unable
 
 sys.path.append(str(ROOT / "tests"))
 DISK = 50_000_000  # bytes
@@ -38,12 +38,7 @@ class Disk(Endpoint):
         finally:
             subprocess.run(["umount", "--lazy", str(self.work)], check=True)
 
-    @contextmanager
-    def disturbed(self) -> Iterator[None]:
-        with again_and_again(self.fill, random.Random(self.rng.random())):
-            yield
-
-    def fill(self, sleep: Sleep) -> None:
+    def fault(self, sleep: Sleep) -> None:
         """Leave no room, or nearly none, for up to three seconds."""
         sleep(0, 6)
         filler = self.work / "filler"
@@ -96,12 +91,7 @@ class Server(Kind):
         with self.server:
             yield
 
-    @contextmanager
-    def disturbed(self) -> Iterator[None]:
-        with again_and_again(self.restart, random.Random(self.rng.random())):
-            yield
-
-    def restart(self, sleep: Sleep) -> None:
+    def fault(self, sleep: Sleep) -> None:
         """Kill the server; start it again within six seconds."""
         sleep(0, 20)
         self.server.stop()

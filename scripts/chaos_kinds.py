@@ -44,6 +44,7 @@ class Kind:
     options: tuple[str, ...] = ("method=none,duplicate", "amounts.size=4")
     methods, size, life = 2, 2, 10.0  # jobs a seed; seeds added when a sweep ends by itself; most seconds of a sweep
     in_flight = 0  # most requests that are under way in one sweep
+    fault: Any = None  # step that goes wrong beside the kills, again and again; takes a `Sleep`
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         self.folder, self.rng, self.marker = folder, rng, f"OPAL_CHAOS={uuid.uuid4().hex}"
@@ -75,7 +76,11 @@ class Kind:
     @contextmanager
     def disturbed(self) -> Iterator[None]:
         """What goes wrong beside the kills, until the last sweep."""
-        yield
+        if self.fault is None:
+            yield
+            return
+        with again_and_again(self.fault, random.Random(self.rng.random())):
+            yield
 
     def start(self, seeds: range) -> subprocess.Popen[bytes]:
         """A sweep, as the leader of a process group; a trial for each seed and method."""

@@ -226,9 +226,14 @@ def markdown(found: Sequence[Answer]) -> str:
         parts += [" ".join(one.sentences)]
         if command := how(one):
             parts.append(f"`{command}`")
-        lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
-        parts.append("\n".join(lines))
+        parts.append(markdown_table(head, rows))
     return "\n\n".join(parts)
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines)
 
 
 def frame(found: Sequence[Answer]) -> pd.DataFrame:

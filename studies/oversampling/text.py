@@ -10,6 +10,7 @@ import pandas as pd
 from analysis import BASE, LLM, MAIN, at, gaps
 
 from opal.evaluate.verdict import confidence_interval
+from opal.report.answer import markdown_table
 from opal.report.ranks import Ranks, rank
 
 CLASSIFIERS = ("logistic", "catboost", "random_forest")
@@ -74,7 +75,7 @@ class Study:
             rows.append(
                 [figures.words(action), f"{nothing['tables'].iloc[0]:.0f}", _interval(nothing), against, ranking]
             )
-        return _markdown(head, rows)
+        return markdown_table(head, rows)
 
     def split(self, classifier: str) -> str:
         """Threshold and information, in Markdown."""
@@ -84,7 +85,7 @@ class Study:
             [figures.words(m), f"{r.threshold:+.3f}", f"{r.information:+.3f} ({r.low:+.3f} to {r.high:+.3f})"]
             for m, r in zip(found.index, found.itertuples(), strict=True)
         ]
-        return _markdown(["method", "threshold, free", "information"], rows)
+        return markdown_table(["method", "threshold, free", "information"], rows)
 
     def minority_lines(self, rows: int) -> dict[str, pd.DataFrame]:
         """Difference to doing nothing by minority rows, of each action drawn."""
@@ -104,7 +105,7 @@ class Study:
                 cells = [_interval(lines[a].loc[[minority]]) if a in lines and minority in lines[a].index else ""
                          for a in (BASE, *COMPARED)]  # fmt: skip
                 rows.append([str(train), str(minority), *cells])
-        return _markdown(
+        return markdown_table(
             ["train rows", "minority rows", "base-rate threshold (free)", *map(figures.words, COMPARED)], rows
         )
 
@@ -119,7 +120,7 @@ class Study:
         found = found.assign(mean=found.mean(axis=1)).sort_values("mean")
         rows = [[figures.words(p), *(f"{v:.3f}" if v == v else "" for v in row)] for p, row in
                 zip(found.index, found.to_numpy(), strict=True)]  # fmt: skip
-        return _markdown(["policy", *(figures.NAMES[c] for c in found.columns[:-1]), "mean"], rows)
+        return markdown_table(["policy", *(figures.NAMES[c] for c in found.columns[:-1]), "mean"], rows)
 
     def beside_elor(self) -> str:
         """CatBoost's F1 in both studies, in Markdown: means over the tables that have all four actions."""
@@ -129,23 +130,26 @@ class Study:
         best, smote = max(ELOR, key=ELOR.get), "free: smote"  # type: ignore[arg-type]
         said = f"Best in both: {figures.words(best)}" if here.idxmax() == best else "The best are not the same"
         lead = f"{ELOR[best] - ELOR[smote]:.3f} above SMOTE there, {here[best] - here[smote]:.3f} here"
-        table = _markdown(["F1, CatBoost", "theirs, 73 tables", f"here, {len(found)} tables"], rows)
+        table = markdown_table(["F1, CatBoost", "theirs, 73 tables", f"here, {len(found)} tables"], rows)
         return f"{table}\n\n{said}, {lead}."
 
     def ranks(self, classifier: str) -> Ranks:
         frame = self.cell(classifier)[["nothing", *self.actions(classifier)]]
         return rank(frame.drop(columns=[LLM], errors="ignore").rename(columns=figures.words))
 
+    def made(self, method: str) -> tuple[pd.DataFrame, int]:
+        """Runs of a method with logistic regression, and the rows made in them: four fifths of train, three seeds."""
+        mine = self.runs[(self.runs["method"] == method) & (self.runs["classifier"] == "logistic")]
+        return mine, int((mine["train_rows"] * 4 // 5 * 3).sum())
+
     def contamination(self, method: str) -> dict[str, float]:
         """Synthetic rows of a method that equal a test row, and as many as chance would give, over all its runs."""
-        mine = self.runs[(self.runs["method"] == method) & (self.runs["classifier"] == "logistic")]
-        asked = (mine["train_rows"] * 4 // 5 * 3).sum()
+        mine, asked = self.made(method)
         exact, chance = mine["contamination/test_exact"].sum(), mine["contamination/test_chance"].sum()
         return {"rows": asked, "exact": exact, "chance": chance, "share": exact / asked, "by_chance": chance / asked}
 
     def llm_cost(self) -> dict[str, float]:
-        mine = self.runs[(self.runs["method"] == LLM) & (self.runs["classifier"] == "logistic")]
-        rows = (mine["train_rows"] * 4 // 5 * 3).sum()
+        mine, rows = self.made(LLM)
         tokens = (mine["llm/prompt_tokens"] + mine["llm/completion_tokens"]).sum()
         return {"rows": rows, "tokens_a_row": tokens / rows, "seconds_a_row": mine["time/rows"].sum() / rows}
 
@@ -223,7 +227,7 @@ class Study:
 
     def table_list(self) -> str:
         shown = self.tables.drop(columns=["kinds", "minority"])
-        return _markdown(
+        return markdown_table(
             [c.replace("_", " ") for c in shown], [[str(v) for v in row] for row in shown.to_numpy(object)]
         )
 
@@ -233,8 +237,3 @@ def _interval(row: pd.DataFrame) -> str:
         return ""
     one = row.iloc[0]
     return f"{one['mean']:+.3f} ({one['low']:+.3f} to {one['high']:+.3f})"
-
-
-def _markdown(head: list[str], rows: list[list[str]]) -> str:
-    lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}", *(f"| {' | '.join(row)} |" for row in rows)]
-    return "\n".join(lines)
