@@ -50,8 +50,8 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
     """Fit an estimator with the remedy for imbalance that does best on folds of the rows given, doing nothing included.
 
     Compared are doing nothing, class weights, two moved thresholds, rows copied and made by SMOTE to balance the
-    classes, and each of ``methods`` at several amounts, with the threshold moved and not. A dearer action is taken
-    only where it is better than the best free one by two standard errors (docs/answer.md).
+    classes, and each of ``methods`` at several amounts, with the threshold moved and not. By the balanced error the
+    better threshold is taken, unless another action is better by two standard errors (docs/answer.md).
 
     Parameters
     ----------
@@ -160,7 +160,7 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
         names = X.columns if self._framed else None
         adapter = AsGiven(clone(template), train.frame, train.schema, read.frame, self.classes_, names)
         validation = self._compared(adapter, train, minority)
-        action = choose(validation) if len(validation) else Action(NOTHING)
+        action = choose(validation, self.measure) if len(validation) else Action(NOTHING)
         rows = None
         if action.amount:
             method, curation = self._methods()[action.name]

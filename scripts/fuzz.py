@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Random and damaged input of every kind: does OPAL answer with a result or one sentence, and never otherwise?
 
-    python scripts/fuzz.py [--kinds tables,overrides,answers,stored,records] [--cases 1000] [--seed 0] [--case N]
+    python scripts/fuzz.py [--kinds tables,overrides,answers,stored,records,verbs] [--cases 1000] [--seed 0] [--case N]
 
 A case passes if it ends within 30 s and 4 GB, with a result or an error of OPAL's or Hydra's (a user's mistake), and
 its input file is as it was. Prints the number of cases by outcome for each kind, and every failure with the number that
@@ -12,6 +12,7 @@ repeats it (`--case N`). Exits 1 where there is one.
     answers     what a model may say, for each way of writing rows
     stored      files of stored answers, cut or changed
     records     exported runs with changed configurations, facts and files
+    verbs       whole commands of every verb, each in a process and a folder of its own
 """
 
 from __future__ import annotations
@@ -32,88 +33,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import fuzz_verbs
 import numpy as np
 import pandas as pd
+from fuzz_input import CELLS, VALUES, change, damaged, table_bytes
 
 from opal.errors import OpalError
 
 SECONDS, BYTES = 30, 4 * 2**30
 ROOT = Path(__file__).resolve().parents[1]
-CELLS = [
-    *(
-        "",
-        " ",
-        "0",
-        "1",
-        "-1",
-        "1.5",
-        "1,5",
-        "1e999",
-        "-1e308",
-        "nan",
-        "inf",
-        "NaN",
-        "NULL",
-        "?",
-        "-",
-        "k.A.",
-        "#N/A",
-        "yes",
-    ),
-    *(
-        "Yes ",
-        "no",
-        "2024-01-31",
-        "31.01.2024",
-        "12:30",
-        "1.234,5",
-        "(12)",
-        "€ 3",
-        "50 %",
-        "=1+1",
-        "@x",
-        "+1",
-        "ü",
-        "日本",
-        "a\tb",
-    ),
-    *('say "hi"', "a,b", "a;b", "line\nbreak", "\x00", "\ufeff", "x" * 5000, "9" * 40, "true", "0x10", "1_000", "١٢"),
-]
-VALUES = [
-    *(
-        "",
-        "null",
-        "true",
-        "false",
-        "0",
-        "-1",
-        "1",
-        "3.5",
-        "1e9",
-        "-.inf",
-        ".nan",
-        "text",
-        "[]",
-        "[1,2]",
-        "[a,b]",
-        "{}",
-        "{a: 1}",
-    ),
-    *(
-        "'quoted'",
-        "${seeds}",
-        "${nothing}",
-        "${oc.env:HOME}",
-        "???",
-        "../x",
-        "/dev/null",
-        "ü",
-        "[1,[2]]",
-        "{a: {b: 1}}",
-        "1:2",
-    ),
-    *("[", "}", "a=b", "a b", "$x", "%", "100000000000000000000", "[1,1]", "auto", "none"),
-]
 
 
 class Slow(Exception):
@@ -132,6 +60,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (BYTES + 2 * 2**30, resource.RLIM_INFINITY))  # libraries take some of it
     signal.signal(signal.SIGALRM, _too_slow)
     failures = 0
+    if "verbs" in given.kinds:
+        fuzz_verbs.template()
     for kind in given.kinds.split(","):
         outcomes: Counter[str] = Counter()
         numbers = range(given.cases) if given.case is None else [given.case]
@@ -158,14 +88,15 @@ def tried(case: Callable[[random.Random, Path], Any], rng: random.Random, aloud:
         try:
             case(rng, Path(folder))
             return "done", ""
-        except (OpalError, HydraException, OmegaConfBaseException) as fault:
+        except (OpalError, HydraException, OmegaConfBaseException, fuzz_verbs.Refused) as fault:
             said = str(fault)
             several = isinstance(fault, OpalError) and "\n" in said.strip()
             return ("FAILED", f"several lines: {said!r}") if several else ("refused", said)
         except (Exception, SystemExit) as fault:
             if aloud:
                 traceback.print_exc()
-            return "FAILED", f"{type(fault).__name__}: {' '.join(str(fault).split())[:200]}"
+            told = [str(fault), *getattr(fault, "__notes__", [])]
+            return "FAILED", f"{type(fault).__name__}: {' '.join(' '.join(told).split())[:1000]}"
         finally:
             signal.alarm(0)
 
@@ -205,47 +136,6 @@ def tables(rng: random.Random, folder: Path) -> None:
         write_table(folder / rng.choice(["out.csv", "out.parquet"]), table, rows, **reading)
     finally:
         assert path.read_bytes() == content, "the input was changed"
-
-
-def table_bytes(rng: random.Random) -> bytes:
-    columns = rng.choice([1, 2, 3, 5, 8, 300])
-    rows = rng.choice([0, 1, 2, 5, 30, 80])
-    separator = rng.choice([",", ";", "\t", "|"])
-    pools = [rng.sample(CELLS, rng.randint(1, 4)) if rng.random() < 0.5 else None for _ in range(columns)]
-    names = [
-        rng.choice(["y", "c0", "c1", "", " ", "name/slash", "日本", "a b"]) if rng.random() < 0.03 else f"c{i}"
-        for i in range(columns)
-    ]
-    names[-1] = "y" if rng.random() < 0.8 else names[-1]
-    lines = [separator.join(names)]
-    for _ in range(rows):
-        cells = [rng.choice(pool) if pool else f"{rng.gauss(0, 10):.{rng.randint(0, 3)}f}" for pool in pools]
-        cells[-1] = rng.choice("ab") if rng.random() < 0.995 else cells[-1]
-        quoted = [
-            '"' + c.replace('"', '""') + '"' if set(c) & set(',;\t|"\n') and rng.random() < 0.9 else c for c in cells
-        ]
-        quoted = quoted[: rng.randint(1, columns)] if rng.random() < 0.01 else quoted
-        lines.append(separator.join(quoted))
-    text = rng.choice(["\n", "\n", "\r\n", "\r"]).join(lines) + rng.choice(["", "\n"])
-    content = text.encode(rng.choice(["utf-8", "utf-8", "utf-8-sig", "utf-16", "cp1252"]), errors="replace")
-    return damaged(content, rng) if rng.random() < 0.3 else content
-
-
-def damaged(content: bytes, rng: random.Random) -> bytes:
-    """A few bytes changed, left out, or repeated."""
-    changed = bytearray(content)
-    for _ in range(rng.randint(1, 5)):
-        at = rng.randrange(len(changed) + 1)
-        what = rng.random()
-        if what < 0.4 and changed:
-            changed[at % len(changed)] = rng.randrange(256)
-        elif what < 0.6:
-            del changed[at : at + rng.randint(1, 50)]
-        elif what < 0.8:
-            changed[at:at] = bytes(rng.choice([b"\x00", b'"', b"\xff", b",", b"\n", b"{", b"PK\x03\x04", b"\x1f\x8b"]))
-        else:
-            changed = changed[:at]
-    return bytes(changed)
 
 
 def overrides(rng: random.Random, folder: Path) -> None:
@@ -331,7 +221,7 @@ def records(rng: random.Random, folder: Path) -> None:
         path = run / "artifacts" / "config.yaml"
         config = yaml.safe_load(path.read_text())
         for _ in range(rng.randint(1, 3)):
-            _change(config, rng)
+            change(config, rng)
         path.write_text(yaml.safe_dump(config, sort_keys=False))
     else:
         path = rng.choice(sorted(p for p in run.rglob("*") if p.is_file()))
@@ -344,39 +234,6 @@ def records(rng: random.Random, folder: Path) -> None:
     unpack_responses(found.artifacts / RESPONSES, folder / "store")
     inputs.redirect(config, found.artifacts / "inputs")
     build(config, table, "method")
-
-
-def _change(node: Any, rng: random.Random) -> None:
-    """Change one value somewhere in a configuration."""
-    while isinstance(node, dict) and node:
-        key = rng.choice(list(node))
-        if isinstance(node[key], dict) and node[key] and rng.random() < 0.7:
-            node = node[key]
-            continue
-        values: list[Any] = [
-            None,
-            0,
-            -1,
-            2.5,
-            "x",
-            [],
-            {},
-            [1, "a"],
-            {"a": 1},
-            True,
-            "os.system",
-            "${oc.env:HOME}",
-            10**30,
-        ]
-        if rng.random() < 0.2:
-            del node[key]
-        elif rng.random() < 0.2:
-            node[rng.choice(["_target_", "_partial_", "_args_", "extra", key])] = rng.choice(
-                [*values, "pandas.read_pickle"]
-            )
-        else:
-            node[key] = rng.choice(values)
-        return
 
 
 def _table() -> Any:
@@ -396,6 +253,7 @@ KINDS: dict[str, Callable[[random.Random, Path], Any]] = {
     "answers": answers,
     "stored": stored,
     "records": records,
+    "verbs": fuzz_verbs.verbs,
 }
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """The possible actions on a table, and which one the folds of the train rows recommend.
 
 An action is: nothing, a free control, or a method at an amount, with or without a moved threshold. All are measured on
-the same folds of the same train rows. The free action that does best there is recommended, unless an action with rows
-does better by more than two standard errors, paired by seed; of several such actions the cheapest within one standard
-error of the best. `scripts/bench_answers.py` compares this rule with fixed policies.
+the same folds of the same train rows. Recommended is the best there of a few free actions, unless another free one does
+better by more than two standard errors, paired by seed. An action with rows must do so too; of several such actions the
+cheapest within one standard error of the best is taken. The fewer the candidates, the less often a lucky one wins.
+`scripts/bench_answers.py` compares this rule with fixed policies.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from opal.evaluate.validate import PREFIX
 
 NOTHING = "nothing"
 SHOWN = ("error", "balanced_error", "worst_group_error", "roc_auc")
-# Standard errors by which rows must beat the best free action, and within which the cheapest is taken.
+# Free actions of which the best is taken, by measure; of all where no measure is named here, or none was measured.
+FIRST = {"balanced_error": ("base_rate_threshold", "tuned_threshold", "balanced_forest")}
+# Standard errors by which other actions must beat those, and within which the cheapest is taken.
 CLEAR, NEAR = 2.0, 1.0
 MOVED_ONLY, OTHER_CONTROL, MADE, ASKED = 1, 2, 3, 4  # prices of actions; doing nothing is 0
 
@@ -135,20 +138,29 @@ def _by_metric_and_amount(errors: pd.DataFrame) -> dict[tuple[str, int], pd.Seri
     return {(str(metric), int(amount)): values for (metric, amount), values in grouped}
 
 
-def choose(validation: pd.DataFrame) -> Action:
+def choose(validation: pd.DataFrame, measure: str) -> Action:
     """The action that the folds recommend.
 
     Parameters
     ----------
-    validation : one row per seed, one column per action
+    validation : losses by ``measure``, one row per seed, one column per action
     """
-    free, first = best(validation[[action for action in validation if action.free]]), best(validation)
+    free, first = choose_free(validation, measure), best(validation)
     clear = [action for action in validation if _ahead(validation, action, free, CLEAR)]
     if first not in clear:
         return free
     near = [action for action in clear if not _ahead(validation, first, action, NEAR)]
     means = validation.mean()
     return min(near, key=lambda action: (action.price, action.amount, action.moved, means[action]))
+
+
+def choose_free(validation: pd.DataFrame, measure: str) -> Action:
+    """The free action that the folds recommend; parameters as of `choose`."""
+    free = [action for action in validation if action.free]
+    likely = [action for action in free if action.name in FIRST.get(measure, ())]
+    means, first = validation.mean().round(9), best(validation[likely or free])
+    first, other = best(validation[[a for a in free if means[a] == means[first]]]), best(validation[free])
+    return other if _ahead(validation, other, first, CLEAR) else first
 
 
 def best(validation: pd.DataFrame) -> Action:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from opal._lazy import displayed
-from opal.evaluate.actions import ASKED, NOTHING, SHOWN, Action, Measured, best, choose, collect
+from opal.evaluate.actions import ASKED, NOTHING, SHOWN, Action, Measured, best, choose, choose_free, collect
 from opal.evaluate.curve import MOVED
 from opal.evaluate.gain import Gain, Sources, gain, sources
 from opal.evaluate.metrics import BY_NAME, OF_CLASS, higher_is_better
@@ -27,7 +27,7 @@ class Answer:
     data, classifier : names
     measure : the metric by which the folds choose
     recommended : the action chosen on the folds
-    best_free : the best free action on the folds, nothing included
+    best_free : the free action that the folds recommend, nothing included
     table : one row per action, the recommended one first: action, rows, validation error, test metrics, cost
     against_nothing, against_free : how the recommendation did on test rows
     seen : actions that the folds cannot judge, since their rows were made from the held-out rows too; each with its
@@ -81,6 +81,8 @@ class Answer:
             said.append(f"It {against.changes(measure)}, against the best free action ({free}): {against.word}.")
         elif done.name != NOTHING:
             said.append("It is free: no rows of a language model are needed.")
+        if better := self.better_on_folds:
+            said.append(f"On the folds {better} did better, by too little to be preferred.")
         for action, against in self.seen.items():
             remade = " (validation.remake=always makes them again for each fold)" if action.price == ASKED else ""
             said.append(
@@ -96,6 +98,13 @@ class Answer:
             told = ", ".join(f"{label} {change}" for label, change in errors.items())
             said.append(f"Error by class on test rows{', before and after' * before}: {told}.")
         return said + self.caveats
+
+    @property
+    def better_on_folds(self) -> str:
+        """The action with the lowest validation error, if it is not the recommended one."""
+        sign = -1 if higher_is_better(self.measure) else 1
+        judged = sign * self.table.set_index("action")["validation"].dropna()
+        return str(judged.idxmin()) if judged.min() < judged.iloc[0] - 1e-9 else ""
 
     @property
     def caveats(self) -> list[str]:
@@ -127,8 +136,8 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
     validation, test, prices = collect(runs, measure)
     if validation.empty:  # no seed has all actions
         return None
-    chosen = choose(validation[[action for action in validation if not action.seen]])
-    free = best(validation[[action for action in validation if action.free]])
+    chosen = choose(validation[[action for action in validation if not action.seen]], measure)
+    free = choose_free(validation, measure)
     level, share = max(run.level for run in runs), runs[0].test_share
 
     def against(action: Action, other: Action) -> Gain:

@@ -10,7 +10,12 @@ from opal.report.figures.run import COLORS
 from opal.report.figures.style import new_figure
 
 FREE_COLOR, ROWS_COLOR, LLM_COLOR = "0.45", COLORS[0], COLORS[1]
-NAMES = {"logistic": "logistic regression", "catboost": "CatBoost", "random_forest": "random forest"}
+NAMES = {
+    "logistic": "logistic regression",
+    "catboost": "CatBoost",
+    "random_forest": "random forest",
+    "hist_gradient_boosting": "boosted trees",
+}
 
 
 def words(action: str) -> str:

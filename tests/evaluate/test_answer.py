@@ -56,9 +56,28 @@ def test_cheap_comes_before_dear_within_noise():
             Action("llm", 50, price=4): level,
         }
     )
-    assert choose(validation).name == "class_weight"
+    assert choose(validation, "balanced_error").name == "class_weight"
     validation[Action("class_weight", price=2)] = level + 0.002  # always worse, if only by little
-    assert choose(validation).name == "llm"
+    assert choose(validation, "balanced_error").name == "llm"
+
+
+def test_a_free_action_besides_the_likely_ones_must_be_clearly_better():
+    level = pd.Series([0.2, 0.25, 0.3, 0.2, 0.22], pd.Index(SEEDS))
+    noise = pd.Series([0.02, -0.03, 0.01, -0.02, 0.015], pd.Index(SEEDS))
+    forest, weights, nothing = Action("balanced_forest", price=2), Action("class_weight", price=2), Action(NOTHING)
+    validation = pd.DataFrame({nothing: level + 0.1, weights: level - 0.004 + noise, forest: level})
+    assert choose(validation, "balanced_error") == forest
+    assert choose(validation, "error") == weights
+    validation[weights] = level - 0.004
+    assert choose(validation, "balanced_error") == weights
+    validation[weights], validation[nothing] = level + noise.abs(), level
+    assert choose(validation, "balanced_error") == nothing  # as good, and simpler
+
+
+def test_the_answer_says_where_another_action_did_better_on_the_folds():
+    found = answer("t", "logistic", [run_of("smote", {**BASE, "10": 0.3}, noise=0.1)])
+    assert found is not None and found.recommended.name == "tuned_threshold"
+    assert "On the folds class weight did better, by too little to be preferred." in found.sentences
 
 
 def test_rows_of_a_language_model_come_last_among_equals():

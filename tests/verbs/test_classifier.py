@@ -68,7 +68,7 @@ def test_a_pipeline_gets_rows_as_they_are_and_does_better(mixed):
 
 @pytest.mark.parametrize("name", ["tuned_threshold", "base_rate_threshold"])
 def test_a_threshold_is_what_predict_uses(name, monkeypatch):
-    monkeypatch.setattr(classifier, "choose", lambda validation: Action(name))
+    monkeypatch.setattr(classifier, "choose", lambda validation, measure: Action(name))
     x, y = make_classification(600, weights=[0.85], class_sep=0.7, random_state=0)
     y = np.array(["well", "ill"])[y]
     model = OpalClassifier(repeats=2).fit(x, y)
@@ -87,7 +87,7 @@ def test_weights_reach_the_last_step_and_are_left_out_where_none_are_taken(mixed
 
 @pytest.mark.parametrize("name", list(CONTROLS))
 def test_every_free_action_can_be_carried_out(name, monkeypatch):
-    monkeypatch.setattr(classifier, "choose", lambda validation: Action(name))
+    monkeypatch.setattr(classifier, "choose", lambda validation, measure: Action(name))
     x, y = make_classification(300, weights=[0.9], random_state=1)
     model = OpalClassifier(repeats=1).fit(x, y)
     assert model.action_ == name.replace("_", " ")
@@ -97,7 +97,7 @@ def test_every_free_action_can_be_carried_out(name, monkeypatch):
 
 @pytest.mark.parametrize("moved", [False, True])
 def test_rows_of_a_method_are_trained_on(moved, monkeypatch):
-    monkeypatch.setattr(classifier, "choose", lambda validation: Action("duplicate", 60, moved=moved))
+    monkeypatch.setattr(classifier, "choose", lambda validation, measure: Action("duplicate", 60, moved=moved))
     x, y = make_classification(200, weights=[0.9], random_state=1)
     model = OpalClassifier(RandomForestClassifier(10), methods=["duplicate"], repeats=1, steps=2).fit(x, y)
     assert model._decision.rows == 260 and (model.threshold_ is not None) == moved
