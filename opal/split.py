@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from opal.cli.launch import launch
 from opal.config.build import CONF, instantiate
 from opal.config.resolve import resolved
-from opal.config.validation import check_text, check_top_level
+from opal.config.validation import check_folder, check_top_level
 from opal.table import Split, Table
 from opal.tasks.published import file_names
 
@@ -35,11 +35,11 @@ def job(composed: DictConfig) -> None:
     """Write the splits of all seeds and print what they hold."""
     config = resolved(composed)
     check_top_level(config, "split")
-    check_text(config, "output")
+    folder = check_folder(config, "output")
     table, task = instantiate(config, "data"), instantiate(config, "task")
     for seed in config["seeds"]:
         split = task.split(table, seed)
-        paths = write_split(table, split, Path(str(config["output"])).expanduser())
+        paths = write_split(table, split, folder)
         counts = ", ".join(f"{g.name}: {int(g.mask(split.train.frame).sum())}" for g in split.train.groups)
         print(f"seed {seed}: {len(split.train.frame)} train rows ({counts}), {len(split.test)} test rows")
         print(*(f"  {path}" for path in paths), sep="\n")

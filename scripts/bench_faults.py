@@ -16,6 +16,7 @@ temporary folder of its own and with an equal share of the rounds:
     clock      the clock of the processes jumps (the machine's stays as it is)
     server     an MLflow server is killed and started again
     two        two sweeps of the same trials at once, one of them killed
+    two_on_disk  both on a small tmpfs that another writer fills and frees
 
 At the end of a kind one last sweep is left alone. Then every trial must be there once, whole and finished; no run may
 be open, no result pending, no stored answer damaged, no process left. No answer that was stored may be billed again; of

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from chaos_endpoint import Endpoint
+from chaos_endpoint import Endpoint, Two
 from chaos_kinds import ROOT, Kind, Sleep, Unable
 
 sys.path.append(str(ROOT / "tests"))
@@ -47,6 +47,12 @@ class Disk(Endpoint):
                 file.write(bytes(2**16))
         sleep(0, 3)
         filler.unlink(missing_ok=True)
+
+
+class TwoOnDisk(Two, Disk):
+    """Two sweeps at once in the small file system: either may end on it."""
+
+    ends = 2
 
 
 class Clock(Kind):
@@ -103,4 +109,4 @@ class Server(Kind):
         return f"server killed {self.restarts}"
 
 
-ALL = {"disk": Disk, "clock": Clock, "server": Server}
+ALL = {"disk": Disk, "two_on_disk": TwoOnDisk, "clock": Clock, "server": Server}

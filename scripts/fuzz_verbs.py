@@ -88,7 +88,7 @@ def command(verb: str, rng: random.Random, home: Path) -> list[str]:
         "augment": [f"method={rng.choice(METHODS)}", "output=out.csv"],
         "split": ["output=splits"],
         "fit": ["output=model"],
-        "tune": ["classifier=random_forest"],
+        "tune": ["classifier=random_forest", "trials=2", "seeds=[1]"],
     }.get(verb, [])
     for _ in range(rng.randint(0 if own else 1, 2)):
         group = rng.choice(options.groups)

@@ -13,6 +13,10 @@ from opal.errors import OpalError
 
 FULL = "no space is left on the disk: free some, and the same command goes on from there"
 FAILED, USED_WRONGLY, INTERRUPTED = 1, 2, 130  # exit status; 130 is the shell's after Ctrl-C
+PATHS = {  # a path that cannot be read or written: the user's to mend
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EEXIST),
+    *(errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP),
+}
 
 
 def leave(sentence: str, status: int = USED_WRONGLY) -> NoReturn:
@@ -27,7 +31,7 @@ def one_sentence() -> Iterator[None]:
 
     Raises
     ------
-    SystemExit : 2 after an OpalError, 130 after Ctrl-C, 1 where nobody reads what is printed any more
+    SystemExit : 2 after an OpalError, 130 after Ctrl-C, 1 on a full disk or where nobody reads what is printed any more
     """
     try:
         with until_pipe_closes():
@@ -36,6 +40,17 @@ def one_sentence() -> Iterator[None]:
         leave(str(fault))
     except KeyboardInterrupt:
         leave("stopped", INTERRUPTED)
+    except OSError as fault:
+        leave_for_system(fault)
+
+
+def leave_for_system(fault: OSError) -> NoReturn:
+    """Say in one sentence what the operating system refused; raise ``fault`` where that may be a fault of OPAL's."""
+    if disk_full(fault):
+        leave(FULL, FAILED)
+    if fault.errno in PATHS and fault.filename:
+        leave(f"{fault.filename2 or fault.filename}: {fault.strerror}")
+    raise fault
 
 
 def disk_full(fault: BaseException) -> bool:

@@ -14,7 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from opal.cli import flags
-from opal.cli.exits import FAILED, FULL, INTERRUPTED, USED_WRONGLY, disk_full, leave, until_pipe_closes
+from opal.cli.exits import FAILED, INTERRUPTED, USED_WRONGLY, leave, leave_for_system, until_pipe_closes
 from opal.cli.overrides import free_names, quoted
 from opal.config.build import explained, no_option
 from opal.config.keys import KEYS, ignored
@@ -64,9 +64,9 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
             raise
         leave(f"not enough memory ({fault}): ask for fewer rows or a smaller model", FAILED)
     except OSError as fault:
-        if full or not disk_full(fault):
+        if full:
             raise
-        leave(FULL, FAILED)
+        leave_for_system(fault)
     finally:
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]

@@ -88,6 +88,8 @@ def unknown_key(setting: str, verb: str, typed: Sequence[str]) -> str:
     if "." not in key or not (keys or group in options.chosen):
         best = nearest(key, options.names())
         return f"{key} is not a key; " + (f"did you mean {best}?" if best else f"opal {verb} --help shows them")
+    if key in keys and group not in options.chosen:
+        return f"{key} is a key of {group}, which another setting replaces as a whole: remove one of the two"
     if key in keys:  # some option of the sweep has it
         having = {o: key in Options(verb, [*typed, f"{group}={o}"]).keys for o in options.chosen[group]}
         lack, have = (f"{group}=" + ",".join(o for o in having if having[o] is has) for has in (False, True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -97,6 +98,27 @@ def check_text(config: Any, key: str) -> None:
     if config[key] == "":
         raise ConfigError(f"{key}= is empty: give it, or leave it out")
     check_value(config[key], str, key)
+
+
+def check_folder(config: Any, key: str) -> Path:
+    """The folder that the setting ``key`` names, which may not exist yet.
+
+    Raises
+    ------
+    ConfigError : it is no text, or no folder can be there or be written to
+    """
+    check_text(config, key)
+    typed = f"{key}={config[key]}"
+    try:
+        folder = Path(str(config[key])).expanduser().resolve()
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+    except (OSError, ValueError, RuntimeError) as fault:  # too long; a zero byte; no such user
+        raise ConfigError(f"{typed} cannot be a folder: {getattr(fault, 'strerror', None) or fault}") from fault
+    if not there.is_dir():
+        raise ConfigError(f"{typed} cannot be a folder: {there} is a file")
+    if not os.access(there, os.W_OK):
+        raise ConfigError(f"{typed} cannot be written: {there} is read-only for you")
+    return folder
 
 
 def check_top_level(config: Mapping[str, Any], verb: str) -> None:

@@ -89,7 +89,7 @@ def compare_artifacts(recorded: Path, now: Path, older: bool = False) -> list[Di
 
 def digest_of_metrics_in(recorded: Path, now: Path) -> str:
     """SHA-256 (hex) of the lines of ``now`` (an errors.csv) whose metric ``recorded`` has, in its order."""
-    known = {line.split(b",")[2] for line in recorded.read_bytes().splitlines()}
+    known = {line.split(b",")[2] for line in recorded.read_bytes().splitlines() if line.count(b",") > 1}
     kept = [line + b"\n" for line in now.read_bytes().splitlines() if line.split(b",")[2] in known]
     return hashlib.sha256(b"".join(kept)).hexdigest()
 
@@ -99,13 +99,17 @@ def compare_environment(recorded: Path) -> list[Difference]:
     path = recorded / "environment.json"
     if not path.is_file():
         return []
-    before, after = json.loads(path.read_text()), environment()
+    after = environment()
+    try:
+        before = json.loads(path.read_text())
+        packages: dict[str, Any] = dict(before.get("packages", {}))
+    except (ValueError, TypeError, AttributeError):
+        return [Difference(path.name, "damaged", "", False)]
     differences = [
         Difference(name.replace("_", " "), str(before.get(name)), str(after.get(name)), False)
         for name in ("opal", "python", "platform", "git_revision", "git_dirty")
         if before.get(name) != after.get(name)
     ]
-    packages: dict[str, Any] = before.get("packages", {})
     for name in sorted(packages.keys() & after["packages"].keys()):
         if packages[name] != after["packages"][name]:
             differences.append(Difference(f"package {name}", packages[name], after["packages"][name], False))
@@ -128,11 +132,14 @@ def content_digest(path: Path) -> str:
 
 
 def _stable(line: bytes) -> bytes:
-    record = json.loads(line)
-    for name in VOLATILE_FIELDS:
-        record.pop(name, None)
-    for name in VOLATILE_USAGE:
-        record.get("usage", {}).pop(name, None)
+    try:
+        record = json.loads(line)
+        for name in VOLATILE_FIELDS:
+            record.pop(name, None)
+        for name in VOLATILE_USAGE:
+            record.get("usage", {}).pop(name, None)
+    except (ValueError, AttributeError, TypeError):  # damaged: it counts as it is
+        return line
     return json.dumps(record, sort_keys=True).encode()
 
 

@@ -207,8 +207,8 @@ class Study:
             f"the best of the others, {figures.words(other)}, has {found[other]:.3f}. Against always moving the "
             f"threshold to the base rate, following OPAL changes the balanced error by {gap.mean():+.3f} "
             f"({low:+.3f} to {high:+.3f}, {len(gap)} tables, mean of the classifiers). Every second table, by name, "
-            f"helped to choose OPAL's rule; on the {len(reporting)} others following OPAL has {half['follow OPAL']:.3f}, "
-            f"{figures.words(other)} {half[other]:.3f}."
+            f"helped to choose OPAL's rule; on the {len(reporting)} others following OPAL has "
+            f"{half['follow OPAL']:.3f}, {figures.words(other)} {half[other]:.3f}."
         )
 
     def nominal(self) -> str:

@@ -55,7 +55,11 @@ MISTAKES = {
     "run score=validation validation.folds=0": "score=validation is measured on validation folds: set validation.",
     "run score=validation method=none": "score=validation needs synthetic rows",
     "run score=group_balanced_error": "score=group_balanced_error is not measured where no attribute defines groups",
+    "run replicates=x replicates.trainings=2": "replicates.trainings is a key of replicates, which another setting replaces",
     # of the other verbs
+    "split output=/dev/null": "output=/dev/null cannot be a folder: /dev/null is a file",
+    "tune classifier=random_forest output=/dev/null/x": "output=/dev/null/x cannot be a folder: /dev/null is a file",
+    "split output=~nobody-here/x": "output=~nobody-here/x cannot be a folder: Could not determine home directory",
     "fit method=none controls=none output=m": "method=none and controls=none leave nothing to compare",
     "augment rows=true output=a.csv": "rows=true must be a whole number, 1 or more",
     "augment rows=5 output=[1]": "output=[1] must be text or null",

@@ -16,6 +16,7 @@ from opal.config.options import Options
 from opal.data.file import load
 from opal.data.write import write_table
 from opal.errors import ConfigError, DataError
+from opal.record.differences import compare_environment, content_digest
 from opal.record.provenance import read_config
 
 RECORDED = Path(__file__).parents[1] / "record" / "recorded_0_1" / "smote"
@@ -27,6 +28,16 @@ def test_a_short_run_finds_nothing(root):
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("40 cases") == 5
+
+
+def test_damaged_files_of_a_record_differ(tmp_path):
+    prompts = tmp_path / "prompts"
+    prompts.mkdir()
+    (prompts / "seed_1.jsonl").write_bytes(b'\xf5{"key": 1}\n[1]\n')
+    assert len(content_digest(prompts / "seed_1.jsonl")) == 64
+    (tmp_path / "environment.json").write_text('{"opal" "0.2.0"}')
+    (found,) = compare_environment(tmp_path)
+    assert (found.what, found.recorded, found.equal) == ("environment.json", "damaged", False)
 
 
 @pytest.mark.parametrize("typed", ["~debug=false", "prompt=null", "curate=3", "~prompt=[1,1]", "curate=[1,[2]]"])
