@@ -51,7 +51,7 @@ class OpalClassifier(MetaEstimatorMixin, ClassifierMixin, BaseEstimator):
 
     Compared are doing nothing, class weights, two moved thresholds, rows copied and made by SMOTE to balance the
     classes, and each of ``methods`` at several amounts, with the threshold moved and not. By the balanced error the
-    better threshold is taken, unless another action is better by two standard errors (docs/answer.md).
+    better threshold is taken, unless another action is better by three standard errors (docs/answer.md).
 
     Parameters
     ----------

@@ -13,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from opal.cli.exits import FAILED, FULL, INTERRUPTED, disk_full
+from opal.cli.exits import FAILED, FULL, INTERRUPTED, disk_full, leave
 from opal.cli.launch import launch
 from opal.cli.prepare import fetch_paper, find_table, limit_budget, typed
 from opal.config.build import CONF, build, instantiate
@@ -170,13 +170,17 @@ def sweep_id() -> str:
 
 def main() -> None:
     """Run the jobs; then sum up the sweep, unless Ctrl-C ended it: the same command goes on with that one."""
+    stopped = "stopped; what was finished is kept, and the same command goes on from there"
     try:
-        launch(job, "stopped; what was finished is kept, and the same command goes on from there")
-    except SystemExit as stop:
-        if stop.code != INTERRUPTED:
-            Callback.sum_up()
-        raise
-    Callback.sum_up()
+        try:
+            launch(job, stopped)
+        except SystemExit as stop:
+            if stop.code != INTERRUPTED:
+                Callback.sum_up()
+            raise
+        Callback.sum_up()
+    except KeyboardInterrupt:
+        leave(stopped, INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from opal.cli.launch import launch
 from opal.config.build import CONF, instantiate
 from opal.config.resolve import literal, resolved
 from opal.config.validation import check_folder, check_number, check_top_level
-from opal.errors import ConfigError
+from opal.errors import ConfigError, DataError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import out_of_fold
 from opal.evaluate.curve import each
@@ -90,6 +90,9 @@ def job(composed: DictConfig) -> float:
     name = name_of(config)
     table, task = instantiate(config, "data"), instantiate(config, "task")
     trains = [task.split(table, seed).train for seed in config["seeds"]]
+    for train in trains:
+        if np.bincount(label_codes(train.frame, train.schema)).min() < 2:
+            raise DataError(f"seed {train.seed}: train has a single row of a class, and folds need two: add rows of it")
     rng = np.random.default_rng(config["seed"])
     candidates: list[dict[str, Any]] = [{}, *(draw(config["space"], rng) for _ in range(config["trials"]))]
     nodes = [merged(config["classifier"], {"estimator": candidate}) for candidate in candidates]

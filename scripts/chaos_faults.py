@@ -77,7 +77,7 @@ class Server(Kind):
     """Plain sweeps logged to an MLflow server that is killed and started again."""
 
     options = (*Kind.options, "tracking=server")
-    life = 40.0
+    life = 25.0
 
     def __init__(self, folder: Path, rng: random.Random) -> None:
         import servers

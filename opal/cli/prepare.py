@@ -19,7 +19,7 @@ from opal.errors import ConfigError
 def limit_budget(config: DictConfig, scope: str) -> None:
     """Give a budget without a scope the scope ``scope``: this sweep, or this run alone."""
     budget = OmegaConf.select(config, "llm.budget")
-    if budget is not None and budget.get("scope") is None:
+    if isinstance(budget, DictConfig) and budget.get("scope") is None:
         budget.scope = scope
 
 

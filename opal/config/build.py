@@ -86,7 +86,6 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
     values = {key: config[key] for key in keys if key in config}
     if answer := config.get("answer"):
-        check_value(answer, Mapping[str, Any], "answer")
         if unknown := sorted(set(answer) - {"margin", "most_seeds"}):
             raise ConfigError(f"answer.{unknown[0]} is not a key of answer; its keys: margin, most_seeds")
         if "margin" in answer:

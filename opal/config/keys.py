@@ -5,6 +5,7 @@ A new option is a row here and a line in the verb's YAML. Hashing, type checks a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -57,7 +58,7 @@ KEYS = {
     "fidelity": Key("figures", (RUN, FIT), bool),
     "contamination": Key("figures", (RUN, FIT), Literal["count", "refit", "off"]),
     "contamination_probe": Key("figures", (RUN, FIT), bool),
-    "answer": Key("figures", (RUN, FIT)),
+    "answer": Key("figures", (RUN, FIT), Mapping[str, Any] | None),
     "measure": Key("figures", (RUN, FIT), str),
     "cost": Key("figures", (RUN, FIT)),
     "prevalence": Key("figures", (RUN, FIT), float | None),

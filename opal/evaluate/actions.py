@@ -2,8 +2,8 @@
 
 An action is: nothing, a free control, or a method at an amount, with or without a moved threshold. All are measured on
 the same folds of the same train rows. Recommended is the best there of a few free actions, unless another free one does
-better by more than two standard errors, paired by seed. An action with rows must do so too; of several such actions the
-cheapest within one standard error of the best is taken. The fewer the candidates, the less often a lucky one wins.
+better by more than three standard errors, paired by seed. An action with rows must do so too; of several such actions
+the cheapest within one standard error of the best is taken. The fewer the candidates, the less often a lucky one wins.
 `scripts/bench_answers.py` compares this rule with fixed policies.
 """
 
@@ -18,14 +18,14 @@ import pandas as pd
 from opal.evaluate.curve import MOVED, control_names
 from opal.evaluate.gain import RANKING, THRESHOLDS
 from opal.evaluate.metrics import higher_is_better
-from opal.evaluate.validate import PREFIX
+from opal.evaluate.validate import AUC, PREFIX
 
 NOTHING = "nothing"
 SHOWN = ("error", "balanced_error", "worst_group_error", "roc_auc")
 # Free actions of which the best is taken, by measure; of all where no measure is named here, or none was measured.
 FIRST = {"balanced_error": ("base_rate_threshold", "tuned_threshold", "balanced_forest")}
 # Standard errors by which other actions must beat those, and within which the cheapest is taken.
-CLEAR, NEAR = 2.0, 1.0
+CLEAR, NEAR = 3.0, 1.0
 MOVED_ONLY, OTHER_CONTROL, MADE, ASKED = 1, 2, 3, 4  # prices of actions; doing nothing is 0
 
 
@@ -93,12 +93,13 @@ class Action:
 
 def collect(
     runs: Sequence[Measured], measure: str
-) -> tuple[pd.DataFrame, dict[str, pd.DataFrame], dict[str, Mapping[str, float]]]:
-    """Losses on folds and each shown test metric, by seed (rows) and action (columns); costs by method.
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame], dict[str, Mapping[str, float]]]:
+    """Losses and ROC AUC on folds, and each shown test metric, by seed (rows) and action (columns); costs by method.
 
     The loss is the measure, negated where more of it is better.
     """
     validation: dict[Action, pd.Series] = {}
+    ranking: dict[Action, pd.Series] = {}
     test: dict[str, dict[Action, pd.Series]] = {metric: {} for metric in dict.fromkeys((*SHOWN, *RANKING, measure))}
     for run in runs:
         at = _by_metric_and_amount(run.errors)
@@ -108,13 +109,16 @@ def collect(
             if found is None or action in validation:
                 continue
             validation[action] = -found if higher_is_better(measure) else found
+            if (ranked := at.get((PREFIX + place + AUC, action.amount))) is not None:
+                ranking[action] = ranked
             for metric, columns in test.items():
                 name = metric if action.moved and metric in RANKING else place + metric
                 if name in measured:
                     columns[action] = at.get((name, action.amount), found.iloc[:0])
     frame = pd.DataFrame(validation)
     whole = frame[[action for action in frame if frame[action].notna().sum() == frame.notna().sum().max()]].dropna()
-    return whole, {metric: pd.DataFrame(columns) for metric, columns in test.items()}, {r.method: r.cost for r in runs}
+    tested = {metric: pd.DataFrame(columns) for metric, columns in test.items()}
+    return whole, pd.DataFrame(ranking).reindex(whole.index), tested, {run.method: run.cost for run in runs}
 
 
 def _actions(run: Measured, amounts: Sequence[int]) -> dict[Action, str]:
@@ -138,14 +142,15 @@ def _by_metric_and_amount(errors: pd.DataFrame) -> dict[tuple[str, int], pd.Seri
     return {(str(metric), int(amount)): values for (metric, amount), values in grouped}
 
 
-def choose(validation: pd.DataFrame, measure: str) -> Action:
+def choose(validation: pd.DataFrame, measure: str, ranking: pd.DataFrame | None = None) -> Action:
     """The action that the folds recommend.
 
     Parameters
     ----------
     validation : losses by ``measure``, one row per seed, one column per action
+    ranking : ROC AUC on the same folds, where it was measured
     """
-    free, first = choose_free(validation, measure), best(validation)
+    free, first = choose_free(validation, measure, ranking), best(validation)
     clear = [action for action in validation if _ahead(validation, action, free, CLEAR)]
     if first not in clear:
         return free
@@ -154,11 +159,18 @@ def choose(validation: pd.DataFrame, measure: str) -> Action:
     return min(near, key=lambda action: (action.price, action.amount, action.moved, means[action]))
 
 
-def choose_free(validation: pd.DataFrame, measure: str) -> Action:
-    """The free action that the folds recommend; parameters as of `choose`."""
+def choose_free(validation: pd.DataFrame, measure: str, ranking: pd.DataFrame | None = None) -> Action:
+    """The free action that the folds recommend; parameters as of `choose`.
+
+    The likely ones are compared by the balanced error and 1 - ROC AUC together: where a threshold cuts ten minority
+    rows is mostly chance, how they are ranked is less so.
+    """
     free = [action for action in validation if action.free]
     likely = [action for action in free if action.name in FIRST.get(measure, ())]
-    means, first = validation.mean().round(9), best(validation[likely or free])
+    losses = validation[likely or free]
+    if likely and ranking is not None and set(likely) <= set(ranking):
+        losses = losses + (1 - ranking[likely])
+    means, first = validation.mean().round(9), best(losses)
     first, other = best(validation[[a for a in free if means[a] == means[first]]]), best(validation[free])
     return other if _ahead(validation, other, first, CLEAR) else first
 

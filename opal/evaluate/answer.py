@@ -133,11 +133,11 @@ def answer(data: str, classifier: str, runs: Sequence[Measured], margin: float =
     measure = chosen_by({metric for run in runs for metric in run.errors["metric"].unique()})
     if measure is None:
         return None
-    validation, test, prices = collect(runs, measure)
+    validation, ranking, test, prices = collect(runs, measure)
     if validation.empty:  # no seed has all actions
         return None
-    chosen = choose(validation[[action for action in validation if not action.seen]], measure)
-    free = choose_free(validation, measure)
+    chosen = choose(validation[[action for action in validation if not action.seen]], measure, ranking)
+    free = choose_free(validation, measure, ranking)
     level, share = max(run.level for run in runs), runs[0].test_share
 
     def against(action: Action, other: Action) -> Gain:

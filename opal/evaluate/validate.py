@@ -25,14 +25,15 @@ Job = tuple[tuple, int]  # arguments of ``measure``, and the rows held out
 
 MOST_WAITING = 1_000_000  # rows to predict in fits that wait: the folds of five large splits would fill the memory
 PREFIX = "validation_"  # of the metrics measured on folds
+AUC = "roc_auc"  # helps to choose among free actions (opal/evaluate/actions.py)
 # What folds choose by: the first of these that was measured on them. Those of the first row are measured there only
-# where `measure` asks for them, so that records say by themselves what they were chosen by. Train rows have few
-# minority rows by design: their plain error would always choose no rows. Where an attribute defines the groups
-# (task=spurious), the classes are balanced, and the balanced error is the plain one. The worst group's error is the
-# largest of several, each of a few rows: noisy.
+# where `measure` asks for them, and the ROC AUC without a balanced error then too, so that records say by themselves
+# what they were chosen by. Train rows have few minority rows by design: their plain error would always choose no rows.
+# Where an attribute defines the groups (task=spurious), the classes are balanced, and the balanced error is the plain
+# one. The worst group's error is the largest of several, each of a few rows: noisy.
 CHOSEN_BY = (
-    *("cost", "f1", "average_precision", "roc_auc", "worst_group_error"),
-    *("group_balanced_error", "balanced_error", "error"),
+    *("cost", "f1", "average_precision", "worst_group_error"),
+    *("group_balanced_error", "balanced_error", "roc_auc", "error"),
 )
 
 
@@ -137,7 +138,7 @@ class Folds:
     def recorded(self) -> set[str]:
         """The metrics that are kept of the folds."""
         if self.measure == "auto":
-            return set(names("validated"))
+            return {*names("validated"), AUC}
         return {"error", self.measure} | (set(OF_CHOICE) - {"f1"} if self.measure == "cost" else set())
 
     def _measured(self, jobs: Sequence[Job], n_jobs: int) -> list[dict[str, Any]]:

@@ -55,7 +55,7 @@ MISTAKES = {
     "run score=validation validation.folds=0": "score=validation is measured on validation folds: set validation.",
     "run score=validation method=none": "score=validation needs synthetic rows",
     "run score=group_balanced_error": "score=group_balanced_error is not measured where no attribute defines groups",
-    "run replicates=x replicates.trainings=2": "replicates.trainings is a key of replicates, which another setting replaces",
+    "run replicates=x replicates.trainings=2": "replicates.trainings is a key of replicates, which another",
     # of the other verbs
     "split output=/dev/null": "output=/dev/null cannot be a folder: /dev/null is a file",
     "tune classifier=random_forest output=/dev/null/x": "output=/dev/null/x cannot be a folder: /dev/null is a file",

@@ -10,7 +10,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
+from opal.cli.prepare import limit_budget
 from opal.config.build import build, compose
 from opal.config.options import Options
 from opal.data.file import load
@@ -27,7 +29,30 @@ def test_a_short_run_finds_nothing(root):
     command = [sys.executable, str(root / "scripts" / "fuzz.py"), "--cases", "40", "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("40 cases") == 5
+    assert done.stdout.count("40 cases") == 6
+
+
+@pytest.mark.parametrize("budget", ["-1", "text", "[]"])
+def test_a_budget_that_is_no_section_is_left_to_the_checks(budget):
+    limit_budget(OmegaConf.create({"llm": {"budget": yaml.safe_load(budget)}}), "sweep")
+
+
+def test_a_class_of_one_row_cannot_be_tuned(tmp_path):
+    (tmp_path / "t.csv").write_text("a,y\n" + "1,p\n2,p\n" * 20 + "3,q\n4,q\n")
+    typed = ["data=csv", "data.path=t.csv", "data.target=y", "task.minority_share=0.05", "task.train_rows=20"]
+    command = [sys.executable, "-m", "opal.tune", "classifier=random_forest", "seeds=[1]", *typed]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert "train has a single row of a class, and folds need two" in done.stderr
+
+
+def test_a_method_that_is_no_section_is_left_to_the_checks(tmp_path):
+    run = Path(shutil.copytree(RECORDED, tmp_path / "run"))
+    config = run / "artifacts" / "config.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"method": "x"}))
+    command = [sys.executable, "-m", "opal.reproduce", str(run)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2 and done.stderr.startswith("opal: method=x"), done.stderr
 
 
 def test_damaged_files_of_a_record_differ(tmp_path):

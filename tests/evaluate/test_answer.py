@@ -70,6 +70,13 @@ def test_a_free_action_besides_the_likely_ones_must_be_clearly_better():
     assert choose(validation, "error") == weights
     validation[weights] = level - 0.004
     assert choose(validation, "balanced_error") == weights
+    threshold = Action("tuned_threshold", price=1)
+    both = validation.copy()
+    both[weights], both[threshold] = level + 0.1, level - 0.004 + noise
+    ranking = pd.DataFrame({threshold: level * 0 + 0.7, forest: level * 0 + 0.75, nothing: level * 0 + 0.7})
+    assert choose(both, "balanced_error") == threshold
+    assert choose(both, "balanced_error", ranking) == forest
+    assert choose(both, "balanced_error", ranking[[forest]]) == threshold  # not measured for all
     validation[weights], validation[nothing] = level + noise.abs(), level
     assert choose(validation, "balanced_error") == nothing  # as good, and simpler
 

@@ -76,10 +76,10 @@ def test_each_folds_rows_come_from_its_own_train_rows():
             assert train.schema["x1"].high == train.frame["x1"].max()  # learned from the fold alone
             assert {g.name: len(train.rows(g)) for g in train.groups}["label=1"] in (5, 6)
     assert sorted(found["metric"].unique()) == [
-        *("validation_balanced_error", "validation_error"),
+        *("validation_balanced_error", "validation_error", "validation_roc_auc"),
         *("validation_threshold/balanced_error", "validation_threshold/error"),
     ]
-    assert len(found) == 2 * (2 * 4 + 2 * 3)
+    assert len(found) == 2 * (3 * 4 + 2 * 3)
 
 
 def test_no_test_row_is_fitted_or_predicted():
@@ -102,7 +102,7 @@ def test_remake_says_who_is_asked_again(remake, cost, asked):
     spy.remake = cost
     *_, found, _ = validated(Folds(3, remake), spy, seeds=(1,))
     assert len(spy.seen) == asked
-    assert len(found) == 4 * 2 + 3 * 2  # two metrics, and with rows the moved threshold too
+    assert len(found) == 4 * 3 + 3 * 2  # three metrics, and with rows the moved threshold of two
     spy.remake = "never"  # rows from a file: no setting can ask for others
     validated(Folds(3, remake), spy, seeds=(1,))
     assert len(spy.seen) == asked
