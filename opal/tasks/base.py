@@ -15,6 +15,7 @@ from opal.tasks.files import overlap, read_sides
 
 SOURCES = ("random", "files", "published")
 TEST_SHARE = 0.3  # of the table, where neither task nor table names a size
+MOST_ROWS = 10**12  # that a size may name; more overflows
 
 
 class Task:
@@ -198,6 +199,8 @@ def check_size(key: str, value: Any) -> None:
         raise ConfigError(f"{key}={value} is a share of the train rows: it must lie between 0 and 1")
     if not key.endswith("share") and not isinstance(value, int):
         raise ConfigError(f"{key}={value} must be a whole number")
+    if value > MOST_ROWS:
+        raise ConfigError(f"{key}={value} is more than a table of {MOST_ROWS:,} rows has: ask for fewer")
 
 
 def class_groups(table: Table) -> tuple[Group, ...]:

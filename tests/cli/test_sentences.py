@@ -59,6 +59,7 @@ MISTAKES = {
     # of the other verbs
     "split output=/dev/null": "output=/dev/null cannot be a folder: /dev/null is a file",
     "tune classifier=random_forest output=/dev/null/x": "output=/dev/null/x cannot be a folder: /dev/null is a file",
+    "split data=craft task.train_rows=100000000000000000000 output=s": "task.train_rows=100000000000000000000 is more",
     "split output=~nobody-here/x": "output=~nobody-here/x cannot be a folder: Could not determine home directory",
     "fit method=none controls=none output=m": "method=none and controls=none leave nothing to compare",
     "augment rows=true output=a.csv": "rows=true must be a whole number, 1 or more",
