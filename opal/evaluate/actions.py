@@ -168,7 +168,7 @@ def choose_free(validation: pd.DataFrame, measure: str, ranking: pd.DataFrame | 
     free = [action for action in validation if action.free]
     likely = [action for action in free if action.name in FIRST.get(measure, ())]
     losses = validation[likely or free]
-    if likely and ranking is not None and set(likely) <= set(ranking):
+    if likely and ranking is not None and set(likely) <= set(ranking.dropna(axis=1)):
         losses = losses + (1 - ranking[likely])
     means, first = validation.mean().round(9), best(losses)
     first, other = best(validation[[a for a in free if means[a] == means[first]]]), best(validation[free])

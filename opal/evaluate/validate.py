@@ -137,9 +137,10 @@ class Folds:
     @property
     def recorded(self) -> set[str]:
         """The metrics that are kept of the folds."""
-        if self.measure == "auto":
-            return {*names("validated"), AUC}
-        return {"error", self.measure} | (set(OF_CHOICE) - {"f1"} if self.measure == "cost" else set())
+        kept = set(names("validated")) if self.measure == "auto" else {"error", self.measure}
+        if self.measure == "cost":
+            kept |= set(OF_CHOICE) - {"f1"}
+        return kept | {AUC} if "balanced_error" in kept else kept
 
     def _measured(self, jobs: Sequence[Job], n_jobs: int) -> list[dict[str, Any]]:
         """Records of every fit with the rows that it held out."""
