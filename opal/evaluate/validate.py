@@ -137,7 +137,7 @@ class Folds:
     @property
     def recorded(self) -> set[str]:
         """The metrics that are kept of the folds."""
-        kept = set(names("validated")) if self.measure == "auto" else {"error", self.measure}
+        kept: set[str] = set(names("validated")) if self.measure == "auto" else {"error", self.measure}
         if self.measure == "cost":
             kept |= set(OF_CHOICE) - {"f1"}
         return kept | {AUC} if "balanced_error" in kept else kept
