@@ -82,6 +82,7 @@ class Answer:
         elif done.name != NOTHING:
             said.append("It is free: no rows of a language model are needed.")
         if better := self.better_on_folds:
+            better = "doing nothing" if better == NOTHING else better
             said.append(f"On the folds {better} did better, by too little to be preferred.")
         for action, against in self.seen.items():
             remade = " (validation.remake=always makes them again for each fold)" if action.price == ASKED else ""
