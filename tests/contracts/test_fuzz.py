@@ -15,11 +15,13 @@ from omegaconf import OmegaConf
 from opal.cli.prepare import limit_budget
 from opal.config.build import build, compose
 from opal.config.options import Options
+from opal.data import build_table
 from opal.data.file import load
 from opal.data.write import write_table
-from opal.errors import ConfigError, DataError
+from opal.errors import ConfigError, DataError, SplitError
 from opal.record.differences import compare_environment, content_digest
 from opal.record.provenance import read_config
+from opal.tasks import Imbalanced
 
 RECORDED = Path(__file__).parents[1] / "record" / "recorded_0_1" / "smote"
 
@@ -35,6 +37,14 @@ def test_a_short_run_finds_nothing(root):
 @pytest.mark.parametrize("budget", ["-1", "text", "[]"])
 def test_a_budget_that_is_no_section_is_left_to_the_checks(budget):
     limit_budget(OmegaConf.create({"llm": {"budget": yaml.safe_load(budget)}}), "sweep")
+
+
+def test_a_class_that_the_test_rows_use_up_is_named():
+    frame = pd.DataFrame({"a": range(4), "y": ["p", "q", "p", "p"]})
+    table = build_table("t", frame, "here", target="y")
+    for seed in range(20):
+        with pytest.raises(SplitError, match="task=imbalanced"):
+            Imbalanced(test_rows=3).split(table, seed)
 
 
 def test_a_class_of_one_row_cannot_be_tuned(tmp_path):
