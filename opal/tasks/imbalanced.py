@@ -32,9 +32,8 @@ class Imbalanced(Task):
         counts = np.array(left)
         few, many = int(counts[is_minority].sum()), int(counts[~is_minority].sum())
         share = self._size("minority_share", table) or few / max(few + many, 1)
-        rows = self._size("train_rows", table) or int(
-            min(few / share if share else 0, many / (1 - share) if share < 1 else 0)
-        )
+        most = min(few / share, many / (1 - share)) if 0 < share < 1 else 0  # 0: a side has no row left
+        rows = self._size("train_rows", table) or int(most)
         n_minority = round(rows * share)
         # classes of a side keep their natural proportions, whole rows by largest remainder
         exact = np.where(is_minority, n_minority * counts / max(few, 1), (rows - n_minority) * counts / max(many, 1))
