@@ -163,7 +163,6 @@ def template() -> Path:
     return home
 
 
-@cache
 def _hash(home: Path) -> str:
     """The hash of the store's run with SMOTE."""
     import sqlite3
