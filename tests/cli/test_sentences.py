@@ -9,6 +9,7 @@ from fake_server import FakeLLM
 from hydra import compose, initialize_config_dir
 from tables import craft_rows
 
+import opal.run
 from opal.config.build import CONF, build
 from opal.config.build import compose as resolved_config
 from opal.record.tracking import Tracking
@@ -117,3 +118,15 @@ def test_a_search_decides_by_what_the_amount_is_chosen_by(task, metric, tmp_path
     with initialize_config_dir(CONF, version_base="1.3"):
         config = compose("run", overrides=[*typed, "hydra/sweeper=optuna"], return_hydra_config=True)
     assert resolve_score(config.hydra.sweeper.score, build(resolved_config(*typed))) == metric
+
+
+def test_ctrl_c_while_a_sweep_is_summed_up_is_one_sentence(monkeypatch, capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(opal.run, "launch", lambda *_: None)
+    monkeypatch.setattr(opal.run.Callback, "sum_up", interrupted)
+    with pytest.raises(SystemExit) as end:
+        opal.run.main()
+    assert end.value.code == 130
+    assert capsys.readouterr().err.startswith("opal: stopped; what was finished is kept")
