@@ -23,7 +23,7 @@ from opal.cli.launch import launch
 from opal.cli.prepare import limit_budget
 from opal.config.build import CONF, instantiate
 from opal.config.resolve import resolved
-from opal.config.validation import check_number, check_top_level
+from opal.config.validation import check_number, check_path, check_top_level
 from opal.data.write import EXCEL, PARQUET, TEXT, write_table
 from opal.errors import ConfigError, DataError
 from opal.evaluate.curate import Filter
@@ -119,7 +119,7 @@ def check_output(config: Any, source: str) -> Path:
     """
     if not config["output"]:
         raise ConfigError("output is not set: name the CSV or Parquet file to write, for example output=augmented.csv")
-    path = Path(str(config["output"])).expanduser().resolve()
+    path = check_path(config, "output", "a file")
     if path.suffix.casefold() not in TEXT + PARQUET + EXCEL:
         raise ConfigError(
             f"output={config['output']} is neither CSV, Parquet nor Excel: let its name end in .csv, .parquet or .xlsx"

@@ -20,7 +20,7 @@ from opal.cli.launch import launch
 from opal.cli.prepare import limit_budget, typed
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
-from opal.config.validation import check_folder, check_text, check_top_level
+from opal.config.validation import check_path, check_text, check_top_level
 from opal.data.traps import leaks_of
 from opal.errors import ConfigError, DataError
 from opal.evaluate.answer import Answer
@@ -131,7 +131,7 @@ def check_output(config: dict[str, Any]) -> Path:
     """
     if not config["output"]:
         raise ConfigError("output is not set: name the folder for the model, for example output=model")
-    folder = check_folder(config, "output")
+    folder = check_path(config, "output", "a folder")
     if folder.is_dir() and any(folder.iterdir()):
         if not config["overwrite"]:
             raise ConfigError(f"output={config['output']} exists already: choose another name, or set overwrite=true")

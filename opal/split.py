@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from opal.cli.launch import launch
 from opal.config.build import CONF, instantiate
 from opal.config.resolve import resolved
-from opal.config.validation import check_folder, check_top_level
+from opal.config.validation import check_path, check_top_level
 from opal.table import Split, Table
 from opal.tasks.published import file_names
 
@@ -35,7 +35,7 @@ def job(composed: DictConfig) -> None:
     """Write the splits of all seeds and print what they hold."""
     config = resolved(composed)
     check_top_level(config, "split")
-    folder = check_folder(config, "output")
+    folder = check_path(config, "output", "a folder")
     table, task = instantiate(config, "data"), instantiate(config, "task")
     for seed in config["seeds"]:
         split = task.split(table, seed)

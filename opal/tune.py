@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from opal.cli.launch import launch
 from opal.config.build import CONF, instantiate
 from opal.config.resolve import literal, resolved
-from opal.config.validation import check_folder, check_number, check_top_level
+from opal.config.validation import check_number, check_path, check_top_level
 from opal.errors import ConfigError, DataError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import out_of_fold
@@ -118,7 +118,7 @@ def check(config: Mapping[str, Any]) -> None:
         raise ConfigError("opal.tune sets arguments of classifier.estimator, which this classifier does not have")
     for key, least in (("trials", 0), ("folds", 2), ("seed", 0)):
         check_number(key, config[key], least, whole=True)
-    check_folder(config, "output")
+    check_path(config, "output", "a folder")
 
 
 def merged(node: Any, changes: Any) -> Any:

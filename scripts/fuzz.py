@@ -36,7 +36,7 @@ from typing import Any
 import fuzz_verbs
 import numpy as np
 import pandas as pd
-from fuzz_input import CELLS, VALUES, change, damaged, table_bytes
+from fuzz_input import CELLS, VALUES, damage_run, damaged, table_bytes
 
 from opal.errors import OpalError
 
@@ -215,17 +215,7 @@ def records(rng: random.Random, folder: Path) -> None:
 
     recorded = ROOT / "tests" / "record" / "recorded_0_1"
     run = Path(shutil.copytree(recorded / rng.choice(sorted(p.name for p in recorded.iterdir())), folder / "run"))
-    if rng.random() < 0.6:
-        import yaml
-
-        path = run / "artifacts" / "config.yaml"
-        config = yaml.safe_load(path.read_text())
-        for _ in range(rng.randint(1, 3)):
-            change(config, rng)
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
-    else:
-        path = rng.choice(sorted(p for p in run.rglob("*") if p.is_file()))
-        path.write_bytes(damaged(path.read_bytes(), rng))
+    damage_run(run, rng)
     found = load_export(run)
     config = read_config(found.artifacts)
     table = read_table(found.artifacts / "data")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 from typing import Any
+
+import yaml
 
 CELLS = [
     "", " ", "0", "1", "-1", "1.5", "1,5", "1e999", "-1e308", "nan", "inf", "NaN", "NULL", "?", "-", "k.A.",
@@ -91,3 +94,16 @@ def change(node: Any, rng: random.Random) -> None:
         else:
             node[key] = rng.choice(values)
         return
+
+
+def damage_run(run: Path, rng: random.Random) -> None:
+    """Change the configuration of an exported run, or another of its files."""
+    if rng.random() < 0.6:
+        path = run / "artifacts" / "config.yaml"
+        config = yaml.safe_load(path.read_text())
+        for _ in range(rng.randint(1, 3)):
+            change(config, rng)
+        path.write_text(yaml.safe_dump(config, sort_keys=False))
+    else:
+        path = rng.choice(sorted(p for p in run.rglob("*") if p.is_file()))
+        path.write_bytes(damaged(path.read_bytes(), rng))

@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from fuzz_input import CELLS, VALUES, change, damaged, table_bytes
+from fuzz_input import CELLS, VALUES, damage_run, table_bytes
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("figures=false", "fidelity=false", "contamination=off", "validation.folds=2", "amounts.steps=1", "seeds=[1,2]")
@@ -68,8 +68,8 @@ class Refused(Exception):
 def command(verb: str, rng: random.Random, home: Path) -> list[str]:
     """Random words after a verb; the table or the exported run in ``home`` may be damaged."""
     if verb in FLAGS:
-        if verb == "reproduce":
-            _damage_run(home / "run", rng)
+        if verb == "reproduce" and rng.random() < 0.9:
+            damage_run(home / "run", rng)
         first = {"reproduce": ["run"], "export": [_hash(home)]}.get(verb, [])
         words = first if rng.random() < 0.8 else [rng.choice(WORDS)]
         for _ in range(rng.randint(0, 2)):
@@ -173,18 +173,3 @@ def _hash(home: Path) -> str:
             "WHERE tags.key = 'opal.config_hash' AND params.key = 'method' AND params.value = 'smote'"
         ).fetchone()
     return str(found[0][:12])
-
-
-def _damage_run(run: Path, rng: random.Random) -> None:
-    """Change an exported run, or leave it."""
-    import yaml
-
-    if (what := rng.random()) < 0.5:
-        path = run / "artifacts" / "config.yaml"
-        config = yaml.safe_load(path.read_text())
-        for _ in range(rng.randint(1, 3)):
-            change(config, rng)
-        path.write_text(yaml.safe_dump(config, sort_keys=False))
-    elif what < 0.9:
-        path = rng.choice(sorted(p for p in run.rglob("*") if p.is_file()))
-        path.write_bytes(damaged(path.read_bytes(), rng))

@@ -100,25 +100,26 @@ def check_text(config: Any, key: str) -> None:
     check_value(config[key], str, key)
 
 
-def check_folder(config: Any, key: str) -> Path:
-    """The folder that the setting ``key`` names, which may not exist yet.
+def check_path(config: Any, key: str, what: Literal["a file", "a folder"]) -> Path:
+    """Where the setting ``key`` says to write; nothing need be there yet.
 
     Raises
     ------
-    ConfigError : it is no text, or no folder can be there or be written to
+    ConfigError : it is no text, or ``what`` cannot be there
     """
     check_text(config, key)
-    typed = f"{key}={config[key]}"
+    typed = f"{key}={config[key]} cannot be {what}"
     try:
-        folder = Path(str(config[key])).expanduser().resolve()
-        there = next(path for path in (folder, *folder.parents) if path.exists())
+        path = Path(str(config[key])).expanduser().resolve()
+        there = next(place for place in (path, *path.parents) if place.exists())
     except (OSError, ValueError, RuntimeError) as fault:  # too long; a zero byte; no such user
-        raise ConfigError(f"{typed} cannot be a folder: {getattr(fault, 'strerror', None) or fault}") from fault
-    if not there.is_dir():
-        raise ConfigError(f"{typed} cannot be a folder: {there} is a file")
-    if not os.access(there, os.W_OK):
-        raise ConfigError(f"{typed} cannot be written: {there} is read-only for you")
-    return folder
+        raise ConfigError(f"{typed}: {getattr(fault, 'strerror', None) or fault}") from fault
+    folder = path.parent if what == "a file" and there == path else there
+    if not folder.is_dir():
+        raise ConfigError(f"{typed}: {folder} is a file: name another place")
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{typed}: {folder} is read-only for you: name another place")
+    return path
 
 
 def check_top_level(config: Mapping[str, Any], verb: str) -> None:

@@ -62,6 +62,8 @@ MISTAKES = {
     "tune classifier=random_forest output=/dev/null/x": "output=/dev/null/x cannot be a folder: /dev/null is a file",
     "split data=craft task.train_rows=100000000000000000000 output=s": "task.train_rows=100000000000000000000 is more",
     "split output=~nobody-here/x": "output=~nobody-here/x cannot be a folder: Could not determine home directory",
+    "augment data=craft rows=5 output=~nobody-here/x.csv": "output=~nobody-here/x.csv cannot be a file: Could not",
+    "augment data=craft rows=5 output=/dev/null/x.csv": "output=/dev/null/x.csv cannot be a file: /dev/null is a file",
     "fit method=none controls=none output=m": "method=none and controls=none leave nothing to compare",
     "augment rows=true output=a.csv": "rows=true must be a whole number, 1 or more",
     "augment rows=5 output=[1]": "output=[1] must be text or null",

@@ -134,7 +134,7 @@ def test_a_model_is_registered(folder):
     ("arguments", "words"),
     [
         ([], "output is not set"),
-        (["output=in.csv"], "in.csv is a file"),
+        (["output=in.csv"], "in.csv is a file: name another place"),
         (["output=full"], "exists already"),
         (["output=full", "overwrite=true"], "holds something else than a model"),
         (["output=m", "validation.folds=0"], "no action could be compared"),
