@@ -30,12 +30,14 @@ import argparse
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -96,7 +98,9 @@ def ended_well(kind: chaos_kinds.Kind, name: str, seconds: float) -> bool:
     twice = kind.billed_twice()
     said = [f"{kind.ended.total()} sweeps in {seconds:.0f} s", *(f"{n} {how}" for how, n in sorted(kind.ended.items()))]
     said += [str(found), f"processes left {kind.left}", kind.told(), twice]
-    said.append(f"tracebacks {kind.log.read_text(errors='replace').count('Traceback (most recent')}")
+    log = kind.log.read_text(errors="replace")
+    ends = Counter(re.findall(r"^Traceback \(most recent.*\n(?: .*\n)*(.*)", log, re.M))
+    said.append(f"tracebacks {ends.total()}" + "".join(f", {n} of {end[:100]}" for end, n in ends.items()))
     said += [f"last sweep: exit status {code}"] * bool(code)
     said += [f"opal store: {store.stdout[-500:]}{store.stderr}"] * (store.returncode or "wait to be" in store.stdout)
     print(f"{name}: {', '.join(filter(None, said))}", flush=True)

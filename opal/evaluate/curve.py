@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,6 +30,7 @@ from opal.evaluate.metrics import (
     mean_ranking,
     score,
 )
+from opal.orphans import end_with
 from opal.table import Split
 
 MOVED = "threshold/"  # metrics with rows and a moved threshold
@@ -239,7 +241,9 @@ def each(work: Callable[..., Any], jobs: Sequence[tuple], n_jobs: int, progress:
     if not jobs:
         return
     with threadpool_limits(1), parallel_config("loky", inner_max_num_threads=1):
-        found = Parallel(n_jobs, return_as="generator")(delayed(work)(*job) for job in jobs)
+        found = Parallel(n_jobs, return_as="generator", initializer=end_with, initargs=(os.getpid(),))(
+            delayed(work)(*job) for job in jobs
+        )
         for result in found:
             if progress is not None:
                 progress.advance(fits=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from hydra.experimental.callback import Callback as HydraCallback
 from omegaconf import DictConfig
 
 from opal.errors import OpalError
-from opal.sweep.orphans import end_with_leader, lead
+from opal.orphans import end_with
 
 log = logging.getLogger("opal")
+LEADER = "OPAL_SWEEP_PROCESS"  # environment variable: the process that launched the sweep
 
 
 class Callback(HydraCallback):
@@ -26,12 +28,12 @@ class Callback(HydraCallback):
         from opal.sweep.lost_jobs import outlive
 
         Callback.config = config
-        lead()
+        os.environ[LEADER] = str(os.getpid())
         outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if config.hydra.runtime.choices["hydra/launcher"] == "joblib":
-            end_with_leader()
+            end_with(int(os.environ[LEADER]))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Hydra keeps what every job returned: a thousand unused configurations would fill the memory."""
