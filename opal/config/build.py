@@ -72,7 +72,6 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     """
     from opal.evaluate.classifiers import Classifier
     from opal.evaluate.controls import cost_threshold
-    from opal.evaluate.looks import FIRST_LOOK
     from opal.trial.trial import Trial
 
     check_top_level(config, "run")
@@ -85,15 +84,7 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
     built["curation"] = instantiate(config, "curate")
     keys = ("seeds", "n_jobs", "contamination", "contamination_probe", "fidelity")
     values = {key: config[key] for key in keys if key in config}
-    if answer := config.get("answer"):
-        if unknown := sorted(set(answer) - {"margin", "most_seeds"}):
-            raise ConfigError(f"answer.{unknown[0]} is not a key of answer; its keys: margin, most_seeds")
-        if "margin" in answer:
-            check_number("answer.margin", answer["margin"])
-            values["margin"] = answer["margin"]
-        if "most_seeds" in answer:  # runs of 0.1 have none
-            check_number("answer.most_seeds", answer["most_seeds"], FIRST_LOOK, whole=True)
-            values["most_seeds"] = answer["most_seeds"]
+    values |= of_answer(config)
     if config.get("measure", "auto") != "auto":
         values["measure"] = config["measure"]
     if config.get("measure") == "cost":
@@ -101,6 +92,26 @@ def build(config: Mapping[str, Any], table: Table | None = None, method_name: st
         built["controls"] = {**(built["controls"] or {}), "cost_threshold": partial(cost_threshold, costs=costs)}
     given = {name: part for name, part in built.items() if part is not None}  # None: the trial's own default
     return Trial(**given, **values, method_name=method_name)
+
+
+def of_answer(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of ``answer`` that are given: ``margin``, ``most_seeds``; runs of 0.1 have no most_seeds.
+
+    Raises
+    ------
+    ConfigError : another key, or a value that does not fit
+    """
+    from opal.evaluate.looks import FIRST_LOOK
+
+    check_value(config.get("answer"), KEYS["answer"].type, "answer")
+    answer = dict(config.get("answer") or {})
+    if unknown := sorted(set(answer) - {"margin", "most_seeds"}):
+        raise ConfigError(f"answer.{unknown[0]} is not a key of answer; its keys: margin, most_seeds")
+    if "margin" in answer:
+        check_number("answer.margin", answer["margin"])
+    if "most_seeds" in answer:
+        check_number("answer.most_seeds", answer["most_seeds"], FIRST_LOOK, whole=True)
+    return answer
 
 
 def costs_of(config: Mapping[str, Any], table: Table) -> Costs:

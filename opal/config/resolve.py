@@ -17,8 +17,12 @@ def as_typed(overrides: Any) -> list[str]:
     return OmegaConf.to_container(overrides, resolve=False)  # type: ignore[return-value]
 
 
-def resolved(config: Any) -> dict[str, Any]:
+def resolved(config: Any, *sections: str) -> dict[str, Any]:
     """Plain dicts and lists: interpolations replaced by their values, addresses by public names.
+
+    Parameters
+    ----------
+    sections : the only ones that are wanted; none for all
 
     Raises
     ------
@@ -27,11 +31,14 @@ def resolved(config: Any) -> dict[str, Any]:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    def plain(node: Any) -> Any:
+        return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
     try:
-        plain = OmegaConf.to_container(config, resolve=True) if OmegaConf.is_config(config) else config
+        parts = {name: plain(config[name]) for name in sections} if sections else plain(config)
     except OmegaConfBaseException as fault:
         raise ConfigError(f"the configuration cannot be resolved: {str(fault).splitlines()[0]}") from fault
-    return with_public_names(plain)
+    return with_public_names(parts)
 
 
 def literal(node: Any) -> Any:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
-from opal.errors import MethodError
+from opal.errors import ConfigError, MethodError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.features import label_codes, minority_codes
 from opal.evaluate.metrics import Costs
@@ -22,6 +22,7 @@ from opal.evaluate.parts import parted
 from opal.table import Group, Schema, Split, Train
 
 Predictions = tuple[np.ndarray, np.ndarray]
+MOST_DRAWS = 1000  # each is a fit
 MOST_CUTS = 1000  # thresholds tried
 FEW_CUTS, ROUNDS = 50, 2  # of each of several classes, and how often
 SMALLEST = 1e-12
@@ -88,6 +89,10 @@ class UnderSampled:
     """
 
     draws: int = 10
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.draws <= MOST_DRAWS:
+            raise ConfigError(f"draws={self.draws} of under_sampling must be between 1 and {MOST_DRAWS}: each is a fit")
 
     def __call__(self, classifier: Classifier, split: Split, minority: Any, raw: np.ndarray) -> Predictions:
         from imblearn.under_sampling import RandomUnderSampler

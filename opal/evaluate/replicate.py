@@ -15,6 +15,7 @@ from opal.evaluate.curve import each, measure
 from opal.result import Rows
 from opal.table import Split, Train
 
+MOST_FITS = 10_000
 FAR = 1_000_003  # offset between the generator's seeds of two draws, so that no draw repeats another split's
 SEED_NAMES = ("random_state", "random_seed")
 
@@ -37,6 +38,11 @@ class Replicates:
             raise ConfigError(
                 f"replicates={{draws: {self.draws}, trainings: {self.trainings}}} needs draws >= 2 (or 0, for none) "
                 "and trainings >= 2"
+            )
+        if self.draws * self.trainings > MOST_FITS:
+            raise ConfigError(
+                f"replicates.draws={self.draws} times replicates.trainings={self.trainings} is more than "
+                f"{MOST_FITS:,}: each is a fit per seed"
             )
 
     def __call__(

@@ -60,7 +60,7 @@ def science(config: Mapping[str, Any], table: Table, model: str = "", evaluation
     skipped = {"nothing"} if evaluation else {"nothing", "figures"}
     kept = {name: value for name, value in plain.items() if name not in KEYS or KEYS[name].decides not in skipped}
     counted = {name: _plain(value, seeds) for name, value in kept.items() if name != "hydra"}
-    if seeds != AUTO and "answer" in counted:  # has no effect then
+    if seeds != AUTO and counted.get("answer"):  # has no effect then
         counted["answer"].pop("most_seeds", None)
     if counted.get("measure", "auto") == "auto":
         counted.pop("measure", None)

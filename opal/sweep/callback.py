@@ -45,20 +45,23 @@ class Callback(HydraCallback):
         config, Callback.config = Callback.config, None
         if config is None:
             return
-        from opal.config.build import instantiate
+        from opal.config.build import instantiate, of_answer
         from opal.config.resolve import as_typed, resolved
+        from opal.evaluate.verdict import MARGIN
         from opal.record import pending
         from opal.report.answer import show
         from opal.sweep.notes import notes, raw_fits
         from opal.sweep.repeated import repeated
 
         try:
-            tracking = instantiate({"tracking": resolved(config.tracking)}, "tracking")
+            plain = resolved(config, "tracking", "answer")
+            tracking = instantiate(plain, "tracking")
+            margin = of_answer(plain).get("margin", MARGIN)
             folder = Path(config.hydra.sweep.dir)
             shutil.rmtree(raw_fits(folder), ignore_errors=True)
             if pending.any_left(tracking.mlruns):
                 tracking.mend_sweeps()
-            if known := repeated(tracking, notes(folder), config.answer.margin):
+            if known := repeated(tracking, notes(folder), margin):
                 show(known[1])
                 log.info("opal: every run is finished already, and the sweep summed up as %s", known[0])
                 return
@@ -67,7 +70,7 @@ class Callback(HydraCallback):
             from opal.sweep.summary import close_sweep
 
             swept = {"overrides": " ".join(as_typed(config.hydra.overrides.task))}
-            if closed := close_sweep(tracking, folder, folder.name, swept, sweep_figure, config.answer.margin):
+            if closed := close_sweep(tracking, folder, folder.name, swept, sweep_figure, margin):
                 show(closed[1])
                 log.info("opal: the sweep is summed up as sweep/%s", folder.name)
                 log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))

@@ -19,6 +19,7 @@ from opal.data import build_table
 from opal.data.file import load
 from opal.data.write import write_table
 from opal.errors import ConfigError, DataError, SplitError
+from opal.evaluate import Replicates, UnderSampled
 from opal.record.differences import compare_environment, content_digest
 from opal.record.provenance import read_config
 from opal.tasks import Imbalanced
@@ -103,6 +104,34 @@ def test_a_changed_record_is_named(change, said, tmp_path):
     (folder / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
     with pytest.raises(ConfigError, match=said):
         build(read_config(folder))
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: Replicates(draws=10**20),
+            r"replicates\.draws=1000+ times .*trainings=5 is more than 10,000",
+        ),
+        (lambda: UnderSampled(draws=10**20), "draws=1000+ of under_sampling must be between 1 and 1000"),
+        (lambda: UnderSampled(draws=0), "draws=0 of under_sampling must be between"),
+    ],
+)
+def test_a_number_of_fits_that_would_never_end_is_named(make, said):
+    with pytest.raises(ConfigError, match=said):
+        make()
+
+
+@pytest.mark.parametrize("typed", ["answer=1", "answer.margin=${nothing}"])
+def test_a_sweep_with_a_bad_answer_section_ends_in_sentences(verb, typed):
+    code, out, err = verb("run", "-m", "data=craft", "method=none", "seeds=[1]", typed)
+    assert code == 1 and "the sweep could not be summed up: " in out + err and "Traceback" not in out + err
+
+
+def test_answer_null_is_its_defaults(verb):
+    trial = ("data=craft", "method=none", "seeds=[1]", "controls=none", "validation.folds=0", "figures=false")
+    code, out, err = verb("run", *trial, "answer=null")
+    assert code == 0 and "recorded as" in err, out + err
 
 
 def test_a_header_of_one_huge_cell_is_named(tmp_path):
