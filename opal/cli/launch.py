@@ -41,6 +41,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     logging.raiseExceptions = False  # a log file on a full disk: no traceback beside the sentence that says so
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves error messages to us
     patches.check_some_jobs(one_for_all)
+    patches.compose_once()
     patches.raise_faults_as_they_are()
     sys.argv[1:] = free_names(quoted(sys.argv[1:]))
     try:

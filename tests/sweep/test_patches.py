@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.hydra import Hydra
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.sweeper import Sweeper
 
@@ -26,6 +29,36 @@ def test_only_the_chosen_jobs_are_composed(monkeypatch):
     patches.check_some_jobs(lambda batch: batch[:1])
     Sweeper.validate_batch_is_legal(None, [["a=1"], ["a=2"]])
     assert composed == [["a=1"]]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "place", "composed"),
+    [
+        (["method=smote"], "main", 0),
+        (["hydra.mode=MULTIRUN"], "main", 1),
+        (["+hydra.mode=MULTIRUN"], "main", 1),
+        (["method=smote"], "command-line", 1),
+    ],
+)
+def test_the_mode_is_looked_up_where_something_may_set_it(monkeypatch, overrides, place, composed):
+    looks = []
+    monkeypatch.setattr(patches, "_mode", lambda *given: looks.append(given))
+    monkeypatch.setattr(Hydra, "get_mode", Hydra.get_mode)
+    patches.compose_once()
+    search = ConfigSearchPathImpl()
+    search.append(provider=place, path="conf")
+    hydra = SimpleNamespace(config_loader=SimpleNamespace(get_search_path=lambda: search))
+    Hydra.get_mode(hydra, "run", overrides)
+    assert len(looks) == composed
+
+
+def test_a_users_yaml_starts_a_sweep(verb, tmp_path):
+    (tmp_path / "conf" / "experiment").mkdir(parents=True)
+    yaml = "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper: {params: {seeds: '[1],[2]'}}\n"
+    (tmp_path / "conf" / "experiment" / "two.yaml").write_text(yaml)
+    cheap = ("controls=none", "validation.folds=0", "amounts.steps=0", "figures=false")
+    code, out, err = verb("run", "--config-dir", "conf", "experiment=two", "data=craft", "method=none", *cheap)
+    assert code == 0 and "Launching 2 jobs" in out + err
 
 
 def test_a_fault_comes_out_as_itself(monkeypatch):
