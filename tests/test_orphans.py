@@ -23,6 +23,7 @@ time.sleep(30)  # joblib keeps the processes for its next jobs
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "parent",
     [

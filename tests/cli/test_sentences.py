@@ -91,6 +91,7 @@ def test_a_mistake_is_told_in_one_sentence(command, verb):
     assert err.startswith(f"opal: {MISTAKES[command]}") and err.count("\n") == 1, err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", ["score=foo", "classifier.estimator.C=foo", "+controls.smote.method.k=3"])
 def test_no_model_is_asked_before_the_settings_are_right(wrong, verb, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")

@@ -26,6 +26,7 @@ def tools(monkeypatch):
     return chaos_checks, chaos_endpoint
 
 
+@pytest.mark.slow
 def test_what_is_wrong_in_a_store_is_counted(tools, empty_store, tmp_path):
     (tmp_path / "mlflow.db").write_bytes(empty_store.read_bytes())
     tracking = Tracking(f"sqlite:///{tmp_path}/mlflow.db")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +32,8 @@ def options(group: str) -> list[str]:
     return sorted(p.stem for p in Path(CONF, group).glob("*.yaml"))
 
 
-def composed(*overrides: str):
+@cache
+def composed(*overrides: str) -> dict[str, Any]:
     extra = [e for o in overrides for e in EXTRA.get(o, [])]
     return compose(*overrides, *extra)
 
@@ -97,10 +100,9 @@ def test_every_prompt_shows_minority_rows_and_takes_rows_back(name: str, table: 
     minority = split.train.rows(split.train.minority_groups[0])
     fresh = split.test[split.test[table.schema.target] == table.minority]
     assert len(fresh) >= 6
-    style = composed(f"prompt={name}")["prompt"]["serialization"]
-    with FakeLLM(answer=lambda body: to_text(fresh, split.train.schema, style)) as server:
+    with FakeLLM(answer=lambda body: to_text(fresh, split.train.schema, config["prompt"]["serialization"])) as server:
         given = ("method=llm", "llm=openai", f"prompt={name}", f"llm.store={tmp_path}", f"llm.base_url={server.url}")
-        config = composed(*given)
+        config = compose(*given)
         rows = instantiate(config, "method").sample(split.train, 4)
     assert len(rows.frame) == 4 and rows.funnel.kept == 4
     asked = str(server.requests[-1])

@@ -30,7 +30,7 @@ class Source:
                 pass
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def put(self, path: str, content: bytes) -> str:
         """Serve ``content`` at ``path``; returns its address."""

@@ -40,6 +40,7 @@ def trial():
     return splits, rows, [[0, 8, 16, 24]] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classifier", [LOGISTIC, native_catboost()], ids=["logistic", "catboost"])
 def test_a_curve_holds_every_seed_and_amount_for_any_number_of_workers(trial, classifier):
     found = curve(classifier, *trial, "yes")

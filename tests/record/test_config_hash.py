@@ -178,6 +178,7 @@ def test_override_order_and_unused_groups_do_not_count():
     assert "mlruns" not in json.dumps(science(composed("method=llm"), TABLE))
 
 
+@pytest.mark.slow
 def test_the_most_seeds_count_with_seeds_auto_alone():
     def hashed(*overrides: str) -> str:
         return config_hash(composed("method=smote", *overrides), TABLE)

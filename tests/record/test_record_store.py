@@ -115,6 +115,7 @@ def _killed_at(uri: str, step: str, kind: str = "trial") -> None:
         tracking.log(trials.record(H, tags={"opal.kind": kind}), trials.write)
 
 
+@pytest.mark.slow
 def test_what_a_killed_sweep_left_of_its_own_run_is_mended_by_the_next_sweep(uri, tmp_path):
     """No trial claims the hash of a sweep's own run."""
     process = multiprocessing.get_context("spawn").Process(target=_killed_at, args=(uri, "log_batch", "sweep"))

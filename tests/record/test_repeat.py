@@ -25,6 +25,7 @@ from opal.record import disk_usage
 from opal.record.read import find
 from opal.record.tracking import Tracking
 
+pytestmark = pytest.mark.slow  # the first test runs a sweep
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = ["data=csv", "data.path=table.csv", "data.target=y", "controls=none", "amounts.steps=2", "amounts.size=6"]
 
@@ -114,7 +115,6 @@ def test_repeated_here_and_from_an_export_elsewhere(project, tmp_path):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
-@pytest.mark.slow
 def test_a_moved_store_is_enough(project, tmp_path):
     moved = tmp_path / "moved"
     moved.mkdir()
@@ -129,7 +129,6 @@ def test_a_moved_store_is_enough(project, tmp_path):
         project.with_name("away").rename(project)
 
 
-@pytest.mark.slow
 def test_every_difference_is_told_with_both_values(project, tmp_path):
     opal(project, "export", trial(project, "smote").info.run_id, "--output", str(tmp_path / "run"))
     content = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -143,7 +142,6 @@ def test_every_difference_is_told_with_both_values(project, tmp_path):
     assert "1 differences" in done.said
 
 
-@pytest.mark.slow
 def test_changed_data_is_told_with_both_digests(project):
     table = project / "table.csv"
     original = table.read_bytes()
@@ -202,7 +200,6 @@ def test_prune_removes_only_what_no_run_refers_to(project):
         disk_usage.prune(tracking, [])
 
 
-@pytest.mark.slow
 def test_killed_sweeps_started_again_lose_and_double_nothing(tmp_path, empty_store):
     """Kill a sweep at random moments once its first job has begun, then let it finish: each trial once, whole."""
     write_table(tmp_path)
@@ -245,7 +242,6 @@ def _killed(folder: Path, sweep: list[str], how: int, seconds: float) -> None:
     process.wait(60)
 
 
-@pytest.mark.slow
 def test_dates_units_time_and_several_classes_are_repeated_from_the_record_alone(tmp_path, empty_store):
     import numpy as np
     import pandas as pd

@@ -52,6 +52,7 @@ def test_the_mode_is_looked_up_where_something_may_set_it(monkeypatch, overrides
     assert len(looks) == composed
 
 
+@pytest.mark.slow
 def test_a_users_yaml_starts_a_sweep(verb, tmp_path):
     (tmp_path / "conf" / "experiment").mkdir(parents=True)
     yaml = "# @package _global_\nhydra:\n  mode: MULTIRUN\n  sweeper: {params: {seeds: '[1],[2]'}}\n"

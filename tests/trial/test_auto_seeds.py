@@ -28,6 +28,7 @@ def trial(method, seeds="auto", **given):
     return Trial(number_table(400), TASK, method, LOGISTIC, seeds, controls=weights, **given)
 
 
+@pytest.mark.slow
 def test_it_stops_at_the_first_look_that_is_clear():
     wide = trial(Duplicate(), margin=0.5)  # every difference is within the margin
     found = wide.run()

@@ -40,6 +40,7 @@ def test_the_answer_is_chosen_by_it(measure):
     assert f"verdict/{measure}/difference" in result.metrics
 
 
+@pytest.mark.slow
 def test_more_is_better_where_it_is():
     result = result_of("measure=roc_auc")
     values = result.errors[result.errors["metric"] == PREFIX + "roc_auc"].pivot(

@@ -132,6 +132,7 @@ def test_searches_and_cross_validation_take_it(mixed):
     assert scores.mean() > plain.mean()
 
 
+@pytest.mark.slow
 def test_groups_come_by_metadata_routing(monkeypatch):
     seen = []
     fit = classifier.Folds.__call__

@@ -175,6 +175,7 @@ def test_a_file_holds_no_more_than_the_endpoint_takes(batch, ask, monkeypatch):
         assert all(len(fake.files[b["input_file_id"]]) <= 700 for b in fake.batches.values())
 
 
+@pytest.mark.slow
 def test_more_tokens_than_the_endpoint_takes_at_a_time_are_sent_in_halves(batch, ask, tmp_path):
     with FakeLLM(answer=lambda body: "1") as fake:
         fake.most_enqueued = 3

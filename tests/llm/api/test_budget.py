@@ -74,6 +74,7 @@ def test_an_unlimited_answer_cannot_be_budgeted(make, ask):
         assert fake.requests == []
 
 
+@pytest.mark.slow
 def test_what_may_have_been_billed_counts_and_what_was_refused_does_not(make, ask, tmp_path):
     with FakeLLM(script=[Drip(), Status(500)], answer=answer) as fake:
         client = make(fake, budget={"tokens": 10_000}, sampling={"max_tokens": 100}, timeout=1)

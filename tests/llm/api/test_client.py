@@ -136,6 +136,7 @@ def test_estimate_calls_nothing_and_knows_the_store(make, ask):
     assert estimate.money == estimate.prompt_tokens + 50 and most.completion_tokens == 5 * 2 * 7
 
 
+@pytest.mark.slow
 def test_requests_per_minute_are_spaced(make, ask):
     with FakeLLM() as fake:
         client = make(fake, requests_per_minute=300, concurrency=4)

@@ -28,8 +28,8 @@ KEY = "sk-test-5e07d8a1"
 HERE = Path(__file__).parents[1]
 
 
-def passing(name, fault):
-    return pytest.param(fault, id=name)
+def passing(name, fault, *marks):
+    return pytest.param(fault, id=name, marks=marks)
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,8 @@ def passing(name, fault):
         passing("500", Status(500)),
         passing("503 in HTML", Raw(b"<html>busy</html>")),
         passing("reset in mid-body", Reset()),
-        passing("endless body", Drip()),
-        passing("late answer", Reply(["late"], delay=30.0)),
+        passing("endless body", Drip(), pytest.mark.slow),
+        passing("late answer", Reply(["late"], delay=30.0), pytest.mark.slow),
         passing("malformed JSON", Raw(b'{"choices": [{"message"')),
         passing("no JSON object", Raw(b"[1, 2]")),
         passing("empty choices", Reply([])),
@@ -58,7 +58,10 @@ def test_a_passing_fault_is_retried_and_costs_only_itself(make, ask, fault):
     assert sum(r.usage.retries for r in responses) == len(fake.requests) - 3 >= 1
 
 
-@pytest.mark.parametrize("fault", [passing("500", Status(500)), passing("endless", Drip()), passing("reset", Reset())])
+@pytest.mark.parametrize(
+    "fault",
+    [passing("500", Status(500)), passing("endless", Drip(), pytest.mark.slow), passing("reset", Reset())],
+)
 def test_a_lasting_fault_of_one_request_loses_no_other(make, ask, fault):
     def answer(body):
         return fault if body["user"] == "1" else body["user"]
@@ -75,7 +78,7 @@ def test_a_lasting_fault_of_one_request_loses_no_other(make, ask, fault):
     assert [r.cached for r in again] == [True, False, True, True]
 
 
-@pytest.mark.parametrize("retry_after", [0.4, "date"])
+@pytest.mark.parametrize("retry_after", [0.4, pytest.param("date", marks=pytest.mark.slow)])
 def test_retry_after_is_honoured(make, ask, retry_after):
     wait = formatdate(time.time() + 3, usegmt=True) if retry_after == "date" else retry_after
     with FakeLLM(script=[Status(429, retry_after=wait)]) as fake:
