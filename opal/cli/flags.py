@@ -64,6 +64,8 @@ def _unknown(
     words: Sequence[str], flags: Collection[str], settings: Collection[str], typed: Sequence[str], help_of: str
 ) -> str:
     word = next((w for w in words if w.startswith("-")), None)
+    if word is None and "=" not in words[0]:
+        return f"{words[0]} is one word too many: {help_of} --help shows what it takes"
     if word is None:  # argparse takes settings from one place only
         return f"{words[0]} stands apart from the other settings: write flags such as -m before or after all of them"
     name, is_, value = word.lstrip("-").partition("=")
