@@ -141,7 +141,7 @@ def recorded_table(config: dict[str, Any], recorded: Recorded) -> Table:
 def data_difference(config: dict[str, Any], recorded: Recorded) -> list[Difference]:
     """Whether a local file that the run read has changed since; the run's own copy is used in any case."""
     path = (config.get("data") or {}).get("path")
-    if not path or not Path(path).is_file() or read_table(recorded.artifacts / "data") is None:
+    if not isinstance(path, str) or not Path(path).is_file() or read_table(recorded.artifacts / "data") is None:
         return []
     try:
         digest = instantiate(config, "data").digest
@@ -160,7 +160,7 @@ def fresh(recorded: Recorded, trusted: Sequence[str] = ()) -> bool:
     """
     config = read_config(recorded.artifacts, trusted, calls_model=True)
     client = (config.get("method") or {}).get("client")
-    if client:
+    if isinstance(client, dict):
         client |= {"cache": "off", "store": "mlruns/responses"}  # a record says nothing about folders here
     result, table = run_again(config, recorded)
     kept = Path("mlruns") / "fresh" / f"{recorded.config_hash[:12]}-{time.strftime('%Y-%m-%d_%H-%M-%S')}"

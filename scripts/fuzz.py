@@ -52,6 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--cases", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="number of the first case: go on where a run ended")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--case", type=int, help="repeat this case alone, with its traceback")
     given = parser.parse_args()
@@ -64,13 +65,15 @@ def main() -> None:
         fuzz_verbs.template()
     for kind in given.kinds.split(","):
         outcomes: Counter[str] = Counter()
-        numbers = range(given.cases) if given.case is None else [given.case]
+        numbers = range(given.first, given.first + given.cases) if given.case is None else [given.case]
         for number in numbers:
             outcome, what = tried(KINDS[kind], random.Random(f"{given.seed}/{kind}/{number}"), given.case is not None)
             outcomes[outcome] += 1
             if outcome == "FAILED":
                 failures += 1
                 print(f"{kind} --case {number}: {what}", flush=True)
+            if number % 100 == 99:
+                print(f"{kind} {number + 1}: {dict(outcomes)}", file=sys.stderr, flush=True)
         print(
             f"{kind}: {len(numbers)} cases, " + ", ".join(f"{n} {name}" for name, n in outcomes.most_common()),
             flush=True,

@@ -62,6 +62,9 @@ def read_config(folder: Path, trusted: Sequence[str] = (), calls_model: bool = F
         config = OmegaConf.to_container(OmegaConf.create(text))
         if not isinstance(config, dict):
             raise ValueError("not a mapping of sections")
+        for section in ("data", "method"):
+            if not isinstance(config.get(section) or {}, dict):
+                raise ValueError(f"{section} is not a section of keys")
     config = with_public_names(config)
     check_trust(config, trusted, calls_model)
     return config

@@ -18,7 +18,7 @@ from opal.config.options import Options
 from opal.data import build_table
 from opal.data.file import load
 from opal.data.write import write_table
-from opal.errors import ConfigError, DataError, SplitError
+from opal.errors import ConfigError, DataError, OpalError, SplitError
 from opal.evaluate import Replicates, UnderSampled
 from opal.record.differences import compare_environment, content_digest
 from opal.record.provenance import read_config
@@ -92,6 +92,8 @@ def test_a_group_that_refers_to_no_group_has_no_keys():
         ({"seeds": None}, "seeds is missing"),
         ({"n_jobs": None}, "n_jobs is missing"),
         ({"answer": "x"}, "answer=x"),
+        ({"data": 5.5}, "data is not a section of keys"),
+        ({"method": "x"}, "method is not a section of keys"),
         ({"answer": {"a": 1}}, "answer.a is not a key of answer"),
         ({"task": {"_target_": "opal.tasks.Imbalanced", "_partial_": True}}, "task._partial_=true"),
         ({"method": {"_target_": "opal.methods.Smote", "_partial_": "x"}}, "method._partial_=x"),
@@ -102,7 +104,7 @@ def test_a_changed_record_is_named(change, said, tmp_path):
     config = yaml.safe_load((folder / "config.yaml").read_text()) | change
     kept = {key: value for key, value in config.items() if value is not None or key not in change}
     (folder / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(OpalError, match=said):
         build(read_config(folder))
 
 
