@@ -57,15 +57,6 @@ def test_a_class_of_one_row_cannot_be_tuned(tmp_path):
     assert "train has a single row of a class, and folds need two" in done.stderr
 
 
-def test_a_method_that_is_no_section_is_left_to_the_checks(tmp_path):
-    run = Path(shutil.copytree(RECORDED, tmp_path / "run"))
-    config = run / "artifacts" / "config.yaml"
-    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"method": "x"}))
-    command = [sys.executable, "-m", "opal.reproduce", str(run)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert done.returncode == 2 and done.stderr.startswith("opal: method=x"), done.stderr
-
-
 def test_damaged_files_of_a_record_differ(tmp_path):
     prompts = tmp_path / "prompts"
     prompts.mkdir()
