@@ -33,7 +33,7 @@ class Callback(HydraCallback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if config.hydra.runtime.choices["hydra/launcher"] == "joblib":
-            end_with(int(os.environ[LEADER]))
+            end_with(int(os.environ.get(LEADER, os.getpid())))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Hydra keeps what every job returned: a thousand unused configurations would fill the memory."""

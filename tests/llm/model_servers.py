@@ -39,6 +39,16 @@ server = xllamacpp.Server(params)
 sys.stdin.read()  # until the parent has gone
 os._exit(0)
 """
+UNPACK = """
+import sys
+from transformers import AutoModelForCausalLM, AutoTokenizer
+folder, file, target = sys.argv[1:]
+model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype="float32")
+model.is_quantized, model.hf_quantizer = False, None  # it refuses to save weights that came in a GGUF file
+del model.config.quantization_config
+model.save_pretrained(target)
+AutoTokenizer.from_pretrained(folder, gguf_file=file).save_pretrained(target)
+"""
 
 
 def installed(command: str) -> str | None:
@@ -69,6 +79,19 @@ def litellm(command: str, behind: Sequence[str]) -> Iterator[list[str]]:
     options = ["--model", "openai/gemma", "--api_base", api_base, "--port", "{port}", "--host", "127.0.0.1"]
     with served([command, *options], "/health/liveliness", **alone) as url:
         yield _any(url, "openai/gemma")
+
+
+@contextmanager
+def transformers(python: str) -> Iterator[list[str]]:
+    """``transformers serve`` on the CPU, of an environment with torch and gguf; unpacking the weights takes minutes."""
+    alone = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    with tempfile.TemporaryDirectory() as folder:
+        weights = locate(None)
+        unpack = [python, "-c", UNPACK, str(weights.parent), weights.name, folder]
+        subprocess.run(unpack, env=os.environ | alone, check=True, capture_output=True)
+        command = [str(Path(python).with_name("transformers")), "serve", folder, "--device", "cpu"]
+        with served([*command, "--port", "{port}"], "/health", **alone) as url:
+            yield [*_any(url, folder), "llm.concurrency=1"]
 
 
 def _any(url: str, model: str) -> list[str]:
