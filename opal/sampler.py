@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
@@ -128,11 +129,9 @@ class OpalSampler(BaseOverSampler):
         framed, given = isinstance(X, pd.DataFrame), frame_of(X)
         read = read_given(given, y, self.kinds, self.descriptions, self.free_text if framed else "carry")
         if read.left_out:
-            warnings.warn(
+            warn(
                 f"left missing in synthetic rows, being free text or keys: {', '.join(map(repr, read.left_out))}; "
-                "free_text='carry' fills them from the rows given",
-                UserWarning,
-                stacklevel=3,
+                "free_text='carry' fills them from the rows given"
             )
         train = read.train(self.random_state)
         made, labels, rows = [], [], []
@@ -171,7 +170,7 @@ class OpalSampler(BaseOverSampler):
         self.usage_ = sum((r.usage for r in rows), Usage())
         self.prompts_ = [p for r in rows for p in r.prompts]
         for sentence in dict.fromkeys(said for r in rows for said in (r.stopped, r.note) if said):
-            warnings.warn(sentence, UserWarning, stacklevel=4)
+            warn(sentence)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -193,3 +192,11 @@ def built(method: str, options: tuple[str, ...]) -> tuple[Oversampler, Filter]:
         return instantiate(config, "method"), instantiate(config, "curate")
     except HydraException as fault:
         raise ConfigError(sentence(fault)) from fault
+
+
+def warn(sentence: str) -> None:
+    """A warning that shows the line of the caller's own code, below scikit-learn and imbalanced-learn."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] in ("opal", "imblearn", "sklearn"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(sentence, UserWarning, stacklevel=level)
