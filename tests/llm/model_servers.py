@@ -91,7 +91,7 @@ def transformers(python: str) -> Iterator[list[str]]:
         subprocess.run(unpack, env=os.environ | alone, check=True, capture_output=True)
         command = [str(Path(python).with_name("transformers")), "serve", folder, "--device", "cpu"]
         with served([*command, "--port", "{port}"], "/health", **alone) as url:
-            yield [*_any(url, folder), "llm.concurrency=1"]
+            yield [*_any(url, folder), "llm.concurrency=1", "llm.sampling.max_tokens=16"]  # else it writes on and on
 
 
 def _any(url: str, model: str) -> list[str]:
