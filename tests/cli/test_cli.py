@@ -146,7 +146,7 @@ def say(terminal: int, keys: str, expected: str, patience: float = 30.0) -> None
         ("run --method=smote", "--method=smote begins with dashes, which settings do not: write method=smote"),
         ("run -m hydra/lancher=joblib", "hydra/lancher is not a key; did you mean hydra/launcher?"),
         ("run --metod llm", "--metod is not a flag; did you mean method=llm?"),
-        ("export 1a2b3c4d5e6f folder", "folder is one word too many: opal export --help shows what it takes"),
+        ("reproduce 1a2b3c4d5e6f again", "again is one word too many: opal reproduce --help shows what it takes"),
         ("run method=none -m data=craft", "data=craft stands apart from the other settings: write flags such as -m"),
         ("run --cfg foo", "--cfg foo is not one of job, hydra, all"),
         ("run method=smote,none", "method=smote,none names several values: add -m for a run with each"),
