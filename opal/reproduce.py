@@ -173,8 +173,7 @@ def fresh(recorded: Recorded, trusted: Sequence[str] = ()) -> bool:
 
 def _replay(config: dict[str, Any], recorded: Recorded, store: Path) -> None:
     """Point the method's client, if it has one, at the answers that the run kept."""
-    method = config.get("method")
-    client = method.get("client") if isinstance(method, dict) else None
+    client = (config.get("method") or {}).get("client")
     if not isinstance(client, dict):
         return
     wanted = len(keys_of(recorded.artifacts / "prompts"))

@@ -197,6 +197,6 @@ def built(method: str, options: tuple[str, ...]) -> tuple[Oversampler, Filter]:
 def warn(sentence: str) -> None:
     """A warning that shows the line of the caller's own code, below scikit-learn and imbalanced-learn."""
     frame, level = sys._getframe(), 1
-    while frame.f_back and frame.f_globals["__name__"].partition(".")[0] in ("opal", "imblearn", "sklearn"):
+    while frame.f_back and str(frame.f_globals.get("__name__")).partition(".")[0] in ("opal", "imblearn", "sklearn"):
         frame, level = frame.f_back, level + 1
     warnings.warn(sentence, UserWarning, stacklevel=level)

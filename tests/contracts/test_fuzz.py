@@ -18,7 +18,7 @@ from opal.config.options import Options
 from opal.data import build_table
 from opal.data.file import load
 from opal.data.write import write_table
-from opal.errors import ConfigError, DataError, OpalError, SplitError
+from opal.errors import ConfigError, DataError, SplitError
 from opal.evaluate import Replicates, UnderSampled
 from opal.record.differences import compare_environment, content_digest
 from opal.record.provenance import read_config
@@ -83,8 +83,6 @@ def test_a_group_that_refers_to_no_group_has_no_keys():
         ({"seeds": None}, "seeds is missing"),
         ({"n_jobs": None}, "n_jobs is missing"),
         ({"answer": "x"}, "answer=x"),
-        ({"data": 5.5}, "data is not a section of keys"),
-        ({"method": "x"}, "method is not a section of keys"),
         ({"answer": {"a": 1}}, "answer.a is not a key of answer"),
         ({"task": {"_target_": "opal.tasks.Imbalanced", "_partial_": True}}, "task._partial_=true"),
         ({"method": {"_target_": "opal.methods.Smote", "_partial_": "x"}}, "method._partial_=x"),
@@ -95,8 +93,18 @@ def test_a_changed_record_is_named(change, said, tmp_path):
     config = yaml.safe_load((folder / "config.yaml").read_text()) | change
     kept = {key: value for key, value in config.items() if value is not None or key not in change}
     (folder / "config.yaml").write_text(yaml.safe_dump(kept, sort_keys=False))
-    with pytest.raises(OpalError, match=said):
+    with pytest.raises(ConfigError, match=said):
         build(read_config(folder))
+
+
+@pytest.mark.parametrize(("section", "value"), [("data", 5.5), ("method", "x")])
+def test_a_record_whose_section_is_none_is_damaged(section, value, verb, tmp_path):
+    run = Path(shutil.copytree(RECORDED, tmp_path / "run"))
+    config = run / "artifacts" / "config.yaml"
+    config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {section: value}))
+    code, _, err = verb("reproduce", str(run))
+    assert code == 2 and err.count("\n") == 1, err
+    assert err.startswith("opal: ") and f"is damaged: {section} is not a section of keys" in err
 
 
 @pytest.mark.parametrize(
