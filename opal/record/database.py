@@ -15,7 +15,7 @@ from urllib.parse import quote
 from opal.errors import TrackingError
 
 MOST_PAGES = 50_000  # of 4 kB: larger files are not read through
-PATIENCE = 8.0  # seconds that another process may hold the database when we begin
+PATIENCE = 5.0  # seconds that another process may hold the database when we begin: told within ten, loading included
 LEAST_FREE = 20_000_000  # bytes: a new store takes 1 MB, a run with its table and answers a few
 GO_ON = "nothing was touched: put a copy of it back, or name another store with tracking.uri=sqlite:///new.db"
 OWN_TABLES = {"experiments", "runs", "alembic_version"}
