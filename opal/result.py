@@ -13,13 +13,18 @@ import pandas as pd
 from opal._lazy import displayed
 from opal.table import Schema
 
+# Of a usage, what belongs to answers whoever pays; retries, waiting time and payments belong to a run.
+MADE = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
+MADE_IF_ANY = ("reasoning_tokens", "cache_write_tokens")  # named only where there are any
+
 
 @dataclass(frozen=True)
 class Usage:
     """What an LLM's answers cost. Tokens and requests count answers from the store too, at what they cost when
     first made (so that a replayed run logs equal figures); ``paid_*`` count only what this run called for.
     ``money`` is None where a price is unknown: unknown is never counted as zero. ``reasoning_tokens`` are among the
-    completion tokens.
+    completion tokens; ``cached_tokens`` and ``cache_write_tokens``, read from and written to the provider's cache, are
+    among the prompt's.
     """
 
     requests: int = 0
@@ -34,6 +39,7 @@ class Usage:
     paid_money: float | None = 0.0
     seconds: float = 0.0
     reasoning_tokens: int = 0
+    cache_write_tokens: int = 0
 
     def __add__(self, other: Usage) -> Usage:
         sums: dict[str, Any] = {}
@@ -49,8 +55,8 @@ class Usage:
         return replace(self, **{k: getattr(both, k) for k in paid})
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values; ``reasoning_tokens`` only where there are any."""
-        return {name: value for name, value in asdict(self).items() if name != "reasoning_tokens" or value}
+        """Plain values."""
+        return {name: value for name, value in asdict(self).items() if name not in MADE_IF_ANY or value}
 
 
 @dataclass
@@ -107,8 +113,7 @@ class Rows:
         """These rows, with the requests of an ``earlier`` round that asked for fewer of them."""
         known = {p["key"] for p in self.prompts}
         others = [p for p in earlier.prompts if p["key"] not in known]
-        made_first = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
-        used = [Usage(**{k: p["usage"][k] for k in made_first}) for p in others]
+        used = [Usage(**{k: v for k, v in p["usage"].items() if k in (*MADE, *MADE_IF_ANY)}) for p in others]
         usage = sum(used, self.usage.after(earlier.usage))
         again = sum(not p["cached"] for p in earlier.prompts if p["key"] in known)  # stored by that round: no saving
         hits = usage.cache_hits - again + sum(p["cached"] for p in others)

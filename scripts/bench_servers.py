@@ -1,14 +1,15 @@
 #!/usr/bin/env python
 """Do rows come from the servers that people run? Each server x prompt x table: mode, valid share, tokens, probe calls.
 
-    python scripts/bench_servers.py [--only SERVERS] [--litellm /path/to/litellm] [--llama-cpp /path/to/python]
-        [--transformers /path/to/python]
+    python scripts/bench_servers.py [--only SERVERS] [--llama-server /path/to/llama-server] [--litellm /path/to/litellm]
+        [--llama-cpp /path/to/python] [--transformers /path/to/python]
 
 Servers, all with the embedded weights (Gemma 3 270M, a base model: with prompts for chat models it writes rows only
 where an answer is held to their form):
 
     embedded           llm=local, as `opal run` starts it
     llama.cpp          llama-server's HTTP server (from xllamacpp), asked as llm=llama_cpp: its own grammars
+    llama-server       llama.cpp's own command, where --llama-server names it: a stock build has no LLGuidance
     llama-cpp-python   `python -m llama_cpp.server`, where --llama-cpp names a Python that has it
     transformers       `transformers serve`, where --transformers names a Python that has it, torch and gguf
     litellm            its proxy in front of the llama.cpp server, where --litellm names the command
@@ -29,7 +30,7 @@ from benchmark import Figure, finish, need_model, parse
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "llm")]
-from model_servers import PROMPTS, litellm, llama_cpp, llama_cpp_python, rows_of, tables, transformers  # noqa: E402
+from model_servers import PROMPTS, litellm, llama_cpp, llama_cpp_python, llama_server, rows_of, tables, transformers  # noqa: E402
 
 from opal.errors import OpalError  # noqa: E402
 from opal.llm.api.endpoint import Endpoint  # noqa: E402
@@ -39,7 +40,8 @@ from opal.table import Table  # noqa: E402
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=6)
-    parser.add_argument("--only", default="embedded,llama.cpp,litellm,llama-cpp-python,transformers")
+    parser.add_argument("--only", default="embedded,llama.cpp,llama-server,litellm,llama-cpp-python,transformers")
+    parser.add_argument("--llama-server", metavar="COMMAND")
     parser.add_argument("--litellm", metavar="COMMAND")
     parser.add_argument("--llama-cpp", metavar="PYTHON")
     parser.add_argument("--transformers", metavar="PYTHON")
@@ -56,6 +58,8 @@ def main() -> None:
             behind = stack.enter_context(llama_cpp())
         if "llama.cpp" in only:
             works += show("llama.cpp", behind, given.rows)
+        if given.llama_server and "llama-server" in only:
+            works += show("llama-server", stack.enter_context(llama_server(given.llama_server)), given.rows)
         if given.litellm and "litellm" in only:
             works += show("litellm, llama.cpp behind", stack.enter_context(litellm(given.litellm, behind)), given.rows)
         if given.llama_cpp and "llama-cpp-python" in only:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from opal.evaluate.metrics import names
 from opal.record.environment import peak_memory_mb
-from opal.result import TrialResult
+from opal.result import MADE, MADE_IF_ANY, TrialResult
 from opal.table import Split, Table, frame_digest
 
 Point = tuple[str, float, int]  # key, value, step
@@ -153,10 +153,8 @@ def singles_of(result: TrialResult) -> dict[str, float | None]:
     singles["time/peak_memory_mb"] = peak_memory_mb()
     usage, rows = result.usage, sum(len(r.frame) for r in result.rows.values())
     if usage.requests:
-        counted = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
-        singles |= {f"llm/{key}": getattr(usage, key) for key in counted}
-        if usage.reasoning_tokens:
-            singles["llm/reasoning_tokens"] = usage.reasoning_tokens
+        singles |= {f"llm/{key}": getattr(usage, key) for key in MADE}
+        singles |= {f"llm/{key}": count for key in MADE_IF_ANY if (count := getattr(usage, key))}
         singles |= {f"paid/{key}": getattr(usage, f"paid_{key}") for key in ("requests", "tokens", "money")}
         singles |= {"paid/cache_hits": usage.cache_hits, "paid/retries": usage.retries, "time/llm": usage.seconds}
         if rows:

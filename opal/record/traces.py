@@ -64,6 +64,8 @@ def trace(experiment_id: str, run_id: str, stage: str, said: Mapping[str, Any]) 
     tokens |= {"total_tokens": sum(tokens.values())}
     if usage.get("cached_tokens"):
         tokens["cache_read_input_tokens"] = usage["cached_tokens"]
+    if usage.get("cache_write_tokens"):
+        tokens["cache_creation_input_tokens"] = usage["cache_write_tokens"]
     answer = datetime.fromisoformat(said["created"]) if said["created"] else datetime.now(UTC)
     end = int(answer.timestamp() * 1e9)
     start = end - int(usage["seconds"] * 1e9)

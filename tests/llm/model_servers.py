@@ -64,6 +64,15 @@ def llama_cpp() -> Iterator[list[str]]:
 
 
 @contextmanager
+def llama_server(command: str) -> Iterator[list[str]]:
+    """llama.cpp's own command ``llama-server``; a build as it comes from its CMake has no LLGuidance."""
+    options = ["--model", str(locate(None)), "--alias", "gemma", "--host", "127.0.0.1", "--port", "{port}"]
+    limits = ["--parallel", "2", "--ctx-size", "8192", "--threads", "1", "--no-webui"]
+    with served([command, *options, *limits], "/health") as url:
+        yield ["llm=llama_cpp", f"llm.base_url={url}/v1", "llm.model=gemma", "llm.supports=null"]
+
+
+@contextmanager
 def llama_cpp_python(python: str = sys.executable) -> Iterator[list[str]]:
     """``python -m llama_cpp.server``: a stock build of llama.cpp, without LLGuidance."""
     command = [python, "-m", "llama_cpp.server", "--model", str(locate(None)), "--port", "{port}"]

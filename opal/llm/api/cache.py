@@ -25,10 +25,8 @@ from opal.atomic import write_whole
 from opal.errors import LLMError
 from opal.llm.api.lock import held
 from opal.llm.api.messages import Request, Response
-from opal.result import Usage
+from opal.result import MADE, MADE_IF_ANY, Usage
 
-# The fields of a usage that are stored with an answer; retries and seconds belong to the call.
-KEPT = ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money")
 log = logging.getLogger("opal")
 
 
@@ -74,8 +72,8 @@ class ResponseCache:
                 raise ValueError("it answers another request")
             if record.get("digest", digest := digest_of(record)) != digest:  # records of 0.1 have none
                 raise ValueError("it was edited")
-            reasoning = int(record["usage"].get("reasoning_tokens", 0))  # records of 0.1 have none
-            usage = Usage(cache_hits=1, reasoning_tokens=reasoning, **{name: record["usage"][name] for name in KEPT})
+            rare = {name: int(record["usage"].get(name, 0)) for name in MADE_IF_ANY}  # earlier records have none
+            usage = Usage(cache_hits=1, **rare, **{name: record["usage"][name] for name in MADE})
             texts, finish = tuple(record["texts"]), tuple(record["finish"])
             if not empty and not any(text.strip() for text in texts):
                 return None
@@ -95,7 +93,7 @@ class ResponseCache:
             "finish": list(response.finish),
             "mode": response.mode,
             "created": response.created,
-            "usage": {name: usage[name] for name in (*KEPT, "reasoning_tokens")},
+            "usage": {name: usage[name] for name in (*MADE, *MADE_IF_ANY)},
             "request": response.request.canonical(),
         }
         record["digest"] = digest_of(record)

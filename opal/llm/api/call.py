@@ -145,11 +145,10 @@ class Caller:
 
     def usage(self, answer: Mapping[str, Any], request: Request | None = None) -> Usage:
         """Tokens and money of a new answer."""
-        prompt, completion, cached = tokens_of(answer, request)
-        money = self.prices.money(prompt, completion, cached)
-        usage = Usage(
-            1, 0, 0, prompt, completion, cached, money, reasoning_tokens=reasoning_tokens(answer.get("usage"))
-        )
+        prompt, completion, cached, written = tokens_of(answer, request)
+        money = self.prices.money(prompt, completion, cached, written)
+        thought = reasoning_tokens(answer.get("usage"))
+        usage = Usage(1, 0, 0, prompt, completion, cached, money, reasoning_tokens=thought, cache_write_tokens=written)
         return replace(usage, paid_requests=1, paid_tokens=prompt + completion, paid_money=money)
 
     def most(self, request: Request) -> Cost:
@@ -157,7 +156,7 @@ class Caller:
         prompt, completion = prompt_tokens(request), answer_tokens(request)
         if completion is None:
             return {"requests": 1, "tokens": None, "money": None}
-        return {"requests": 1, "tokens": prompt + completion, "money": self.prices.money(prompt, completion)}
+        return {"requests": 1, "tokens": prompt + completion, "money": self.prices.most(prompt, completion)}
 
 
 def now() -> str:

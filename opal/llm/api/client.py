@@ -71,7 +71,8 @@ class Client:
     store : folder of stored answers
     budget : limits on ``money``, ``tokens`` and ``requests`` of all runs with this ``scope``, or None
     prices : money per million tokens: ``prompt``, ``cached_prompt``, ``completion``; None: as ``models`` says, a table
-        by model name, or unknown; ``batch``, ``flex``, ``priority``: share of them that these ways charge
+        by model name, or unknown; ``cache_write``, of tokens that go into the provider's cache (None: as ``prompt``);
+        ``batch``, ``flex``, ``priority``: share of them that these ways charge
     tier : ``service_tier`` of every request, such as ``flex`` (cheaper, slower, may be refused when full) or
         ``priority``; the answer is the same, so that it counts in no key. ``flex`` waits 15 minutes for an answer
     sampling : defaults for :meth:`request`: temperature, top_p, max_tokens, ...; any field the endpoint knows
@@ -235,7 +236,7 @@ class Client:
         prompt = sum(map(prompt_tokens, missing))
         answers = [answer_tokens(r) if completion_tokens is None else completion_tokens for r in missing]
         completion = None if None in answers else sum(a or 0 for a in answers)
-        money = None if completion is None else self._prices.money(prompt, completion)
+        money = None if completion is None else self._prices.most(prompt, completion)
         return Estimate(len(requests), len(requests) - len(missing), prompt, completion, money)
 
     @cached_property
@@ -248,7 +249,7 @@ class Client:
 
         def ask(fields: dict[str, Any]) -> dict[str, Any] | None:
             body = {"model": endpoint.model, **fields, **self.extra_body}
-            most = {"requests": 1, "tokens": 200, "money": self._prices.money(100, 100)}
+            most = {"requests": 1, "tokens": 200, "money": self._prices.most(100, 100)}
             try:
                 return caller.send(body, most, "probe", stop, probing=True)[0]
             except Fault as fault:
@@ -311,7 +312,8 @@ class Client:
             found = self._stored_earlier(request)
         if found is not None and found.usage.money is None:  # made before the prices were known
             usage = found.usage
-            money = self._prices.money(usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens)
+            tokens = (usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_write_tokens)
+            money = self._prices.money(*tokens)
             return replace(found, usage=replace(usage, money=money))
         return found
 

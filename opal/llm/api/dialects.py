@@ -106,6 +106,12 @@ def cached_tokens(usage: Any) -> int:
     return count(details, "cached_tokens") or count(usage, "prompt_cache_hit_tokens") or 0  # the latter: DeepSeek
 
 
+def cache_write_tokens(usage: Any) -> int:
+    """Prompt tokens that were written to the provider's cache, where that is billed (OpenAI since GPT-5.6)."""
+    details = usage.get("prompt_tokens_details") if isinstance(usage, Mapping) else None
+    return count(details, "cache_write_tokens") or 0
+
+
 def count(said: Any, name: str) -> int | None:
     """A number of tokens in an answer, or None where it holds none."""
     value = said.get(name) if isinstance(said, Mapping) else None

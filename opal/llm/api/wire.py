@@ -9,7 +9,15 @@ from typing import Any
 from opal.errors import ConfigError
 from opal.llm.api.budget import count_tokens, prompt_tokens
 from opal.llm.api.capabilities import Capabilities
-from opal.llm.api.dialects import cached_tokens, count, finish_of, regex_fields, schema_fields, text_of
+from opal.llm.api.dialects import (
+    cache_write_tokens,
+    cached_tokens,
+    count,
+    finish_of,
+    regex_fields,
+    schema_fields,
+    text_of,
+)
 from opal.llm.api.messages import Constraint, Mode, Request
 
 
@@ -72,12 +80,13 @@ def read_answer(answer: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     return [text_of(c) for c in choices], [finish_of(c, answer) for c in choices]
 
 
-def tokens_of(answer: Mapping[str, Any], request: Request | None = None) -> tuple[int, int, int]:
-    """Tokens of an answer: prompt, completion, prompt from cache; estimated where the endpoint does not say."""
+def tokens_of(answer: Mapping[str, Any], request: Request | None = None) -> tuple[int, int, int, int]:
+    """Tokens of an answer: prompt, completion, prompt from cache and into it; estimated where not told."""
     said = answer.get("usage")
     prompt, completion = count(said, "prompt_tokens"), count(said, "completion_tokens")
     if prompt is None:
         prompt = prompt_tokens(request) if request else 0
     if completion is None:
         completion = sum(map(count_tokens, read_answer(answer)[0]))
-    return prompt, completion, min(prompt, cached_tokens(said))
+    cached = min(prompt, cached_tokens(said))
+    return prompt, completion, cached, min(prompt - cached, cache_write_tokens(said))

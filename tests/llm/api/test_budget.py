@@ -138,10 +138,18 @@ def test_tokens_are_counted_rather_too_high():
     assert count_tokens("Continue the table with new rows.") >= 7
 
 
+def test_what_is_written_to_the_providers_cache_has_its_price_and_is_reserved_for():
+    prices = Prices(1.0, 0.1, 2.0, 1.25)
+    assert prices.money(1_000_000, 500_000) == 2.0 and prices.most(1_000_000, 500_000) == 2.25
+    assert prices.money(1_000_000, 0, cached=400_000, written=400_000) == pytest.approx(0.2 + 0.04 + 0.5)
+    assert Prices(1.0, 0.1, 2.0).most(1_000_000, 500_000) == 2.0
+
+
 def test_unknown_prices_make_unknown_sums():
     assert Prices(1.0, None, 2.0).money(1_000_000, 500_000) == 2.0
     assert Prices(1.0, None, 2.0).money(1_000_000, 500_000, cached=1) is None
     assert Prices().money(0, 0) == 0.0
+    assert Prices(1.0, None, 2.0).money(1_000_000, 0, written=1_000_000) == 1.0, "no other price: as the rest"
     assert Prices.declared({"prompt": 2, "completion": 4, "batch": 0.5}, "batch").money(10**6, 10**6) == 3.0
     assert Prices.declared({"prompt": 2, "completion": 4, "batch": 0.5}).money(10**6, 10**6) == 6.0
     with pytest.raises(ConfigError, match=r"llm\.prices\.promt"):

@@ -12,6 +12,7 @@ from fake_server import FakeLLM, Reply, Status
 
 from opal.errors import ConfigError, LLMError
 from opal.llm.api.messages import Constraint
+from opal.result import MADE, MADE_IF_ANY
 
 KEY = "sk-test-5e07d8a1"
 
@@ -99,17 +100,20 @@ def test_answers_are_asked_for_one_by_one_where_n_is_not_supported(make, ask):
 
 
 def test_usage_counts_tokens_money_and_retries(make, ask):
-    usage = {"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": {"cached_tokens": 40}}
+    details = {"cached_tokens": 40, "cache_write_tokens": 20}
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": details}
+    prices = {"prompt": 1.0, "cached_prompt": 0.5, "completion": 10.0, "cache_write": 1.25}
     with FakeLLM(script=[Status(500), Reply(["x"], usage=usage)]) as fake:
-        client = make(fake, prices={"prompt": 1.0, "cached_prompt": 0.5, "completion": 10.0})
+        client = make(fake, prices=prices)
         [paid] = client.complete(ask(client))
         [stored] = client.complete(ask(client))
-    money = (60 * 1 + 40 * 0.5 + 10 * 10) / 1e6
+    money = (40 * 1 + 40 * 0.5 + 20 * 1.25 + 10 * 10) / 1e6
     assert paid.usage.money == paid.usage.paid_money == pytest.approx(money)
     assert (paid.usage.retries, paid.usage.cached_tokens, paid.usage.paid_tokens) == (1, 40, 110)
     assert stored.cached and stored.usage.cache_hits == 1 and stored.usage.paid_tokens == 0
-    for name in ("requests", "prompt_tokens", "completion_tokens", "cached_tokens", "money"):
+    for name in (*MADE, *MADE_IF_ANY):
         assert getattr(stored.usage, name) == getattr(paid.usage, name)
+    assert stored.usage.cache_write_tokens == 20
     assert len(fake.requests) == 2
 
 
