@@ -113,11 +113,12 @@ class Rows:
         """These rows, with the requests of an ``earlier`` round that asked for fewer of them."""
         known = {p["key"] for p in self.prompts}
         others = [p for p in earlier.prompts if p["key"] not in known]
+        before = {p["key"]: {"usage": p["usage"], "cached": p["cached"]} for p in earlier.prompts}
+        again = [p | before.get(p["key"], {}) for p in self.prompts]  # what that round stored is no saving now
         used = [Usage(**{k: v for k, v in p["usage"].items() if k in (*MADE, *MADE_IF_ANY)}) for p in others]
         usage = sum(used, self.usage.after(earlier.usage))
-        again = sum(not p["cached"] for p in earlier.prompts if p["key"] in known)  # stored by that round: no saving
-        hits = usage.cache_hits - again + sum(p["cached"] for p in others)
-        return replace(self, usage=replace(usage, cache_hits=hits), prompts=others + self.prompts)
+        prompts = others + again
+        return replace(self, usage=replace(usage, cache_hits=sum(p["cached"] for p in prompts)), prompts=prompts)
 
     @property
     def all(self) -> pd.DataFrame:

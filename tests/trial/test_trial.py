@@ -273,6 +273,9 @@ def test_requests_of_an_earlier_round_are_kept_and_counted_once():
     assert [p["key"] for p in both.prompts] == ["a", "e", "b", "c", "d"]
     assert (both.usage.requests, both.usage.prompt_tokens, both.usage.money) == (5, 50, 2.5)
     assert (both.usage.paid_requests, both.usage.cache_hits) == (3, 2), "b was stored by the earlier round itself"
+    third = asked("a", "b", "c", "d", "e", "f", paid=1, stored="abcde").after(both)
+    assert (third.usage.paid_requests, third.usage.cache_hits) == (4, 2), "and stays so in a third round"
+    assert [p["key"] for p in third.prompts if p["cached"]] == ["d", "e"]
 
 
 def test_the_probe_warns_of_a_model_that_knows_the_table(tmp_path):

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate, islice
@@ -33,7 +33,7 @@ from opal.result import Usage
 log = logging.getLogger(__name__)
 MOST, MOST_BYTES = 50_000, 190_000_000  # requests and bytes of a batch (OpenAI's limits: 50,000 and 200 MB)
 MOST_LISTED = 2000  # batches looked through for one that a killed process created
-TRIED_FROM = 20  # requests; with as many, one is asked directly first
+TRIED_FROM = 2  # requests; with as many, one is asked directly first
 ENDED = ("completed", "failed", "expired", "cancelled")
 ENQUEUED = "token_limit_exceeded"  # where the account's batches have too many tokens (openai-python issue 2084, 2025)
 
@@ -119,7 +119,7 @@ class Batches:
         return done
 
     def _tried(self, wanted: Mapping[str, Request]) -> dict[str, Response]:
-        """The first of many requests, asked directly where the model is new: a field that it refuses is found out in
+        """The first of several requests, asked directly where the model is new: a field that it refuses is found out in
         seconds, not after a batch in which every line failed."""
         if len(wanted) < TRIED_FROM or self.caller.adaptation.known:
             return {}
@@ -204,12 +204,14 @@ class Batches:
         can = caller.adaptation.limit(self.can)
         return bodies(request, caller.endpoint.model, can, caller.chat, caller.extra_body)
 
-    def _learn(self, request: Request, line: Mapping[str, Any]) -> None:
-        """Learn from a line that the endpoint refused, so that the next batch does without what it names."""
-        response = line.get("response") or {}
-        error = (response.get("body") or {}).get("error") or line.get("error") or {}
-        fault = Fault.refusal(str(error.get("message")), response.get("status_code"), error)
-        self.caller.adaptation.learn(fault, self.caller.adaptation.fit(self._bodies(request)[0][0]))
+    def _learn(self, refused: Sequence[tuple[Request, Mapping[str, Any]]]) -> None:
+        """Learn from requests and the lines that refuse them, so that the next batch does without what they name."""
+        adaptation = self.caller.adaptation
+        sent = [adaptation.fit(self._bodies(request)[0][0]) for request, _ in refused]  # before the first lesson
+        for body, (_, line) in zip(sent, refused, strict=True):
+            response = line.get("response") or {}
+            error = (response.get("body") or {}).get("error") or line.get("error") or {}
+            adaptation.learn(Fault.refusal(str(error.get("message")), response.get("status_code"), error), body)
 
     def _finish(self, state: State, wanted: Mapping[str, Request]) -> dict[str, Response]:
         """Wait for the batch to end; store and return the answers to ``wanted``, failures among them."""
@@ -226,6 +228,7 @@ class Batches:
         lines = [*self._download(batch.output_file_id), *self._download(batch.error_file_id)]
         spent = Usage()
         answered: set[str] = set()
+        refused: list[tuple[Request, Mapping[str, Any]]] = []
         done = {k: failed(r, f"the batch ended as {batch.status!r} without it") for k, r in wanted.items()}
         for line in lines:
             key, answer, why = _read_line(line)
@@ -234,9 +237,10 @@ class Batches:
                 spent += self.caller.usage(answer, request)
                 answered.add(key)
             if request is not None and answer is None:
-                self._learn(request, line)
+                refused.append((request, line))
             if request is not None:
                 done[key] = self._keep(request, state, answer) if answer is not None else failed(request, why)
+        self._learn(refused)
         if all(k in wanted or k not in answered or self.store.path(k).exists() for k in state.modes):
             self._forget(state, spent)
         return done

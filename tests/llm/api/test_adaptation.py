@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from strict_openai import StrictOpenAI
 
 from opal.errors import LLMError
+from opal.llm.api import batch
 from opal.llm.api.budget import Prices
 from opal.llm.api.gbnf import gbnf
 from opal.llm.api.messages import Constraint
@@ -253,12 +255,20 @@ def test_a_batch_of_a_reasoning_model_does_without_what_it_refuses(make, ask):
         assert len(bodies) == 24 and all("temperature" not in b and "max_tokens" not in b for b in bodies)
 
 
-def test_a_batch_whose_lines_were_refused_teaches_the_next(make, ask):
+@pytest.mark.parametrize("named", [True, False], ids=["with error.param", "in words alone"])
+def test_a_batch_whose_lines_were_refused_teaches_the_next(make, ask, monkeypatch, named):
+    monkeypatch.setattr(batch, "TRIED_FROM", 99)
     with strict() as fake:
+        told = fake.refusal
+        if not named:
+            monkeypatch.setattr(fake, "refusal", lambda body: (fault := told(body)) and replace(fault, param=None))
         client = make(fake, model="o3", sampling={"max_tokens": 100}, supports=SUPPORTS, mode="batch", poll=0.05)
         with pytest.raises(LLMError, match="max_completion_tokens"):
             client.complete(ask(client, 2))
         assert [r.texts for r in client.complete(ask(client, 2))] == [("1,2,3",)] * 2
+        *_, last = fake.batches.values()
+        bodies = [json.loads(line)["body"] for line in fake.files[last["input_file_id"]].decode().splitlines()]
+        assert [b["max_completion_tokens"] for b in bodies] == [4196, 4196], "every line teaches the same"
 
 
 def test_a_value_out_of_range_is_the_users_to_mend(make, ask):

@@ -21,7 +21,12 @@ USAGE = {"prompt_tokens": 100, "completion_tokens": 100}
 
 @pytest.fixture
 def batch(make):
-    return lambda fake, **fields: make(fake, mode="batch", poll=0.05, **fields)
+    def made(fake, **fields):
+        client = make(fake, mode="batch", poll=0.05, **fields)
+        client._connect().adaptation.remember()  # a model that was asked before: none is asked directly first
+        return client
+
+    return made
 
 
 def states(tmp_path):
@@ -59,6 +64,7 @@ import sys
 from opal.llm.api.client import Client
 options = {"key_env": None, "supports": {}, "mode": "batch", "poll": 0.05, "store": sys.argv[2]}
 client = Client("fake", sys.argv[1], **options)
+client._connect().adaptation.remember()
 requests = [client.request(messages=({"role": "user", "content": "rows?"},), draw=i) for i in range(4)]
 print(sum(r.usage.paid_requests for r in client.complete(requests)))
 """
