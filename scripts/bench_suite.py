@@ -3,14 +3,16 @@
 python scripts/bench_suite.py                       4 tables x 3 methods x 3 classifiers x 5 seeds x 6 amounts
 python scripts/bench_suite.py --quick               the first 2 tables and 2 seeds; start-up weighs more there
 python scripts/bench_suite.py --rows DIR            DIR/<table>/<method>/train_generate_colsbase_rand<seed>.csv
+python scripts/bench_suite.py --study DIR           beside the study's own scripts: DIR is a checkout of its repository
 
 The suite is one command with one process start, splits, replayed rows, metrics, record and figures; the limit is
 what fit and predict_proba of the bare estimators cost on the same rows, every one of them. The suite itself makes a
 fit without synthetic rows once for all methods. Workers are processes of Hydra's joblib launcher (pip install
 hydra-joblib-launcher); errors must not depend on their number. Splits are the published ones, drawn here. Where --rows
 has no file, stand-in rows are written: duplicate as the study drew it, smote by imbalanced-learn, and smote of another
-seed in place of the language model's. CPU seconds count all processes; on a busy machine they too grow, and wall
-seconds say nothing. Tables come from OPAL_DATA_DIR.
+seed in place of the language model's. --study copies DIR/main, gives it the same files as data/, and runs its command
+for all imbalanced experiments (it needs statsmodels and matplotlib). CPU seconds count all processes; on a busy machine
+they too grow, and wall seconds say nothing. Tables come from OPAL_DATA_DIR.
 """
 
 from __future__ import annotations
@@ -21,11 +23,13 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before NumPy
 
 import argparse
 import hashlib
-import resource
+import re
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +44,8 @@ METHODS = ("llm", "smote", "duplicate")
 CLASSIFIERS = ("paper_random_forest", "paper_catboost", "paper_logistic")  # the longest first: no worker waits for it
 TABLES = ("gender", "heart_failure", "diabetes", "craft")
 SEEDS = (1, 2, 6, 8, 42)
+POSTS = {"llm": "focus", "smote": "smote", "duplicate": "duplicate"}  # the study's names of methods
+STUDY = "main/raw_pretrain_exp.py --current_post all --data_name gender --classifier catBoost"  # as its README has it
 
 
 def main() -> int:
@@ -48,6 +54,7 @@ def main() -> int:
     parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--rows", type=Path)
+    parser.add_argument("--study", type=Path)
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
@@ -55,6 +62,8 @@ def main() -> int:
         skip("OPAL_DATA_DIR does not name the folder of the study's tables")
     if options.quick:
         options.tables, options.seeds = options.tables[:2], options.seeds[:2]
+    if options.study and (tuple(options.tables), tuple(options.seeds)) != (TABLES, SEEDS):
+        parser.error("--study goes with all tables and seeds: its scripts know no others")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         given = sum(write_folders(root / "rows", table, options.seeds, options.rows) for table in options.tables)
@@ -63,13 +72,22 @@ def main() -> int:
         fits, wall, cpu = fits_alone(root / "rows", options)
         print(f"{fits} fits alone: {wall:.1f} s wall, {cpu:.1f} s CPU", flush=True)
         walls, found, figures = {}, {}, []
+        theirs = study(root, options) if options.study else None
+        if theirs:
+            print(f"the study's own scripts: {theirs}", flush=True)
         for workers in options.workers:
-            walls[workers], used, found[workers] = suite(root, options, workers)
+            took, found[workers] = suite(root, options, workers)
+            walls[workers] = took.wall
             print(
-                f"suite, {workers} worker{'s' * (workers > 1)}: {walls[workers]:.1f} s wall, {used:.1f} s CPU; "
-                f"ratio to the fits: {walls[workers] / wall:.2f} wall, {used / cpu:.2f} CPU",
+                f"suite, {workers} worker{'s' * (workers > 1)}: {took}; "
+                f"ratio to the fits: {took.wall / wall:.2f} wall, {took.cpu / cpu:.2f} CPU",
                 flush=True,
             )
+            if workers == 1 and theirs:
+                note = f"{took.wall:.0f} and {theirs.wall:.0f} s; {took.peak:.0f} and {theirs.peak:.0f} MB"
+                name = "published suite beside the study's own scripts"
+                figures.append(Figure(f"{name}: wall", took.wall / theirs.wall, 1.0, note=note))
+                figures.append(Figure(f"{name}: CPU", took.cpu / theirs.cpu))
             if workers == 1:
                 name, note = f"published suite beside its {fits:,} fits alone: wall", f"{walls[1]:.0f} s"
                 figures.append(Figure(name, walls[1] / wall, 1.25, note=note))
@@ -78,7 +96,7 @@ def main() -> int:
             if found[workers] != found[first]:
                 sys.exit(f"the errors with {workers} workers differ from those with {first}")
             print(f"{workers} workers: {walls[first] / walls[workers]:.2f} times as fast as {first}, errors equal")
-            aim = 1.7 if workers == 2 else None
+            aim = 1.8 if workers == 2 else None
             figures.append(Figure(f"{workers} workers: speed", walls[first] / walls[workers], least=aim))
     return finish(*figures)
 
@@ -135,8 +153,47 @@ def arrays(frame: pd.DataFrame, trial: Trial) -> tuple[np.ndarray, np.ndarray]:
     return frame.drop(columns=target).iloc[:, :-1].to_numpy(dtype=float), frame[target].to_numpy()
 
 
-def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[float, float, list[str]]:
-    """Wall and CPU seconds of the suite's one command, and a digest of every run's errors."""
+@dataclass(frozen=True)
+class Took:
+    """Seconds of a command with its processes, and the memory of the largest of them."""
+
+    wall: float
+    cpu: float
+    peak: float  # MB
+
+    def __str__(self) -> str:
+        return f"{self.wall:.1f} s wall, {self.cpu:.1f} s CPU, peak {self.peak:.0f} MB"
+
+
+def timed(command: list[str], cwd: Path, **env: str) -> Took:
+    """Run a command to its end; it must succeed."""
+    start = time.perf_counter()
+    with (cwd / "output.txt").open("w+") as output:
+        started = subprocess.Popen(command, cwd=cwd, env=os.environ | env, stdout=output, stderr=output)
+        _, status, used = os.wait4(started.pid, 0)
+        wall, started.returncode = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
+        if started.returncode:
+            output.seek(0)
+            sys.exit(f"{' '.join(command)} failed:\n{output.read()[-3000:]}")
+    return Took(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
+
+
+def study(root: Path, options: argparse.Namespace) -> Took:
+    """The study's own scripts, on the same splits and rows."""
+    here = root / "study"
+    shutil.copytree(options.study / "main", here / "main", ignore=shutil.ignore_patterns("results", "__pycache__"))
+    (here / "main" / "results").mkdir()
+    for table in options.tables:
+        name = {"diabetes": "openmlDiabetes"}.get(table, table)
+        for method, post in POSTS.items():
+            files = root / "rows" / table / method
+            size = re.search(r"_size(\d+)_", next(files.glob("train_colsbase_*")).name)[1]
+            shutil.copytree(files, here / "data" / name / f"{name}_see_small_raw{size}_imbalanced_{post}")
+    return timed([sys.executable, *STUDY.split()], here, MPLBACKEND="agg")
+
+
+def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[Took, list[str]]:
+    """What the suite's one command took, and a digest of every run's errors."""
     folders = ",".join(f"{root}/rows/${{data.name}}/{method}" for method in METHODS)
     command = [sys.executable, "-m", "opal.run", "-m", "experiment=paper_imbalanced"]
     command += [f"classifier={','.join(options.classifiers)}", f"paper.folder={folders}"]
@@ -148,20 +205,14 @@ def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[float,
     path = os.pathsep.join(
         [str(Path(__file__).resolve().parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
     )
-    before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    env = os.environ | {"PYTHONPATH": path}
-    if folder_of_tables := env.get("OPAL_DATA_DIR"):  # relative to where the bench was called
-        env["OPAL_DATA_DIR"] = str(Path(folder_of_tables).absolute())
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
-    wall, after = time.perf_counter() - wall, resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        sys.exit(f"the suite failed:\n{done.stderr[-3000:]}")
+    env = {"PYTHONPATH": path, "OPAL_DATA_DIR": str(Path(os.environ["OPAL_DATA_DIR"]).absolute())}
+    took = timed(command, cwd, **env)
     errors = sorted(cwd.glob("mlruns/opal/*/artifacts/errors.csv"))
     trials = len(METHODS) * len(options.tables) * len(options.classifiers)
     if len(errors) != trials:
         sys.exit(f"{len(errors)} of {trials} trials are recorded")
     digests = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in errors)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, digests
+    return took, digests
 
 
 if __name__ == "__main__":
