@@ -66,9 +66,15 @@ class State:
 
 @dataclass
 class Batches:
-    """Answers requests by batches; see :class:`opal.llm.Client` for the fields."""
+    """Answers requests by batches; see :class:`opal.llm.Client` for the fields.
+
+    Parameters
+    ----------
+    direct : asks a single request at once, at its full price
+    """
 
     caller: Caller
+    direct: Caller
     can: Capabilities
     store: ResponseCache
     poll: float
@@ -124,7 +130,7 @@ class Batches:
         if len(wanted) < TRIED_FROM or self.caller.adaptation.known:
             return {}
         key, request = next(iter(wanted.items()))
-        found = self.caller.ask(request, self.can, threading.Event())
+        found = self.direct.ask(request, self.can, threading.Event())
         self.caller.adaptation.remember()
         return {key: self.store.put(found)} if found.texts else {}
 

@@ -286,7 +286,9 @@ class Client:
         if self.context_of and (context := self.context) is not None:
             check_fit(requests.values(), context, self._connect().endpoint)
         if self.mode == "batch":
-            return Batches(self._connect(), self.capabilities, self._store, self.poll).fetch(requests)
+            caller = self._connect()
+            direct = replace(caller, prices=Prices.declared(_plain(self.prices or {}), model=self.model or ""))
+            return Batches(caller, direct, self.capabilities, self._store, self.poll).fetch(requests)
         _ = self.capabilities  # once, before the threads need it
         return at_once(requests, self._answer, self.concurrency)
 

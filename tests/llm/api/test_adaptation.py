@@ -246,9 +246,12 @@ def test_a_record_from_before_schemas_held_limits_is_replayed(make, ask):
 
 def test_a_batch_of_a_reasoning_model_does_without_what_it_refuses(make, ask):
     with strict() as fake:
-        client = make(fake, model="o3", sampling=SAMPLING, supports=SUPPORTS, mode="batch", poll=0.05)
+        options = {"mode": "batch", "poll": 0.05, "prices": {"prompt": 1.0, "completion": 8.0, "batch": 0.5}}
+        client = make(fake, model="o3", sampling=SAMPLING, supports=SUPPORTS, **options)
         found = client.complete(ask(client, 25))
         assert [r.texts for r in found] == [("1,2,3",)] * 25
+        first, *others = (r.usage.money / r.usage.completion_tokens for r in found)
+        assert max(others) < 0.6 * first, "the first was asked directly, at its full price"
         [one] = fake.batches.values()
         lines = fake.files[one["input_file_id"]].decode().splitlines()
         bodies = [json.loads(line)["body"] for line in lines]
