@@ -3,7 +3,7 @@
 python scripts/bench_suite.py                       4 tables x 3 methods x 3 classifiers x 5 seeds x 6 amounts
 python scripts/bench_suite.py --quick               the first 2 tables and 2 seeds; start-up weighs more there
 python scripts/bench_suite.py --rows DIR            DIR/<table>/<method>/train_generate_colsbase_rand<seed>.csv
-python scripts/bench_suite.py --study DIR           beside the study's own scripts: DIR is a checkout of its repository
+python scripts/bench_suite.py --study DIR           beside the study's own scripts, of a checkout (or OPAL_STUDY_DIR)
 
 The suite is one command with one process start, splits, replayed rows, metrics, record and figures; the limit is
 what fit and predict_proba of the bare estimators cost on the same rows, every one of them. The suite itself makes a
@@ -54,15 +54,15 @@ def main() -> int:
     parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--rows", type=Path)
-    parser.add_argument("--study", type=Path)
+    parser.add_argument("--study", type=Path, default=os.environ.get("OPAL_STUDY_DIR"))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if not os.environ.get("OPAL_DATA_DIR"):
         skip("OPAL_DATA_DIR does not name the folder of the study's tables")
     if options.quick:
-        options.tables, options.seeds = options.tables[:2], options.seeds[:2]
-    if options.study and (tuple(options.tables), tuple(options.seeds)) != (TABLES, SEEDS):
+        options.tables, options.seeds, options.study = options.tables[:2], options.seeds[:2], None
+    elif options.study and (tuple(options.tables), tuple(options.seeds)) != (TABLES, SEEDS):
         parser.error("--study goes with all tables and seeds: its scripts know no others")
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
