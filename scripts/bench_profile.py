@@ -60,13 +60,8 @@ def main() -> int:
     shares = {name: count / counts.total() for name, count in counts.most_common()}
     parts = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items() if share >= 0.005)
     note = f"{time.perf_counter() - start:.0f} s: {parts}"
-    return finish(
-        Figure(
-            "published runs: share of time outside the libraries that fit",
-            1 - sum(shares.get(name, 0) for name in FITS),
-            note=note,
-        )
-    )
+    outside = 1 - sum(shares.get(name, 0) for name in FITS)
+    return finish(Figure("published runs: share of time outside the libraries that fit", outside, note=note))
 
 
 def sample(thread: int, counts: Counter[str], done: threading.Event) -> None:
