@@ -106,8 +106,6 @@ class Adaptation:
         """
         if fault.status not in (400, 422) or not UNSUPPORTED.search(f"{fault.code} {fault.detail}"):
             return False
-        if fault.param in self.renamed or fault.param in self.dropped:
-            return True  # learned since this was sent: a batch waits for hours
         name = self._blamed(fault, sent)
         if name in (None, "response_format") and self._learn_keywords(fault, sent):
             return True
