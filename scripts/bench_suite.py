@@ -3,16 +3,14 @@
 python scripts/bench_suite.py                       4 tables x 3 methods x 3 classifiers x 5 seeds x 6 amounts
 python scripts/bench_suite.py --quick               the first 2 tables and 2 seeds; start-up weighs more there
 python scripts/bench_suite.py --rows DIR            DIR/<table>/<method>/train_generate_colsbase_rand<seed>.csv
-python scripts/bench_suite.py --study DIR           beside the study's own scripts, of a checkout (or OPAL_STUDY_DIR)
 
 The suite is one command with one process start, splits, replayed rows, metrics, record and figures; the limit is
 what fit and predict_proba of the bare estimators cost on the same rows, every one of them. The suite itself makes a
 fit without synthetic rows once for all methods. Workers are processes of Hydra's joblib launcher (pip install
 hydra-joblib-launcher); errors must not depend on their number. Splits are the published ones, drawn here. Where --rows
 has no file, stand-in rows are written: duplicate as the study drew it, smote by imbalanced-learn, and smote of another
-seed in place of the language model's. --study copies DIR/main, gives it the same files as data/, and runs its command
-for all imbalanced experiments (it needs statsmodels and matplotlib). CPU seconds count all processes; on a busy machine
-they too grow, and wall seconds say nothing. Tables come from OPAL_DATA_DIR.
+seed in place of the language model's. CPU seconds count all processes; on a busy machine they too grow, and wall
+seconds say nothing. Tables come from OPAL_DATA_DIR. scripts/bench_study.py runs the suite beside the study's scripts.
 """
 
 from __future__ import annotations
@@ -23,8 +21,6 @@ os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")  # before NumPy
 
 import argparse
 import hashlib
-import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -44,8 +40,6 @@ METHODS = ("llm", "smote", "duplicate")
 CLASSIFIERS = ("paper_random_forest", "paper_catboost", "paper_logistic")  # the longest first: no worker waits for it
 TABLES = ("gender", "heart_failure", "diabetes", "craft")
 SEEDS = (1, 2, 6, 8, 42)
-POSTS = {"llm": "focus", "smote": "smote", "duplicate": "duplicate"}  # the study's names of methods
-STUDY = "main/raw_pretrain_exp.py --current_post all --data_name gender --classifier catBoost"  # as its README has it
 
 
 def main() -> int:
@@ -54,16 +48,13 @@ def main() -> int:
     parser.add_argument("--classifiers", nargs="+", default=CLASSIFIERS)
     parser.add_argument("--seeds", nargs="+", type=int, default=SEEDS)
     parser.add_argument("--rows", type=Path)
-    parser.add_argument("--study", type=Path, default=os.environ.get("OPAL_STUDY_DIR"))
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     if not os.environ.get("OPAL_DATA_DIR"):
         skip("OPAL_DATA_DIR does not name the folder of the study's tables")
     if options.quick:
-        options.tables, options.seeds, options.study = options.tables[:2], options.seeds[:2], None
-    elif options.study and (tuple(options.tables), tuple(options.seeds)) != (TABLES, SEEDS):
-        parser.error("--study goes with all tables and seeds: its scripts know no others")
+        options.tables, options.seeds = options.tables[:2], options.seeds[:2]
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         given = sum(write_folders(root / "rows", table, options.seeds, options.rows) for table in options.tables)
@@ -72,9 +63,6 @@ def main() -> int:
         fits, wall, cpu = fits_alone(root / "rows", options)
         print(f"{fits} fits alone: {wall:.1f} s wall, {cpu:.1f} s CPU", flush=True)
         walls, found, figures = {}, {}, []
-        theirs = study(root, options) if options.study else None
-        if theirs:
-            print(f"the study's own scripts: {theirs}", flush=True)
         for workers in options.workers:
             took, found[workers] = suite(root, options, workers)
             walls[workers] = took.wall
@@ -83,11 +71,6 @@ def main() -> int:
                 f"ratio to the fits: {took.wall / wall:.2f} wall, {took.cpu / cpu:.2f} CPU",
                 flush=True,
             )
-            if workers == 1 and theirs:
-                note = f"{took.wall:.0f} and {theirs.wall:.0f} s; {took.peak:.0f} and {theirs.peak:.0f} MB"
-                name = "published suite beside the study's own scripts"
-                figures.append(Figure(f"{name}: wall", took.wall / theirs.wall, 1.0, note=note))
-                figures.append(Figure(f"{name}: CPU", took.cpu / theirs.cpu))
             if workers == 1:
                 name, note = f"published suite beside its {fits:,} fits alone: wall", f"{walls[1]:.0f} s"
                 figures.append(Figure(name, walls[1] / wall, 1.25, note=note))
@@ -165,31 +148,19 @@ class Took:
         return f"{self.wall:.1f} s wall, {self.cpu:.1f} s CPU, peak {self.peak:.0f} MB"
 
 
-def timed(command: list[str], cwd: Path, **env: str) -> Took:
+def timed(command: list[str], cwd: Path) -> Took:
     """Run a command to its end; it must succeed."""
+    path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
+    env = os.environ | {"PYTHONPATH": path, "OPAL_DATA_DIR": str(Path(os.environ["OPAL_DATA_DIR"]).absolute())}
     start = time.perf_counter()
     with (cwd / "output.txt").open("w+") as output:
-        started = subprocess.Popen(command, cwd=cwd, env=os.environ | env, stdout=output, stderr=output)
+        started = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
         _, status, used = os.wait4(started.pid, 0)
         wall, started.returncode = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
         if started.returncode:
             output.seek(0)
             sys.exit(f"{' '.join(command)} failed:\n{output.read()[-3000:]}")
     return Took(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
-
-
-def study(root: Path, options: argparse.Namespace) -> Took:
-    """The study's own scripts, on the same splits and rows."""
-    here = root / "study"
-    shutil.copytree(options.study / "main", here / "main", ignore=shutil.ignore_patterns("results", "__pycache__"))
-    (here / "main" / "results").mkdir()
-    for table in options.tables:
-        name = {"diabetes": "openmlDiabetes"}.get(table, table)
-        for method, post in POSTS.items():
-            files = root / "rows" / table / method
-            size = re.search(r"_size(\d+)_", next(files.glob("train_colsbase_*")).name)[1]
-            shutil.copytree(files, here / "data" / name / f"{name}_see_small_raw{size}_imbalanced_{post}")
-    return timed([sys.executable, *STUDY.split()], here, MPLBACKEND="agg")
 
 
 def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[Took, list[str]]:
@@ -202,11 +173,7 @@ def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[Took, 
         command += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
     cwd = root / f"workers_{workers}"
     cwd.mkdir()
-    path = os.pathsep.join(
-        [str(Path(__file__).resolve().parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    )
-    env = {"PYTHONPATH": path, "OPAL_DATA_DIR": str(Path(os.environ["OPAL_DATA_DIR"]).absolute())}
-    took = timed(command, cwd, **env)
+    took = timed(command, cwd)
     errors = sorted(cwd.glob("mlruns/opal/*/artifacts/errors.csv"))
     trials = len(METHODS) * len(options.tables) * len(options.classifiers)
     if len(errors) != trials:
