@@ -47,10 +47,15 @@ class Study:
         return list(gaps(frame, named, "nothing")["mean"].sort_values().index)
 
     def gap(
-        self, action: str, other: str = "nothing", classifier: str = "logistic", metric: str = "balanced_error"
+        self,
+        action: str,
+        other: str = "nothing",
+        classifier: str = "logistic",
+        metric: str = "balanced_error",
+        size: tuple[int, int] = MAIN,
     ) -> str:
         """A mean difference with its interval, as text."""
-        row = gaps(self.cell(classifier, metric), [action], other).loc[action]
+        row = gaps(self.cell(classifier, metric, size), [action], other).loc[action]
         return f"{row['mean']:+.3f} (95 % interval {row['low']:+.3f} to {row['high']:+.3f}, {row['tables']:.0f} tables)"
 
     def mean(
