@@ -90,7 +90,9 @@ class OptunaSweeper(Sweeper):
         journal = self.folder / f"{hashlib.sha256(told.encode()).hexdigest()[:12]}.journal"
         journal.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with FileLock(f"{journal}.lock", timeout=0):
+            with FileLock(journal.with_suffix(".search"), timeout=0):
+                # Optuna's own lock, held for the time of a write: whoever left it there is gone
+                Path(f"{journal}.lock").unlink(missing_ok=True)
                 return self._search(journal, fixed, space, score)
         except Timeout:
             raise ConfigError(f"another process is at work on the same search ({journal}): wait for it") from None

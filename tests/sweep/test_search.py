@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from opal.record.tracking import Tracking
 
@@ -32,6 +33,11 @@ def test_a_search_that_was_killed_goes_on(tmp_path, monkeypatch, empty_store):
         time.sleep(0.05)
     process.kill()
     process.wait()
+    (journal,) = tmp_path.glob("mlruns/searches/*.journal")
+    Path(f"{journal}.lock").touch()  # as a process leaves it that dies in the middle of a write
+    with FileLock(journal.with_suffix(".search")):
+        refused = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert refused.returncode and "another process is at work on the same search" in refused.stderr
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     (before,) = re.findall(r"going on with \S+: (\d) of 4 jobs have a score", done.stdout)
