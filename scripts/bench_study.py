@@ -76,8 +76,7 @@ def whole(root: Path, theirs: Path) -> list[Figure]:
     """The suite, one worker, beside the scripts."""
     script = timed([*SCRIPT, "--current_post", "all"], theirs)
     print(f"the study's scripts: {script}", flush=True)
-    options = argparse.Namespace(tables=TABLES, classifiers=CLASSIFIERS, seeds=list(SEEDS))
-    ours, _ = suite(root, options, 1)
+    ours, _ = suite(root, TABLES, CLASSIFIERS, SEEDS, 1)
     print(f"OPAL's suite: {ours}", flush=True)
     note = f"{ours.wall:.0f} and {script.wall:.0f} s; {ours.peak:.0f} and {script.peak:.0f} MB"
     return [

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def main() -> int:
         print(f"{fits} fits alone: {wall:.1f} s wall, {cpu:.1f} s CPU", flush=True)
         walls, found, figures = {}, {}, []
         for workers in options.workers:
-            took, found[workers] = suite(root, options, workers)
+            took, found[workers] = suite(root, options.tables, options.classifiers, options.seeds, workers)
             walls[workers] = took.wall
             print(
                 f"suite, {workers} worker{'s' * (workers > 1)}: {took}; "
@@ -163,19 +164,21 @@ def timed(command: list[str], cwd: Path) -> Took:
     return Took(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
 
 
-def suite(root: Path, options: argparse.Namespace, workers: int) -> tuple[Took, list[str]]:
+def suite(
+    root: Path, tables: Sequence[str], classifiers: Sequence[str], seeds: Sequence[int], workers: int
+) -> tuple[Took, list[str]]:
     """What the suite's one command took, and a digest of every run's errors."""
     folders = ",".join(f"{root}/rows/${{data.name}}/{method}" for method in METHODS)
     command = [sys.executable, "-m", "opal.run", "-m", "experiment=paper_imbalanced"]
-    command += [f"classifier={','.join(options.classifiers)}", f"paper.folder={folders}"]
-    command += [f"data={','.join(options.tables)}", f"seeds=[{','.join(map(str, options.seeds))}]"]
+    command += [f"classifier={','.join(classifiers)}", f"paper.folder={folders}"]
+    command += [f"data={','.join(tables)}", f"seeds=[{','.join(map(str, seeds))}]"]
     if workers > 1:
         command += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={workers}"]
     cwd = root / f"workers_{workers}"
     cwd.mkdir()
     took = timed(command, cwd)
     errors = sorted(cwd.glob("mlruns/opal/*/artifacts/errors.csv"))
-    trials = len(METHODS) * len(options.tables) * len(options.classifiers)
+    trials = len(METHODS) * len(tables) * len(classifiers)
     if len(errors) != trials:
         sys.exit(f"{len(errors)} of {trials} trials are recorded")
     digests = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in errors)

@@ -60,7 +60,7 @@ def installed(command: str) -> str | None:
 def llama_cpp() -> Iterator[list[str]]:
     """llama-server's HTTP server, from xllamacpp; what it can do is found out."""
     with served([sys.executable, "-c", LLAMA_CPP, str(locate(None)), "{port}"], "/health") as url:
-        yield ["llm=llama_cpp", f"llm.base_url={url}/v1", "llm.model=gemma", "llm.supports=null"]
+        yield _llama_cpp(url)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ def llama_server(command: str) -> Iterator[list[str]]:
     options = ["--model", str(locate(None)), "--alias", "gemma", "--host", "127.0.0.1", "--port", "{port}"]
     limits = ["--parallel", "2", "--ctx-size", "8192", "--threads", "1", "--no-webui"]
     with served([command, *options, *limits], "/health") as url:
-        yield ["llm=llama_cpp", f"llm.base_url={url}/v1", "llm.model=gemma", "llm.supports=null"]
+        yield _llama_cpp(url)
 
 
 @contextmanager
@@ -101,6 +101,10 @@ def transformers(python: str) -> Iterator[list[str]]:
         command = [str(Path(python).with_name("transformers")), "serve", folder, "--device", "cpu"]
         with served([*command, "--port", "{port}"], "/health", **alone) as url:
             yield [*_any(url, folder), "llm.concurrency=1", "llm.sampling.max_tokens=16"]  # else it writes on and on
+
+
+def _llama_cpp(url: str) -> list[str]:
+    return ["llm=llama_cpp", f"llm.base_url={url}/v1", "llm.model=gemma", "llm.supports=null"]
 
 
 def _any(url: str, model: str) -> list[str]:

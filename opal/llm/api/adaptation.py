@@ -150,7 +150,8 @@ class Adaptation:
         """The field of ``sent`` that the endpoint does not take, by ``error.param`` or its words."""
         named = fault.param.partition(".")[0].partition("[")[0]
         named = NAMES.get(named, named)
-        fields = [name for name in sent if name not in NEEDED]
+        advised = renamed_to("", fault.detail)  # sent already where this was learned while a batch waited
+        fields = [name for name in sent if name not in (*NEEDED, advised)]
         if named in fields:
             return named
         mentioned = [name for name in fields if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w])", fault.detail)]

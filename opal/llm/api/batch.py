@@ -217,9 +217,7 @@ class Batches:
         for body, (_, line) in zip(sent, refused, strict=True):
             response = line.get("response") or {}
             error = (response.get("body") or {}).get("error") or line.get("error") or {}
-            fault = Fault.refusal(str(error.get("message")), response.get("status_code"), error)
-            if fault.param not in (*adaptation.renamed, *adaptation.dropped):  # else learned while the batch waited
-                adaptation.learn(fault, body)
+            adaptation.learn(Fault.refusal(str(error.get("message")), response.get("status_code"), error), body)
 
     def _finish(self, state: State, wanted: Mapping[str, Request]) -> dict[str, Response]:
         """Wait for the batch to end; store and return the answers to ``wanted``, failures among them."""

@@ -154,7 +154,7 @@ class Client:
         self.sampling = {**_plain(self.sampling), **self._effort(), **deciding}
         self._store = ResponseCache(str(self.store))
         way = "batch" if self.mode == "batch" else self.tier or ""
-        self._prices = Prices.declared(_plain(self.prices or {}), way, self.model or "")
+        self._prices = self._priced(way)
         self._budget = Budget(_plain(self.budget), self._prices, self._store.folder / "budgets")
         self._pace = Pace(self.requests_per_minute, self.tokens_per_minute)
         self._command = KeyCommand(self.key_command) if self.key_command else None
@@ -239,6 +239,9 @@ class Client:
         money = None if completion is None else self._prices.most(prompt, completion)
         return Estimate(len(requests), len(requests) - len(missing), prompt, completion, money)
 
+    def _priced(self, way: str = "") -> Prices:
+        return Prices.declared(_plain(self.prices or {}), way, self.model or "")
+
     @cached_property
     def capabilities(self) -> Capabilities:
         """What the endpoint can do: declared, remembered or probed (which calls it)."""
@@ -287,7 +290,7 @@ class Client:
             check_fit(requests.values(), context, self._connect().endpoint)
         if self.mode == "batch":
             caller = self._connect()
-            direct = replace(caller, prices=Prices.declared(_plain(self.prices or {}), model=self.model or ""))
+            direct = replace(caller, prices=self._priced())
             return Batches(caller, direct, self.capabilities, self._store, self.poll).fetch(requests)
         _ = self.capabilities  # once, before the threads need it
         return at_once(requests, self._answer, self.concurrency)

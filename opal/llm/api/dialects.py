@@ -89,8 +89,7 @@ def finish_of(choice: Mapping[str, Any], answer: Mapping[str, Any]) -> str:
 
 def reasoning_tokens(usage: Any) -> int:
     """Tokens of the answer that went into reasoning; they are among its completion tokens."""
-    details = usage.get("completion_tokens_details") if isinstance(usage, Mapping) else None
-    return count(details, "reasoning_tokens") or 0
+    return _detail(usage, "completion_tokens_details", "reasoning_tokens")
 
 
 def text_of(choice: Mapping[str, Any]) -> str:
@@ -102,14 +101,17 @@ def text_of(choice: Mapping[str, Any]) -> str:
 
 def cached_tokens(usage: Any) -> int:
     """Prompt tokens that came from the provider's cache."""
-    details = usage.get("prompt_tokens_details") if isinstance(usage, Mapping) else None
-    return count(details, "cached_tokens") or count(usage, "prompt_cache_hit_tokens") or 0  # the latter: DeepSeek
+    # the latter: DeepSeek
+    return _detail(usage, "prompt_tokens_details", "cached_tokens") or count(usage, "prompt_cache_hit_tokens") or 0
 
 
 def cache_write_tokens(usage: Any) -> int:
     """Prompt tokens that were written to the provider's cache, where that is billed (OpenAI since GPT-5.6)."""
-    details = usage.get("prompt_tokens_details") if isinstance(usage, Mapping) else None
-    return count(details, "cache_write_tokens") or 0
+    return _detail(usage, "prompt_tokens_details", "cache_write_tokens")
+
+
+def _detail(usage: Any, part: str, name: str) -> int:
+    return count(usage.get(part) if isinstance(usage, Mapping) else None, name) or 0
 
 
 def count(said: Any, name: str) -> int | None:

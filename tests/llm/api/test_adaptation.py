@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -23,6 +24,7 @@ from opal.llm.api.messages import Constraint
 
 SAMPLING = {"temperature": 0.7, "max_tokens": 100}
 SUPPORTS = {"json_schema": True, "json_object": True, "seed": True, "n": True}
+LIMITED = {"model": "o3", "sampling": {"max_tokens": 100}, "supports": SUPPORTS}
 SCHEMA = {
     "type": "object",
     "properties": {
@@ -258,20 +260,45 @@ def test_a_batch_of_a_reasoning_model_does_without_what_it_refuses(make, ask):
         assert len(bodies) == 24 and all("temperature" not in b and "max_tokens" not in b for b in bodies)
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["with error.param", "in words alone"])
-def test_a_batch_whose_lines_were_refused_teaches_the_next(make, ask, monkeypatch, named):
+@pytest.fixture(params=[True, False], ids=["with error.param", "in words alone"])
+def refusing(request, monkeypatch):
+    """A strict server whose batches are sent without a direct request before."""
     monkeypatch.setattr(batch, "TRIED_FROM", 99)
     with strict() as fake:
         told = fake.refusal
-        if not named:
+        if not request.param:
             monkeypatch.setattr(fake, "refusal", lambda body: (fault := told(body)) and replace(fault, param=None))
-        client = make(fake, model="o3", sampling={"max_tokens": 100}, supports=SUPPORTS, mode="batch", poll=0.05)
-        with pytest.raises(LLMError, match="max_completion_tokens"):
-            client.complete(ask(client, 2))
-        assert [r.texts for r in client.complete(ask(client, 2))] == [("1,2,3",)] * 2
-        *_, last = fake.batches.values()
-        bodies = [json.loads(line)["body"] for line in fake.files[last["input_file_id"]].decode().splitlines()]
-        assert [b["max_completion_tokens"] for b in bodies] == [4196, 4196], "every line teaches the same"
+        yield fake
+
+
+def limits_of_the_last_batch(fake):
+    *_, last = fake.batches.values()
+    lines = fake.files[last["input_file_id"]].decode().splitlines()
+    return [json.loads(line)["body"]["max_completion_tokens"] for line in lines]
+
+
+def test_a_batch_whose_lines_were_refused_teaches_the_next(make, ask, refusing):
+    client = make(refusing, **LIMITED, mode="batch", poll=0.05)
+    with pytest.raises(LLMError, match="max_completion_tokens"):
+        client.complete(ask(client, 2))
+    assert [r.texts for r in client.complete(ask(client, 2))] == [("1,2,3",)] * 2
+    assert limits_of_the_last_batch(refusing) == [4196, 4196], "every line teaches the same"
+
+
+def test_a_lesson_learned_while_a_batch_waited_is_not_unlearned(make, ask, monkeypatch, refusing):
+    client = make(refusing, **LIMITED, mode="batch", poll=0.05)
+    waiting = ask(client, 2)
+    with monkeypatch.context() as killed:
+        killed.setattr(batch.time, "sleep", Mock(side_effect=KeyboardInterrupt))  # between two looks at the batch
+        with pytest.raises(KeyboardInterrupt):
+            client.complete(waiting)
+    direct = make(refusing, **LIMITED)
+    assert direct.complete(ask(direct, 1, sampling={"seed": 5}))[0].texts == ("1,2,3",)
+    later = make(refusing, **LIMITED, mode="batch", poll=0.05)
+    with pytest.raises(LLMError, match="max_completion_tokens"):
+        later.complete(waiting)
+    assert [r.texts for r in later.complete(waiting)] == [("1,2,3",)] * 2
+    assert limits_of_the_last_batch(refusing) == [4196, 4196]
 
 
 def test_a_value_out_of_range_is_the_users_to_mend(make, ask):
