@@ -92,6 +92,8 @@ def unknown_key(setting: str, verb: str, typed: Sequence[str]) -> str:
         return f"{key} is a key of {group}, which another setting replaces as a whole: remove one of the two"
     if key in keys:  # some option of the sweep has it
         having = {o: key in Options(verb, [*typed, f"{group}={o}"]).keys for o in options.chosen[group]}
+        if all(having.values()):
+            return f"{setting} names keys that {key} has not: +{key}.NAME=VALUE adds one"
         lack, have = (f"{group}=" + ",".join(o for o in having if having[o] is has) for has in (False, True))
         return f"{key} is not a key of {lack}: sweep {have} in a command of its own"
     best = nearest(key, keys)

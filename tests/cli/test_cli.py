@@ -144,6 +144,10 @@ def say(terminal: int, keys: str, expected: str, patience: float = 30.0) -> None
         ("run method=smoot", "method=smoot is not an option; did you mean smote? options: adasyn"),
         ("run -m data=csv data.pth=a,b", "data.pth is not a key of data=csv; did you mean data.path?"),
         ("run --method=smote", "--method=smote begins with dashes, which settings do not: write method=smote"),
+        (
+            "run llm=azure llm.headers={team:a}",
+            "llm.headers={team:a} names keys that llm.headers has not: +llm.headers.",
+        ),
         ("run -m hydra/lancher=joblib", "hydra/lancher is not a key; did you mean hydra/launcher?"),
         ("run --metod llm", "--metod is not a flag; did you mean method=llm?"),
         ("reproduce 1a2b3c4d5e6f again", "again is one word too many: opal reproduce --help shows what it takes"),
