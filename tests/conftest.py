@@ -7,6 +7,7 @@ for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.pop("OPAL_DATA_DIR", None)  # the tests say themselves where tables lie
 os.environ.pop("OPAL_TABICL_WEIGHTS", None)
 
+import gc  # noqa: E402
 import importlib  # noqa: E402
 import shutil  # noqa: E402
 import sqlite3  # noqa: E402
@@ -19,6 +20,7 @@ import pytest  # noqa: E402
 import servers  # noqa: E402
 import skips  # noqa: E402
 
+gc.set_threshold(10_000)  # as OPAL's verbs do
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared"
 

@@ -14,7 +14,15 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from opal.cli import flags
-from opal.cli.exits import FAILED, INTERRUPTED, USED_WRONGLY, leave, leave_for_system, until_pipe_closes
+from opal.cli.exits import (
+    FAILED,
+    INTERRUPTED,
+    USED_WRONGLY,
+    collect_rarely,
+    leave,
+    leave_for_system,
+    until_pipe_closes,
+)
 from opal.cli.overrides import free_names, quoted
 from opal.config.build import explained, no_option
 from opal.config.keys import KEYS, ignored
@@ -37,6 +45,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     ------
     SystemExit : 2 where the command is wrong, 1 after a fault, 130 after Ctrl-C
     """
+    collect_rarely()
     full = os.environ.get("HYDRA_FULL_ERROR")
     logging.raiseExceptions = False  # a log file on a full disk: no traceback beside the sentence that says so
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves error messages to us

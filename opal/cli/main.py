@@ -7,7 +7,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from opal.cli.exits import INTERRUPTED, leave, until_pipe_closes
+from opal.cli.exits import INTERRUPTED, collect_rarely, leave, until_pipe_closes
 from opal.config.options import HYDRA_VERBS
 
 VERBS = {
@@ -47,6 +47,7 @@ def start(verb: str, *rest: str) -> None:
 
         print(help_of(verb, list(rest)))
     elif verb in VERBS:
+        collect_rarely()
         sys.argv[:2] = [f"opal {verb}"]
         import_module(f"opal.{verb}").main()
     elif verb in ("--help", "-h"):

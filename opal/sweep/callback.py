@@ -12,6 +12,7 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback as HydraCallback
 from omegaconf import DictConfig
 
+from opal.cli.exits import collect_rarely
 from opal.errors import OpalError
 from opal.orphans import end_with
 
@@ -32,6 +33,7 @@ class Callback(HydraCallback):
         outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        collect_rarely()
         if config.hydra.runtime.choices["hydra/launcher"] == "joblib":
             end_with(int(os.environ.get(LEADER, os.getpid())))
 

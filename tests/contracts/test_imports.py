@@ -59,6 +59,13 @@ def test_a_command_loads_only_what_it_needs(command, tmp_path):
     assert not packages & set(unwanted)
 
 
+def test_a_process_ends_without_a_last_search_for_unreachable_objects():
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0]))\n"
+    command = [sys.executable, "-c", f"{code}from opal.cli.main import main; main()", "store"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout.split() == ["True", "10000"], done.stderr
+
+
 def test_what_is_finished_loads_neither_classifier_nor_mlflow(verb, tmp_path):
     code, answer, err = verb("run", "-m", "method=none,duplicate", *SMALL)
     assert code == 0 and "Recommended" in answer, err
