@@ -59,10 +59,10 @@ def test_a_command_loads_only_what_it_needs(command, tmp_path):
     assert not packages & set(unwanted)
 
 
-def test_a_process_ends_without_a_last_search_for_unreachable_objects():
+def test_a_process_ends_without_a_last_search_for_unreachable_objects(tmp_path):
     code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 10_000, gc.get_threshold()[0]))\n"
     command = [sys.executable, "-c", f"{code}from opal.cli.main import main; main()", "store"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2 and done.stdout.split() == ["True", "10000"], done.stderr
 
 
