@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
-from contextlib import suppress
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from opal.cli.exits import FAILED, FULL, INTERRUPTED, disk_full, leave
+from opal import helper
+from opal.cli.exits import FAILED, INTERRUPTED, leave
 from opal.cli.launch import launch
 from opal.cli.prepare import fetch_paper, find_table, limit_budget, typed
 from opal.config.build import CONF, build, instantiate
 from opal.config.resolve import resolved
 from opal.config.validation import check_top_level
 from opal.errors import AlreadyReported, OpalError
+from opal.sweep import outstanding
 from opal.sweep.callback import Callback
-from opal.sweep.notes import note_job, raw_fits
+from opal.sweep.ending import Ending, sweep_id
+from opal.sweep.notes import raw_fits
+from opal.sweep.outstanding import Recording
 
 if TYPE_CHECKING:
     from opal.record.tracking import Tracking
@@ -30,33 +35,24 @@ if TYPE_CHECKING:
     from opal.table import Table
     from opal.trial.trial import Trial
 
-FEWER = "ask for fewer rows (amounts.size, amounts.steps, task.train_rows), or run fewer fits at a time (n_jobs)"
 log = logging.getLogger("opal")
 
 
 @hydra.main(version_base="1.3", config_path=CONF, config_name="run")
 def job(config: DictConfig) -> float | None:
     """One Hydra job: one trial, one MLflow run. Returns the score."""
+    ending = Ending.of_job()
     try:
-        return run(config)
+        return run(config, ending)
     except Exception as fault:
-        said = " ".join(typed())
-        with suppress(OSError):  # a full disk: the fault is told all the same
-            note("failed", name=said, error=" ".join(str(fault).split()) or type(fault).__name__)
-        if isinstance(fault, MemoryError):
-            log.error("opal: not enough memory (%s): %s", fault, FEWER)
-            raise AlreadyReported(f"not enough memory ({fault}): {FEWER}") from fault
-        if disk_full(fault):
-            log.error("opal: %s", FULL)
-            raise AlreadyReported(FULL) from fault
-        if not isinstance(fault, OpalError):
-            log.error("opal: %s failed: %s: %s", said, type(fault).__name__, fault)
+        sentence = ending.failed(fault)
+        if not sentence:
             raise
-        log.error("opal: %s", fault)
-        raise AlreadyReported(str(fault), FAILED if sweep_id() else fault.status) from fault
+        status = fault.status if isinstance(fault, OpalError) and not sweep_id() else FAILED
+        raise AlreadyReported(sentence, status) from fault
 
 
-def run(composed: DictConfig) -> float | None:
+def run(composed: DictConfig, ending: Ending) -> float | None:
     """Run the trial unless a finished run has its hash; record and print it.
 
     What a trial needs is imported once it is known that there is one to run.
@@ -74,11 +70,11 @@ def run(composed: DictConfig) -> float | None:
     from opal.record.config_hash import config_hash
 
     digest = config_hash(config, table, instantiate(config, "method").model)
+    outstanding.settle(digest)
     if (found := tracking.known(digest)) and config["score"] in found.metrics:
-        log.info("opal: %s is finished already; tracking.existing=rerun repeats it", found.name)
-        note("skipped", found.run_id, found.name)
+        ending.skipped(found)
         return found.metrics[config["score"]]
-    return record(config, table, tracking, digest)
+    return record(config, table, tracking, digest, ending)
 
 
 def forecast(config: dict[str, Any], table: Table) -> None:
@@ -90,8 +86,10 @@ def forecast(config: dict[str, Any], table: Table) -> None:
     print(f"{trial.table.name}, method={choices()['method']}: {trial.forecast()}")
 
 
-def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str) -> float | None:
+def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str, ending: Ending) -> float | None:
     """Run the trial, record it under its hash, print it; returns the score."""
+    if choices()["hydra/launcher"] == "basic":  # processes of other launchers have no core left for a helper
+        tracking.load()
     trial = build(config, table, choices()["method"])
     from opal.data.outline import at_a_glance
     from opal.data.told import tell_once
@@ -100,15 +98,15 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
     from opal.evaluate.metrics import BY_NAME
     from opal.progress import Progress
     from opal.record.environment import masked
-    from opal.report.run_artifacts import Job, describe, write
+    from opal.report.run_artifacts import Drawing, Job, describe, write
     from opal.trial.score import resolve_score, score
 
     metric = resolve_score(config["score"], trial)
-    with tracking.claim(digest, log.info) as known:
+    with ExitStack() as lock:
+        known = lock.enter_context(tracking.claim(digest, wait_aloud))
         if known is not None:
-            log.info("opal: %s is finished already; tracking.existing=rerun repeats it", known.info.run_name)
-            note("skipped", known.info.run_id, known.info.run_name)
-            return known.data.metrics.get(metric)
+            ending.skipped(known)
+            return known.metrics.get(metric)
         start = time.perf_counter()
         if sweep_id():
             share_raw_fits(raw_fits(HydraConfig.get().sweep.dir))
@@ -119,10 +117,15 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
         described = describe(config, trial, result, digest, started)
         described.seconds = time.perf_counter() - start
         summary = result.summary(trial.table.name, started.choices["method"], started.choices["classifier"])
-        run_id = tracking.log(
-            described, lambda folder: write(folder, config, trial, result, summary, described.name, started)
+        recorded = tracking.begin(
+            described,
+            lambda folder: write(folder, config, trial, result, summary, started),
+            Drawing.of(trial, result, described.name) if config["figures"] else None,
         )
-        note(described.status, run_id, described.name)
+        told = partial(ending.recorded, described.status, described.name)
+        recording = Recording(digest, lock.pop_all(), recorded, told, ending.failed)
+    if later := bool(sweep_id()) and helper.running():
+        outstanding.leave(recording)
     if config.get("show") != "published":
         for sentence in at_a_glance(trial.table, BY_NAME[trial.chosen_by].words):
             tell_once(sentence)
@@ -132,8 +135,15 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
         log.warning("opal: %s: %s", described.name, warning)
     if bill := result.bill():
         log.info("opal: %s", bill)
-    log.info("opal: recorded as %s (%s)", described.name, run_id)
+    if not later:
+        recording.end()
     return score(result, metric)
+
+
+def wait_aloud(why: str) -> None:
+    """Say why this process waits for another, once that one need not wait for this."""
+    outstanding.settle()
+    log.info(why)
 
 
 def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
@@ -150,22 +160,9 @@ def print_answer(trial: Trial, result: TrialResult, started: Job) -> bool:
     return found is not None
 
 
-def note(outcome: Any, run_id: str = "", name: str = "", error: str = "") -> None:
-    """Leave a note of this job for the sweep's own run."""
-    if sweep_id():
-        hydra_config = HydraConfig.get()
-        note_job(Path(hydra_config.sweep.dir), hydra_config.job.num, outcome, run_id, name, error)
-
-
 def choices() -> dict[str, str]:
     """The option chosen in each group."""
     return {str(k): v for k, v in HydraConfig.get().runtime.choices.items()}
-
-
-def sweep_id() -> str:
-    """Ties the jobs of one sweep, whatever process runs them: the name of the sweep's folder."""
-    hydra_config = HydraConfig.get()
-    return Path(hydra_config.sweep.dir).name if hydra_config.mode == RunMode.MULTIRUN else ""
 
 
 def main() -> None:
@@ -179,6 +176,8 @@ def main() -> None:
                 Callback.sum_up()
             raise
         Callback.sum_up()
+        if outstanding.any_lost():
+            sys.exit(FAILED)
     except KeyboardInterrupt:
         leave(stopped, INTERRUPTED)
 

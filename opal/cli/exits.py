@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
-import gc
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from typing import NoReturn
 
 from opal.errors import OpalError
+from opal.garbage import collect_rarely
 
 FULL = "no space is left on the disk: free some, and the same command goes on from there"
 FAILED, USED_WRONGLY, INTERRUPTED = 1, 2, 130  # exit status; 130 is the shell's after Ctrl-C
@@ -26,17 +24,6 @@ def leave(sentence: str, status: int = USED_WRONGLY) -> NoReturn:
     """Print what is wrong, or why it ends, and exit."""
     print(f"opal: {sentence}", file=sys.stderr)
     sys.exit(status)
-
-
-@cache
-def collect_rarely() -> None:
-    """Search for unreachable objects less often, and not when the process ends.
-
-    The libraries make a million objects that stay: with Python's own threshold of 700 these searches are a fifth of
-    the time that loading takes, and the last one is a second of every run.
-    """
-    gc.set_threshold(10_000)
-    atexit.register(gc.freeze)
 
 
 @contextmanager

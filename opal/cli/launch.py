@@ -18,7 +18,6 @@ from opal.cli.exits import (
     FAILED,
     INTERRUPTED,
     USED_WRONGLY,
-    collect_rarely,
     leave,
     leave_for_system,
     until_pipe_closes,
@@ -28,6 +27,7 @@ from opal.config.build import explained, no_option
 from opal.config.keys import KEYS, ignored
 from opal.config.options import HYDRA_VERBS, Options, nearest, unknown_key
 from opal.errors import AlreadyReported, ConfigError, OpalError
+from opal.garbage import collect_rarely
 from opal.sweep import patches
 from opal.sweep.patches import Batch
 

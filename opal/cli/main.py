@@ -7,8 +7,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-from opal.cli.exits import INTERRUPTED, collect_rarely, leave, until_pipe_closes
+from opal.cli.exits import INTERRUPTED, leave, until_pipe_closes
 from opal.config.options import HYDRA_VERBS
+from opal.garbage import collect_rarely
 
 VERBS = {
     "look": ("what OPAL understands of a table", "opal look data=csv data.path=in.csv data.target=label"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
@@ -18,6 +20,7 @@ MOST_PAGES = 50_000  # of 4 kB: larger files are not read through
 PATIENCE = 5.0  # seconds that another process may hold the database when we begin: told within ten, loading included
 LEAST_FREE = 20_000_000  # bytes: a new store takes 1 MB, a run with its table and answers a few
 GO_ON = "nothing was touched: put a copy of it back, or name another store with tracking.uri=sqlite:///new.db"
+VERSIONS = re.compile(r"""^(revision|down_revision) = ["'](\w+)["']""", re.MULTILINE)
 OWN_TABLES = {"experiments", "runs", "alembic_version"}
 
 
@@ -48,6 +51,13 @@ def make_database(path: Path) -> None:
 def _remove(database: Path) -> None:
     for end in ("", "-wal", "-shm", "-journal"):
         database.with_name(database.name + end).unlink(missing_ok=True)
+
+
+def check(path: Path) -> None:
+    """Raise TrackingError where a SQLite file cannot be written to, is not MLflow's, or stays locked."""
+    check_writable(path)
+    check_database(path)
+    check_free(path)
 
 
 def check_database(path: Path) -> None:
@@ -112,7 +122,7 @@ def _check_content(path: Path, connection: sqlite3.Connection) -> None:
     if tables and not tables & OWN_TABLES:
         raise TrackingError(f"{path} is a database of another program, not an MLflow store: {GO_ON}")
     if "alembic_version" in tables and (found := connection.execute("SELECT * FROM alembic_version").fetchone()):
-        known = set(_revisions())
+        known = set(_migrations())
         if known and found[0] not in known:
             from importlib.metadata import version
 
@@ -122,12 +132,20 @@ def _check_content(path: Path, connection: sqlite3.Connection) -> None:
             )
 
 
-def _revisions() -> Iterator[str]:
-    """Schema versions that the installed MLflow knows, read from its file names without importing it."""
+def newest_schema() -> str:
+    """The schema version that the installed MLflow makes: the one that no other follows; "" where that is unclear."""
+    newest = set(_migrations()) - set(_migrations().values())
+    return newest.pop() if len(newest) == 1 else ""
+
+
+@lru_cache(maxsize=1)
+def _migrations() -> dict[str, str]:
+    """Each schema version that the installed MLflow knows, and the one it follows, read without importing MLflow."""
     found = importlib.util.find_spec("mlflow")
-    for folder in (found.submodule_search_locations or ()) if found else ():
-        for path in Path(folder, "store", "db_migrations", "versions").glob("*_*.py"):
-            yield path.name.partition("_")[0]
+    folders = (found.submodule_search_locations or ()) if found else ()
+    paths = [path for of in folders for path in Path(of, "store", "db_migrations", "versions").glob("*_*.py")]
+    given = [dict(VERSIONS.findall(path.read_text(encoding="utf-8"))) for path in paths]
+    return {of["revision"]: of.get("down_revision", "") for of in given if "revision" in of}
 
 
 def _holders(path: Path) -> str:

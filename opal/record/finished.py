@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
+from opal.record.database import newest_schema
+
 QUERY = """
 SELECT r.run_uuid, r.name FROM runs r JOIN experiments e USING (experiment_id)
 JOIN tags h ON h.run_uuid = r.run_uuid AND h.key = ? AND h.value = ?
@@ -18,6 +20,13 @@ JOIN tags s ON s.run_uuid = r.run_uuid AND s.key = 'opal.status' AND s.value = '
 WHERE r.status = 'FINISHED' AND r.lifecycle_stage = 'active' AND e.lifecycle_stage = 'active' AND e.name = ?
 ORDER BY r.start_time DESC LIMIT 1
 """
+
+
+OF_HASH = """
+SELECT 1 FROM runs r JOIN experiments e USING (experiment_id) JOIN tags h ON h.run_uuid = r.run_uuid
+WHERE h.key = 'opal.config_hash' AND h.value = ? AND e.name = ?
+"""
+USABLE = "SELECT (SELECT version_num FROM alembic_version), (SELECT lifecycle_stage FROM experiments WHERE name = ?)"
 
 
 @dataclass(frozen=True)
@@ -47,3 +56,16 @@ def finished_run(path: Path | None, experiment: str, value: str, tag: str = "opa
     except sqlite3.Error:
         return None
     return Finished(row[0], row[1], dict(metrics))
+
+
+def unknown(path: Path, experiment: str, config_hash: str) -> bool:
+    """Whether the store, made by the installed MLflow or not there yet, can hold a first run of this hash."""
+    if not path.is_file() or not path.stat().st_size:
+        return True
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as db:
+            version, stage = db.execute(USABLE, (experiment,)).fetchone()
+            found = db.execute(OF_HASH, (config_hash, experiment)).fetchone()
+    except sqlite3.Error:
+        return False
+    return version == newest_schema() and stage in (None, "active") and found is None

@@ -17,6 +17,7 @@ from opal.atomic import write_whole
 from opal.errors import TrackingError
 from opal.record.run_record import DatasetInput, RunRecord
 
+Write = Callable[[Path], None]  # puts some of a trial's artifacts into a folder
 ARTIFACTS = "artifacts"
 RECORD = "record.json"  # written last, in one move: a folder that has it is complete
 
@@ -63,28 +64,38 @@ def left_by_sweeps(mlruns: Path, store: str) -> set[str]:
     return found
 
 
-def keep(mlruns: Path, record: RunRecord, write: Callable[[Path], None] | None, store: str = "") -> Path:
+def keep(mlruns: Path, record: RunRecord, *write: Write, store: str = "") -> Path:
     """Write a result for ``store`` to its pending folder, or to a temporary one where ``mlruns`` cannot be written."""
     first, folder = folder_of(mlruns, record.config_hash), aside(record.config_hash)
     try:
-        return _keep(first, record, write, store)
+        return seal(begun(first, *write), record, store)
     except OSError as err:
         shutil.rmtree(first, ignore_errors=True)
         try:
-            return _keep(folder, record, write, store)
+            return seal(begun(folder, *write), record, store)
         except OSError:
             raise TrackingError(f"the result can be written neither to {mlruns} nor to {folder.parent}: {err}") from err
 
 
-def _keep(folder: Path, record: RunRecord, write: Callable[[Path], None] | None, store: str) -> Path:
+def begun(folder: Path, *write: Write) -> Path:
+    """The folder with artifacts alone; it is not complete."""
     shutil.rmtree(folder, ignore_errors=True)
     artifacts = folder / ARTIFACTS
     artifacts.mkdir(parents=True)
-    if write:
-        write(artifacts)
-    content = vars(record) | {"identity": uuid.uuid4().hex, "store": store}
+    for some in write:
+        some(artifacts)
+    return folder
+
+
+def seal(folder: Path, record: RunRecord, store: str = "", named: str = "") -> Path:
+    """Complete the folder; ``named`` is this result's `identity`, a new one by default."""
+    content = vars(record) | {"identity": named or new_identity(), "store": store}
     write_whole(folder / RECORD, json.dumps(content, default=_as_dict))
     return folder
+
+
+def new_identity() -> str:
+    return uuid.uuid4().hex
 
 
 def load(folder: Path) -> RunRecord:

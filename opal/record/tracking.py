@@ -12,16 +12,20 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from opal import helper
 from opal.errors import ConfigError, TrackingError
 from opal.record import pending, prompts, traces, unfinished, writing
 from opal.record.connection import existing_uri, faults, sqlite_path
+from opal.record.database import check
 from opal.record.environment import masked
-from opal.record.finished import Finished, finished_run
+from opal.record.finished import Finished, finished_run, unknown
+from opal.record.locks import locked
+from opal.record.locks import writing as writing_lock
 from opal.record.run_record import RunRecord
 from opal.record.runs import Runs, is_finished
 
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
 
 Existing = Literal["skip", "rerun", "fail"]
 log = logging.getLogger("opal")
+_stores: dict[str, Tracking] = {}
 Write = Callable[[Path], None]  # puts a trial's artifacts into a folder
 
 
@@ -60,6 +65,17 @@ class Tracking(Runs):
             raise ConfigError(f"tracking.existing={self.existing!r} is not one of {', '.join(get_args(Existing))}")
         super().__post_init__()
 
+    def load(self) -> None:
+        """Begin to load MLflow and to open the store in the helper process, where `claim` can do without."""
+        if sqlite_path(str(self.uri)) is not None:
+            helper.start()
+            helper.prepare(_on_store, self, "open")
+
+    def open(self) -> None:
+        """Connect, and make the experiment if it is missing."""
+        self.experiment_id  # noqa: B018
+        import matplotlib.figure  # noqa: F401
+
     def known(self, config_hash: str) -> Finished | None:
         """A finished run that makes a trial unnecessary, without loading MLflow; None where `claim` must look."""
         if self.existing != "skip" or pending.folder_of(self.mlruns, config_hash).exists():
@@ -67,7 +83,7 @@ class Tracking(Runs):
         return finished_run(sqlite_path(str(self.uri)), self.experiment, config_hash)
 
     @contextmanager
-    def claim(self, config_hash: str, waiting: Callable[[str], None] | None = None) -> Iterator[Run | None]:
+    def claim(self, config_hash: str, waiting: Callable[[str], None] | None = None) -> Iterator[Finished | None]:
         """Lock this hash for the time of a trial; yields the run that makes the trial unnecessary, or None.
 
         Parameters
@@ -79,33 +95,47 @@ class Tracking(Runs):
         TrackingError : the store cannot be used, or ``tracking.existing=fail`` and a finished run exists
         """
         with self._lock(config_hash, waiting):
-            run = next(filter(is_finished, self._mend(config_hash)), None)
-            if run is not None and self.existing == "fail":
-                raise TrackingError(f"tracking.existing=fail: {run.info.run_name} (run {run.info.run_id}) is finished")
-            yield run if self.existing == "skip" else None
+            found = None if self._new(config_hash) else self._aside("mended", config_hash)()
+            if found is not None and self.existing == "fail":
+                raise TrackingError(f"tracking.existing=fail: {found.name} (run {found.run_id}) is finished")
+            yield found if self.existing == "skip" else None
 
-    def log(self, record: RunRecord, write: Write | None = None) -> str:
-        """Record a trial; call it inside `claim`. Returns the run's id.
+    def log(self, record: RunRecord, write: Write | None = None, draw: Write | None = None) -> str:
+        """Record a trial; call it inside `claim`. Returns the run's id. See `begin`."""
+        return self.begin(record, write, draw)()
+
+    def begin(self, record: RunRecord, write: Write | None = None, draw: Write | None = None) -> Callable[[], str]:
+        """Begin to record a trial; gives a function that waits for it and returns the run's id, to call inside `claim`.
 
         Parameters
         ----------
-        write : puts the artifacts into the folder it is given
+        write : puts artifacts into the folder it is given
+        draw : does so too, in the helper process where there is one, so that it must be one that can be pickled
 
         Raises
         ------
         TrackingError : the store failed; the sentence names the folder that keeps the result and the command
             that logs it later
         """
-        folder = pending.keep(self.mlruns, record, write, self._store)
+
+        def here() -> str:
+            written = filter(None, (write, draw))
+            return self._deliver(record, pending.keep(self.mlruns, record, *written, store=self._store))
+
+        if not helper.running():
+            run_id = here()
+            return lambda: run_id
+        identity = pending.new_identity()
+
+        def again(*_: Any) -> str:
+            return self._logged(record, identity) or here()
+
         try:
-            run_id = self._send_patiently(record, folder)
-        except TrackingError as err:
-            raise TrackingError(
-                f"{err}. The result is kept in {folder}; log it later with: python -m opal.store log "
-                f"--uri {masked(str(self.uri))} --experiment {self.experiment} {folder}"
-            ) from err
-        shutil.rmtree(folder, ignore_errors=True)
-        return run_id
+            folder = pending.begun(pending.folder_of(self.mlruns, record.config_hash), *filter(None, [write]))
+        except OSError:
+            return again
+        beside = self._aside("_finish", record, folder, draw, identity, again=again)
+        return lambda: beside() or again()
 
     def log_pending(self, folder: Path) -> str:
         """Record a result that an earlier `log` could not; returns the run's id."""
@@ -133,6 +163,66 @@ class Tracking(Runs):
                 if locked:  # else its sweep is at work on it
                     self._mend(config_hash)
 
+    def _new(self, config_hash: str) -> bool:
+        """Whether nothing is recorded or kept of this hash, as far as can be told without MLflow.
+
+        Raises
+        ------
+        TrackingError : the file cannot be used
+        """
+        database = sqlite_path(str(self.uri))
+        if not helper.running() or database is None:
+            return False
+        check(database)
+        places = pending.folder_of(self.mlruns, config_hash), pending.aside(config_hash)
+        return not any(place.exists() for place in places) and unknown(database, self.experiment, config_hash)
+
+    def mended(self, config_hash: str) -> Finished | None:
+        """Under the lock of the hash: mend what a crash left behind; gives a finished run."""
+        run = next(filter(is_finished, self._mend(config_hash)), None)
+        return Finished(run.info.run_id, str(run.info.run_name), run.data.metrics) if run else None
+
+    def _finish(self, record: RunRecord, folder: Path, draw: Write | None, identity: str) -> str:
+        """In the helper process: draw, complete the folder and deliver it; "" where the disk does not take it."""
+        with writing_lock(self.mlruns, record.config_hash):
+            try:
+                if draw:
+                    draw(folder / pending.ARTIFACTS)
+                pending.seal(folder, record, self._store, identity)
+            except OSError:
+                return ""
+            return self._deliver(record, folder)
+
+    def _deliver(self, record: RunRecord, folder: Path) -> str:
+        """Send what a folder keeps, then remove it; returns the run's id."""
+        try:
+            run_id = self._send_patiently(record, folder)
+        except TrackingError as err:
+            raise TrackingError(
+                f"{err}. The result is kept in {folder}; log it later with: python -m opal.store log "
+                f"--uri {masked(str(self.uri))} --experiment {self.experiment} {folder}"
+            ) from err
+        shutil.rmtree(folder, ignore_errors=True)
+        return run_id
+
+    def _logged(self, record: RunRecord, identity: str) -> str:
+        """The run that a killed helper wrote, or that now gets what it had kept; "" where it came to neither."""
+        runs, folder = self._close_halves(record.config_hash), pending.folder_of(self.mlruns, record.config_hash)
+        if pending.complete(folder):
+            return self._log_kept(record, folder)
+        mine = (run for run in runs if run.data.tags.get("opal.record") == identity and run.info.status == "FINISHED")
+        return next((run.info.run_id for run in mine), "")
+
+    def _aside(self, method: str, *args: Any, again: Callable[..., Any] | None = None) -> Callable[[], Any]:
+        """Begin to call a method, in the helper process where there is one; see `helper.begin`."""
+        if helper.running():
+            return helper.begin(_on_store, self, method, *args, again=again)
+        found = getattr(self, method)(*args)
+        return lambda: found
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {of.name: getattr(self, of.name) for of in fields(self)}  # no connection
+
     @property
     def _store(self) -> str:
         """Which store kept results are for."""
@@ -142,24 +232,11 @@ class Tracking(Runs):
     def _lock(
         self, config_hash: str, waiting: Callable[[str], None] | None = None, wait: bool = True
     ) -> Iterator[bool]:
-        """Lock a hash; yields whether it is locked, which it is not where another process is and ``wait`` is false."""
-        from filelock import FileLock, Timeout
-
-        path = self.mlruns / "locks" / f"{config_hash[:16]}.lock"
-        with faults(self.uri):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                if waiting:
-                    waiting(f"another process is at work on {config_hash[:12]}: waiting for it")
-                if wait:
-                    lock.acquire()
-        try:
-            yield lock.is_locked
-        finally:
-            lock.release()
+        """Lock a hash; see `opal.record.locks.locked`."""
+        with ExitStack() as stack:
+            with faults(self.uri):
+                held = stack.enter_context(locked(self.mlruns, config_hash, waiting, wait))
+            yield held
 
     def _mend(self, config_hash: str) -> list[Run]:
         """Under the lock of the hash: mark incomplete runs, log pending results; returns the existing runs."""
@@ -228,6 +305,11 @@ class Tracking(Runs):
                     prompts.link(self.client, self.experiment_id, run_id, record.prompt, artifacts, locks)
         except TrackingError as fault:
             log.warning("opal: %s lacks traces or prompt: %s", record.name, fault)
+
+
+def _on_store(tracking: Tracking, method: str, *args: Any) -> Any:
+    """Call a method in the helper process, which keeps one connection to each store."""
+    return getattr(_stores.setdefault(repr(tracking), tracking), method)(*args)
 
 
 def existing_store(uri: str | None = None, experiment: str = "opal") -> Tracking:

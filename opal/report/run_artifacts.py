@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from opal.config.effect import without_effect
 from opal.record.config_hash import IGNORED_ARGUMENTS, SCHEMA_VERSION, generation_hash
 from opal.record.environment import tags as environment_tags
@@ -15,6 +17,7 @@ from opal.record.provenance import write_config, write_origin
 from opal.record.run_record import DatasetInput, RunRecord, description_of, points_of, run_name
 from opal.record.traces import MOST
 from opal.result import TrialResult
+from opal.table import Train
 from opal.trial.trial import Trial
 
 MOST_LETTERS = 4000  # of a tag in MLflow
@@ -129,32 +132,48 @@ def scalars_of(node: Any, path: str) -> dict[str, Any]:
     return {path: node} if node is not None and short and not isinstance(node, list) else {}
 
 
-def write(
-    folder: Path, config: Mapping[str, Any], trial: Trial, result: TrialResult, summary: str, title: str, job: Job
-) -> None:
-    """Every artifact of the run."""
+def write(folder: Path, config: Mapping[str, Any], trial: Trial, result: TrialResult, summary: str, job: Job) -> None:
+    """Every artifact of the run but its figures."""
     result.save(folder, trial.table.schema)
     write_config(folder, config)
     (folder / "summary.txt").write_text(summary + "\n", encoding="utf-8")
-    if config["figures"]:
-        draw(folder / "figures", trial, result, title)
     write_origin(folder, config, trial.table, job.overrides, log_table=config["tracking"].get("log_table", True))
 
 
-def draw(folder: Path, trial: Trial, result: TrialResult, title: str) -> None:
-    """The run's figures."""
-    from matplotlib import rc_context
+@dataclass(frozen=True)
+class Drawing:
+    """The run's figures, to be drawn by this process or another one.
 
-    from opal.report.figures.fidelity import fidelity_figure
-    from opal.report.figures.run import run_figures
+    Parameters
+    ----------
+    fidelity : the arguments of `fidelity_figure` before its path, where fidelity was measured
+    """
 
-    run_figures(result.errors, folder, title)
-    if "fidelity_columns" in result.tables:  # otherwise the split is not drawn again
+    title: str
+    errors: pd.DataFrame
+    fidelity: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Train] | None
+
+    @classmethod
+    def of(cls, trial: Trial, result: TrialResult, title: str) -> Drawing:
+        """What is drawn of a result."""
+        if "fidelity_columns" not in result.tables:  # the split is not drawn again
+            return cls(title, result.errors, None)
         measured, columns = result.tables["fidelity"], result.tables["fidelity_columns"]
         seed = int(columns["seed"].iloc[0])
         train = trial.task.split(trial.table, seed).train
-        with rc_context({"text.parse_math": False}):  # dollars in names of columns and classes begin no formula
-            fidelity_figure(measured, columns, result.rows[seed].frame, train, folder / "fidelity.png", title)
+        return cls(title, result.errors, (measured, columns, result.rows[seed].frame, train))
+
+    def __call__(self, artifacts: Path) -> None:
+        """Draw into the folder ``figures``."""
+        from matplotlib import rc_context
+
+        from opal.report.figures.fidelity import fidelity_figure
+        from opal.report.figures.run import run_figures
+
+        run_figures(self.errors, artifacts / "figures", self.title)
+        if self.fidelity:
+            with rc_context({"text.parse_math": False}):  # dollars in names of columns and classes begin no formula
+                fidelity_figure(*self.fidelity, artifacts / "figures" / "fidelity.png", self.title)
 
 
 def _in_markdown(sentence: str) -> str:

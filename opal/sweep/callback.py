@@ -12,9 +12,11 @@ from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback as HydraCallback
 from omegaconf import DictConfig
 
-from opal.cli.exits import collect_rarely
+from opal import helper
 from opal.errors import OpalError
+from opal.garbage import collect_rarely
 from opal.orphans import end_with
+from opal.sweep import outstanding
 
 log = logging.getLogger("opal")
 LEADER = "OPAL_SWEEP_PROCESS"  # environment variable: the process that launched the sweep
@@ -44,6 +46,7 @@ class Callback(HydraCallback):
     @classmethod
     def sum_up(cls) -> None:
         """Record the sweep that this process launched, jobs that failed included."""
+        outstanding.settle()
         config, Callback.config = Callback.config, None
         if config is None:
             return
@@ -51,6 +54,7 @@ class Callback(HydraCallback):
         from opal.config.resolve import as_typed, resolved
         from opal.evaluate.verdict import MARGIN
         from opal.record import pending
+        from opal.record.tracking import Tracking
         from opal.report.answer import show
         from opal.sweep.notes import notes, raw_fits
         from opal.sweep.repeated import repeated
@@ -62,7 +66,7 @@ class Callback(HydraCallback):
             folder = Path(config.hydra.sweep.dir)
             shutil.rmtree(raw_fits(folder), ignore_errors=True)
             if pending.any_left(tracking.mlruns):
-                tracking.mend_sweeps()
+                helper.call(Tracking.mend_sweeps, tracking)
             if known := repeated(tracking, notes(folder), margin):
                 show(known[1])
                 log.info("opal: every run is finished already, and the sweep summed up as %s", known[0])
@@ -72,10 +76,11 @@ class Callback(HydraCallback):
             from opal.sweep.summary import close_sweep
 
             swept = {"overrides": " ".join(as_typed(config.hydra.overrides.task))}
-            if closed := close_sweep(tracking, folder, folder.name, swept, sweep_figure, margin):
-                show(closed[1])
+            if closed := helper.call(close_sweep, tracking, folder, folder.name, swept, sweep_figure, margin):
+                answers, ui = closed
+                show(answers)
                 log.info("opal: the sweep is summed up as sweep/%s", folder.name)
-                log.info("opal: `mlflow ui` shows the runs at %s", masked(tracking.ui))
+                log.info("opal: `mlflow ui` shows the runs at %s", masked(ui))
             for job in notes(folder):  # printed by the jobs too, but a cluster's output is elsewhere
                 if job["outcome"] == "failed" and config.hydra.runtime.choices["hydra/launcher"] != "basic":
                     log.error("opal: job %s (%s) failed: %s", job["job"], job["name"], job["error"])

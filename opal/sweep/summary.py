@@ -38,8 +38,8 @@ def close_sweep(
     params: Mapping[str, Any] | None = None,
     draw: Draw | None = None,
     margin: float = MARGIN,
-) -> tuple[str, list[Answer]] | None:
-    """Log the sweep's own run (tag ``opal.kind=sweep``) with answer, table and figure; gives its id and the answers.
+) -> tuple[list[Answer], str] | None:
+    """Log the sweep's own run (tag ``opal.kind=sweep``) with answer, table and figure.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def close_sweep(
 
     Returns
     -------
-    None without jobs
+    The answers, and where the MLflow UI shows the runs; None without jobs
 
     Raises
     ------
@@ -90,7 +90,8 @@ def close_sweep(
     )
     tracking.mend_sweeps()
     with tracking.claim(identity):
-        return tracking.log(record, write), found
+        tracking.log(record, write)
+    return found, tracking.ui
 
 
 def _curve(run: Run, errors: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from trials import runs
+from trials import artifacts, runs
 
 pytestmark = pytest.mark.slow  # each command in a process of its own
 TABLES = ["pandas", "numpy", "pydantic", "pyarrow"]
@@ -64,6 +64,14 @@ def test_a_process_ends_without_a_last_search_for_unreachable_objects(tmp_path):
     command = [sys.executable, "-c", f"{code}from opal.cli.main import main; main()", "store"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 2 and done.stdout.split() == ["True", "10000"], done.stderr
+
+
+def test_a_run_leaves_store_and_figures_to_its_helper(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, packages, _, err = loaded(["run", "method=duplicate", *SMALL], tmp_path)
+    (run,) = runs()
+    assert code == 0 and (artifacts(run) / "figures" / "curves.png").is_file(), err
+    assert not packages & set(RECORD)
 
 
 def test_what_is_finished_loads_neither_classifier_nor_mlflow(verb, tmp_path):

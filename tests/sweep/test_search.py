@@ -41,7 +41,7 @@ def test_a_search_that_was_killed_goes_on(tmp_path, monkeypatch, empty_store):
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     (before,) = re.findall(r"going on with \S+: (\d) of 4 jobs have a score", done.stdout)
-    assert int(before) in (1, 2)
+    assert int(before) in (1, 2, 3)  # the last may still be on its way to the store
     assert "measured on folds of train rows" in done.stdout
 
     trials = scores(tmp_path)

@@ -55,8 +55,9 @@ def test_a_secret_is_nowhere(echo, full, tmp_path, root):
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, timeout=300)
         assert fake.requests and fake.headers[0]["x-token"] == HEADER
     assert (done.returncode == 0) == (echo == "answers"), done.stderr.decode()
-    with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
-        assert bool(store.execute("SELECT count(*) FROM spans").fetchone()[0]) == (echo == "answers")
+    if echo == "answers":
+        with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
+            assert store.execute("SELECT count(*) FROM spans").fetchone()[0]
     said = done.stdout + done.stderr + content(tmp_path)
     for secret in (*secrets, PROXY):
         assert secret.encode() not in said, secret

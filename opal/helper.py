@@ -1,0 +1,182 @@
+"""A helper process: it loads MLflow and Matplotlib, seconds each, while a trial runs, and then draws and records.
+
+`begin` and `call` do their work here where there is no helper, or where it was killed: nothing recorded depends on it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection, Pipe
+from pathlib import Path
+from typing import Any
+
+from opal.errors import OpalError
+from opal.garbage import collect_rarely
+
+_helper: Helper | None = None
+
+
+def start() -> None:
+    """Start the helper, unless there is one, MLflow is loaded here already, or there is no core for it."""
+    global _helper
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if _helper is None and "mlflow" not in sys.modules and cores > 1:
+        _helper = Helper()
+        atexit.register(stop)
+
+
+def running() -> bool:
+    """Whether there is a helper."""
+    return _helper is not None
+
+
+def stop() -> None:
+    """Wait until the helper has done what was begun, and end it."""
+    global _helper
+    ending, _helper = _helper, None
+    if ending is not None:
+        ending.end()
+
+
+def prepare(work: Callable[..., Any], *args: Any) -> None:
+    """Let the helper, if there is one, call ``work(*args)`` ahead of time; nobody hears of its faults."""
+    if _helper is not None:
+        _helper.send(work, args, needed=False)
+
+
+def begin(work: Callable[..., Any], *args: Any, again: Callable[..., Any] | None = None) -> Callable[[], Any]:
+    """Begin ``work(*args)``; gives a function that waits for what it returns, or raises what it raises.
+
+    Parameters
+    ----------
+    work : can be pickled, as its arguments, what it returns and what it raises
+    again : called with ``args`` in this process where the helper was killed at it; ``work`` by default
+    """
+    if _helper is None:
+        found = work(*args)
+        return lambda: found
+    asked, number = _helper, _helper.send(work, args)
+
+    def result() -> Any:
+        try:
+            return asked.result(number)
+        except Gone:
+            stop()
+            return (again or work)(*args)
+
+    return result
+
+
+def call(work: Callable[..., Any], *args: Any) -> Any:
+    """What ``work(*args)`` returns, called in the helper where there is one; see `begin`."""
+    return begin(work, *args)()
+
+
+class Gone(Exception):
+    """The helper was killed."""
+
+
+class Helper:
+    """The process and the pipe to it; it does one thing after the other."""
+
+    def __init__(self) -> None:
+        # neither a fork, which would share connections and locks, nor multiprocessing, which would load Hydra again
+        self.pipe, other = Pipe()
+        with other:
+            command = [sys.executable, "-c", f"from opal.helper import serve; serve({other.fileno()})"]
+            path = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
+            self.process = subprocess.Popen(
+                command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": path}
+            )
+        self.sent = self.needed = 0  # so many things, up to the last that somebody waits for
+        self.found: list[tuple[Any, Exception | None]] = []
+
+    def send(self, work: Callable[..., Any], args: tuple, needed: bool = True) -> int:
+        """The number of what was sent."""
+        try:
+            while self.pipe.poll():
+                self._receive()
+            self.pipe.send((work, args))
+        except (EOFError, OSError, Gone):
+            pass  # `result` says so
+        self.sent += 1
+        self.needed = self.sent if needed else self.needed
+        return self.sent - 1
+
+    def result(self, number: int) -> Any:
+        while len(self.found) <= number:
+            self._receive()
+        value, fault = self.found[number]
+        self.found[number] = None, None
+        if fault is not None:
+            raise fault
+        return value
+
+    def _receive(self) -> None:
+        try:
+            value, fault, said = self.pipe.recv()
+        except (EOFError, OSError) as ended:
+            raise Gone from ended
+        for record in said:
+            logging.getLogger(record.name).handle(record)
+        self.found.append((value, fault))
+
+    def end(self) -> None:
+        try:
+            while len(self.found) < self.needed:
+                self._receive()
+        except Gone:
+            pass
+        if len(self.found) < self.sent:
+            self.process.kill()
+        self.pipe.close()
+        self.process.wait()
+
+
+class Kept(logging.Handler):
+    """Keeps what is logged, for the other process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        record.msg, record.args, record.exc_info = record.getMessage(), None, None
+        self.records.append(record)
+
+
+def serve(end: int) -> None:
+    """Do what comes through the pipe, to its end if the other process is gone meanwhile.
+
+    Parameters
+    ----------
+    end : file descriptor of this end of the pipe
+    """
+    collect_rarely()
+    pipe: Connection = Connection(end)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both: the other process decides
+    logger, kept = logging.getLogger("opal"), Kept()
+    logger.addHandler(kept)
+    logger.propagate = False
+    while True:
+        try:
+            work, args = pipe.recv()
+        except (EOFError, OSError):
+            return
+        value, fault = None, None
+        try:
+            value = work(*args)
+        except Exception as raised:
+            fault = raised if isinstance(raised, OpalError) else RuntimeError(traceback.format_exc())
+        said, kept.records = kept.records, []
+        try:
+            pipe.send((value, fault, said))
+        except OSError:
+            return
