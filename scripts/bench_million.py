@@ -46,8 +46,8 @@ STAGES = {  # where the work of a stage begins
     "measures": ["opal.evaluate.curve.score"],
     "contamination": ["opal.trial.measures.contamination"],
     "fidelity": ["opal.trial.measures.add_fidelity"],
-    "figures": ["opal.report.run_artifacts.draw"],
-    "artifacts": ["opal.record.Tracking.log"],
+    "figures": ["opal.report.run_artifacts.Drawing.of", "opal.report.run_artifacts.Drawing.__call__"],
+    "artifacts": ["opal.record.Tracking.begin"],
     "other": [],
 }
 DEFAULT = ["method=smote", "classifier=logistic"]
@@ -133,7 +133,9 @@ def one(n: int, trial: list[str]) -> dict[str, Any]:
     sys.argv = ["opal.run", "data=csv", "data.path=table.csv", "data.target=label", "seeds=[1]", *trial]
     start, clock = time.process_time(), Clock()
     import opal.run
+    from opal import helper
 
+    helper.start = lambda: None  # all of it in this process
     clock.watch()
     opal.run.main()
     clock.turn()

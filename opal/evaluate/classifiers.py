@@ -38,17 +38,17 @@ class Classifier:
         if self.drop_last_feature:
             last = schema.features[-1]
             schema = replace(schema, columns=tuple(c for c in schema.columns if c is not last))
-        codes = label_codes(frame, schema)
-        missing = {c.name for c in schema.features if frame[c.name].isna().any()}
+        codes, features = label_codes(frame, schema), frame[[c.name for c in schema.features]]
+        missing = features.isna().any(axis=None)
         transform = transformer(schema.learn(frame) if missing else schema, self.encoding, self.scale)
-        x = transform.fit_transform(frame[[c.name for c in schema.features]])
+        x = transform.fit_transform(features)
         options: dict[str, Any] = {} if sample_weight is None else {"sample_weight": sample_weight}
         if self.encoding == "native" and (names := [c.name for c in schema.features if is_text(schema, c.name)]):
             options["cat_features"] = list(range(len(names)))
         with said():
             estimator = self.estimator()
             estimator.fit(x, codes, **options)
-        return Fitted(transform, estimator, [c.name for c in schema.features], len(schema.labels))
+        return Fitted(transform, estimator, list(features), len(schema.labels))
 
 
 @dataclass(frozen=True)

@@ -124,10 +124,13 @@ class PaperForest(_Published):
     def _fit(self, design: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> None:
         from sklearn.ensemble import RandomForestClassifier
 
+        from opal.evaluate.tree import Tree
+
         try:
             forest = RandomForestClassifier(**self.settings, random_state=self.random_state, n_jobs=1)
         except TypeError as error:
             raise ConfigError(f"classifier.tuned.{self.data} does not fit a random forest: {error}") from error
+        forest.estimator = Tree()
         self.model_ = forest.fit(design, codes, sample_weight=weight)
 
 

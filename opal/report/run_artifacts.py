@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -17,8 +17,10 @@ from opal.record.provenance import write_config, write_origin
 from opal.record.run_record import DatasetInput, RunRecord, description_of, points_of, run_name
 from opal.record.traces import MOST
 from opal.result import TrialResult
-from opal.table import Train
 from opal.trial.trial import Trial
+
+if TYPE_CHECKING:
+    from opal.report.figures.fidelity import Places
 
 MOST_LETTERS = 4000  # of a tag in MLflow
 SHOWN = {"base_url", "weights"}  # no effect on figures, but worth a column
@@ -151,17 +153,19 @@ class Drawing:
 
     title: str
     errors: pd.DataFrame
-    fidelity: tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, Train] | None
+    fidelity: tuple[pd.DataFrame, pd.DataFrame, Places] | None
 
     @classmethod
     def of(cls, trial: Trial, result: TrialResult, title: str) -> Drawing:
         """What is drawn of a result."""
         if "fidelity_columns" not in result.tables:  # the split is not drawn again
             return cls(title, result.errors, None)
+        from opal.report.figures.fidelity import places
+
         measured, columns = result.tables["fidelity"], result.tables["fidelity_columns"]
         seed = int(columns["seed"].iloc[0])
         train = trial.task.split(trial.table, seed).train
-        return cls(title, result.errors, (measured, columns, result.rows[seed].frame, train))
+        return cls(title, result.errors, (measured, columns, places(result.rows[seed].frame, train)))
 
     def __call__(self, artifacts: Path) -> None:
         """Draw into the folder ``figures``."""

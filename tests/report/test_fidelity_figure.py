@@ -9,7 +9,7 @@ from tables import mixed_table, number_table, table_of
 
 from opal.evaluate.fidelity import fidelity_by_group
 from opal.methods.duplicate import Duplicate
-from opal.report.figures.fidelity import draw_fidelity, fidelity_figure
+from opal.report.figures.fidelity import draw_fidelity, fidelity_figure, places
 from opal.tasks.imbalanced import Imbalanced
 from opal.tasks.spurious import Spurious
 
@@ -30,9 +30,10 @@ def test_a_figure_for_every_table(table, task, tmp_path):
     measured = pd.DataFrame({seed: of.metrics for seed, of in found.items()}).rename_axis("metric").reset_index()
     columns = pd.concat([of.columns.assign(seed=seed) for seed, of in found.items()])
     path = tmp_path / "figures" / "fidelity.png"
-    fidelity_figure(measured, columns, rows[0], trains[0], path, "a title")
+    found_at = places(rows[0], trains[0])
+    fidelity_figure(measured, columns, found_at, path, "a title")
     assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-    fidelity_figure(measured, columns.iloc[:0], rows[0], trains[0], tmp_path / "none.png", "a title")
+    fidelity_figure(measured, columns.iloc[:0], found_at, tmp_path / "none.png", "a title")
     assert not (tmp_path / "none.png").exists()
 
 
@@ -46,7 +47,7 @@ def test_panels_leave_room_for_their_labels_and_little_more():
         rows = Duplicate().sample(split.train, 10).frame
         found = fidelity_by_group(rows, split.train)
         measured = pd.Series(found.metrics, name=1).rename_axis("metric").reset_index()
-        figure = draw_fidelity(measured, found.columns.assign(seed=1), rows, split.train, "a title")
+        figure = draw_fidelity(measured, found.columns.assign(seed=1), places(rows, split.train), "a title")
         figure.canvas.draw()
         for before, axis in zip(figure.axes, figure.axes[1:], strict=False):
             label = min(text.get_window_extent().x0 for text in axis.get_yticklabels())

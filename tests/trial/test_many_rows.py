@@ -146,5 +146,5 @@ def test_the_fidelity_figure_shows_a_sample_of_many_rows(monkeypatch):
         def __getattr__(self, name):
             return lambda *args, **options: None
 
-    fidelity._places(Axis(), Duplicate().sample(train, 50).frame, train)
+    fidelity._places(Axis(), fidelity.places(Duplicate().sample(train, 50).frame, train))
     assert sum(shown) == 100 + 50

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -31,25 +32,54 @@ MEASURES = {  # metric: its label, what is good, and the metric that holds the v
 MADE = COLORS[0]
 
 
-def fidelity_figure(
-    measured: pd.DataFrame, columns: pd.DataFrame, made: pd.DataFrame, train: Train, path: Path, title: str
-) -> None:
+@dataclass(frozen=True)
+class Places:
+    """Where real and synthetic rows lie on the two directions in which real train rows differ most.
+
+    Parameters
+    ----------
+    groups : name, whether it is a minority, and coordinates of real and of synthetic rows, shape (n_rows, 2) each
+    shares : of the variance
+    title : what is shown
+    """
+
+    groups: list[tuple[str, bool, np.ndarray, np.ndarray]]
+    shares: list[float]
+    title: str
+
+
+def places(made: pd.DataFrame, train: Train) -> Places:
+    """The places of one seed's synthetic rows, one at least, and train rows: of as many as can be seen."""
+    from sklearn.decomposition import PCA
+
+    frame = at_most(train.frame, MOST_REAL, np.random.default_rng(train.seed))
+    shown = made.iloc[:MOST_POINTS]
+    transform = transformer(train.schema.learn(pd.concat([frame, shown])), "onehot", scale=True)
+    real = np.asarray(transform.fit_transform(frame), dtype=float)
+    pca = PCA(n_components=min(2, *real.shape), random_state=0).fit(real)
+    at = [_plane(pca.transform(np.asarray(rows, dtype=float))) for rows in (real, transform.transform(shown))]
+    groups = [(g.name, g.minority, at[0][g.mask(frame)], at[1][g.mask(shown)]) for g in train.groups]
+    some = f"{len(frame):,} of the " if len(frame) < len(train.frame) else ""
+    shares = [float(share) for share in pca.explained_variance_ratio_]
+    return Places(groups, shares, f"{some}train and synthetic rows, seed {train.seed}")
+
+
+def fidelity_figure(measured: pd.DataFrame, columns: pd.DataFrame, found: Places, path: Path, title: str) -> None:
     """Draw ``path``: one seed's rows in two principal components, columns against chance, every measure.
 
     Parameters
     ----------
     measured, columns : the trial's tables ``fidelity`` [metric, and a column per seed] and ``fidelity_columns`` [seed,
         column, distance, chance]; without any nothing is drawn
-    made, train : synthetic rows, one at least, and train of one seed
     """
     if columns.empty:
         return
-    figure = draw_fidelity(measured, columns, made, train, title)
+    figure = draw_fidelity(measured, columns, found, title)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
 
 
-def draw_fidelity(measured: pd.DataFrame, columns: pd.DataFrame, made: pd.DataFrame, train: Train, title: str) -> Any:
+def draw_fidelity(measured: pd.DataFrame, columns: pd.DataFrame, found: Places, title: str) -> Any:
     """The Matplotlib figure of `fidelity_figure`."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -64,7 +94,7 @@ def draw_fidelity(measured: pd.DataFrame, columns: pd.DataFrame, made: pd.DataFr
         max(len(m[0]) for m in MEASURES.values()),
     ]
     axes = [figure.add_axes(place) for place in _places_of_panels(labels)]
-    _places(axes[0], made, train)
+    _places(axes[0], found)
     _columns(axes[1], columns)
     _measures(axes[2], by_name.reindex(_measured()))
     return figure
@@ -85,36 +115,27 @@ def _measured() -> list[str]:
     return [name for m, (_, _, level) in MEASURES.items() for name in (m, level) if name]
 
 
-def _places(axis: Any, made: pd.DataFrame, train: Train) -> None:
-    """Real and synthetic rows on the two directions in which real train rows differ most."""
+def _places(axis: Any, found: Places) -> None:
+    """Synthetic rows as crosses over real ones, the minority's framed."""
     from matplotlib.colors import to_rgba
-    from sklearn.decomposition import PCA
 
-    frame = at_most(train.frame, MOST_REAL, np.random.default_rng(train.seed))
-    shown = made.iloc[:MOST_POINTS]
-    transform = transformer(train.schema.learn(pd.concat([frame, shown])), "onehot", scale=True)
-    real = np.asarray(transform.fit_transform(frame), dtype=float)
-    pca = PCA(n_components=min(2, *real.shape), random_state=0).fit(real)
-    at = {"real": pca.transform(real), "synthetic": pca.transform(np.asarray(transform.transform(shown), dtype=float))}
-    large = [group for group in train.groups if not group.minority]
-    names = {group: _short(group.name, 24) for group in train.groups}
+    large = [name for name, minority, *_ in found.groups if not minority]
+    names = {name: _short(name, 24) for name, *_ in found.groups}
     if len(large) > 2:  # no more greys can be told apart
         names |= dict.fromkeys(large, "") | {large[0]: "all other groups"}
     few, many = cycle(COLORS[1:6]), cycle(["0.75", "0.5"] if len(large) < 3 else ["0.75"])
-    for group in train.groups:
-        color = next(few if group.minority else many)
-        old, new = _plane(at["real"][group.mask(frame)]), _plane(at["synthetic"][group.mask(shown)])
+    for name, minority, old, new in found.groups:
+        color = next(few if minority else many)
         if len(new):
             axis.scatter(*new.T, color=color, marker="x", s=24, linewidths=1.1, alpha=0.9, zorder=4)
-        edge, size, order, alpha = ("black", 60, 3, 0.45) if group.minority else ("none", 18, 1, 1.0)
+        edge, size, order, alpha = ("black", 60, 3, 0.45) if minority else ("none", 18, 1, 1.0)
         style = {"facecolors": to_rgba(color, alpha), "edgecolors": edge, "linewidths": 0.8, "s": size, "zorder": order}
-        axis.scatter(*old.T, label=names[group], **style)
+        axis.scatter(*old.T, label=names[name], **style)
     axis.scatter([], [], color="black", marker="x", s=24, linewidths=1.1, label="synthetic, in its group's colour")
-    share = [f"{s:.0%}" for s in pca.explained_variance_ratio_]
+    share = [f"{s:.0%}" for s in found.shares]
     axis.set_xlabel(f"first principal component ({share[0]} of the variance)")
     axis.set_ylabel(f"second ({share[1]})" if len(share) > 1 else "")
-    some = f"{len(frame):,} of the " if len(frame) < len(train.frame) else ""
-    axis.set_title(f"{some}train and synthetic rows, seed {train.seed}", fontsize=10)
+    axis.set_title(found.title, fontsize=10)
     below = {"loc": "upper left", "bbox_to_anchor": (-0.1, -0.12), "ncols": 3, "columnspacing": 1.0}
     axis.legend(fontsize=8, frameon=False, **below)  # inside the panel it would hide some points
 
