@@ -37,6 +37,14 @@ from opal.config.build import build, compose
 from opal.split import write_split
 from opal.trial import Trial
 
+TIMED = """  # in a small process: a started one inherits the peak memory of its parent
+import resource, subprocess, sys, time
+start = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=sys.stderr)
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
+sys.exit(done.returncode)
+"""
 METHODS = ("llm", "smote", "duplicate")
 CLASSIFIERS = ("paper_random_forest", "paper_catboost", "paper_logistic")  # the longest first: no worker waits for it
 TABLES = ("gender", "heart_failure", "diabetes", "craft")
@@ -153,15 +161,12 @@ def timed(command: list[str], cwd: Path) -> Took:
     """Run a command to its end; it must succeed."""
     path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
     env = os.environ | {"PYTHONPATH": path, "OPAL_DATA_DIR": str(Path(os.environ["OPAL_DATA_DIR"]).absolute())}
-    start = time.perf_counter()
     with (cwd / "output.txt").open("w+") as output:
-        started = subprocess.Popen(command, cwd=cwd, env=env, stdout=output, stderr=output)
-        _, status, used = os.wait4(started.pid, 0)
-        wall, started.returncode = time.perf_counter() - start, os.waitstatus_to_exitcode(status)
-        if started.returncode:
+        told = subprocess.run([sys.executable, "-c", TIMED, *command], cwd=cwd, env=env, stdout=-1, stderr=output)
+        if told.returncode:
             output.seek(0)
             sys.exit(f"{' '.join(command)} failed:\n{output.read()[-3000:]}")
-    return Took(wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1000)
+    return Took(*map(float, told.stdout.split()))
 
 
 def suite(
