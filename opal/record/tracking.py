@@ -66,8 +66,14 @@ class Tracking(Runs):
         super().__post_init__()
 
     def load(self) -> None:
-        """Begin to load MLflow and to open the store in the helper process, where `claim` can do without."""
-        if sqlite_path(str(self.uri)) is not None:
+        """Begin to load MLflow and to open the store in the helper process, where `claim` can do without.
+
+        Raises
+        ------
+        TrackingError : the store is a SQLite file that cannot be used
+        """
+        if (database := sqlite_path(str(self.uri))) is not None:
+            check(database)
             helper.start()
             helper.prepare(_on_store, self, "open")
 
@@ -164,16 +170,10 @@ class Tracking(Runs):
                     self._mend(config_hash)
 
     def _new(self, config_hash: str) -> bool:
-        """Whether nothing is recorded or kept of this hash, as far as can be told without MLflow.
-
-        Raises
-        ------
-        TrackingError : the file cannot be used
-        """
+        """Whether nothing is recorded or kept of this hash, as far as can be told without MLflow."""
         database = sqlite_path(str(self.uri))
         if not helper.running() or database is None:
             return False
-        check(database)
         places = pending.folder_of(self.mlruns, config_hash), pending.aside(config_hash)
         return not any(place.exists() for place in places) and unknown(database, self.experiment, config_hash)
 

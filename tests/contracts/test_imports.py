@@ -32,6 +32,7 @@ CASES = {
     "run data=csv data.path=missing.csv data.target=y": (2, [*TABLES, *TRIAL, *RECORD]),
     "run n_jobs=0": (2, ["pandas", *TRIAL, *RECORD]),
     "run data=csv data.path=table.csv": (2, [*TABLES, *TRIAL, *RECORD]),  # data.target is not set
+    "run method=none tracking.uri=sqlite:///broken.db": (2, [*TRIAL, *RECORD]),
     "fit methd=smote": (2, ["sklearn", "scipy", "imblearn", *RECORD]),
     "answer": (2, [*TRIAL[:-1], *RECORD]),
     "run dry_run=true method=smote seeds=[1]": (0, ["sklearn", "scipy", "imblearn", "catboost", "openai", *RECORD]),
@@ -53,6 +54,7 @@ def without_log(said: str) -> list[str]:
 @pytest.mark.parametrize("command", CASES)
 def test_a_command_loads_only_what_it_needs(command, tmp_path):
     (tmp_path / "table.csv").write_text("a,y\n1,no\n2,yes\n")
+    (tmp_path / "broken.db").write_text("no database")
     status, unwanted = CASES[command]
     code, packages, _, err = loaded(command.split(), tmp_path)
     assert code == status, err
