@@ -9,9 +9,13 @@ import pytest
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.config_source import ConfigLoadError
 from hydra.plugins.sweeper import Sweeper
+from omegaconf import OmegaConf
 
+from opal.config.read_once import read_once
 from opal.errors import DataError
 from opal.sweep import patches
 
@@ -60,6 +64,21 @@ def test_a_users_yaml_starts_a_sweep(verb, tmp_path):
     cheap = ("controls=none", "validation.folds=0", "amounts.steps=0", "figures=false")
     code, out, err = verb("run", "--config-dir", "conf", "experiment=two", "data=craft", "method=none", *cheap)
     assert code == 0 and "Launching 2 jobs" in out + err
+
+
+def test_a_yaml_is_parsed_once_until_it_changes(tmp_path, monkeypatch):
+    read_once()
+    source = SourcesRegistry.instance().resolve("file")("main", str(tmp_path))
+    parsed = []
+    monkeypatch.setattr(OmegaConf, "load", lambda file: parsed.append(1) or OmegaConf.create(file.read()))
+    (tmp_path / "a.yaml").write_text("b: 1")
+    first, second = source.load_config("a"), source.load_config("a")
+    first.config.b = 7
+    assert second.config == source.load_config("a").config == {"b": 1} and len(parsed) == 1
+    (tmp_path / "a.yaml").write_text("b: 22")
+    assert source.load_config("a").config == {"b": 22}
+    with pytest.raises(ConfigLoadError, match="none.yaml"):
+        source.load_config("none")
 
 
 def test_a_fault_comes_out_as_itself(monkeypatch):
