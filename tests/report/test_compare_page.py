@@ -62,6 +62,7 @@ def test_the_page_needs_nothing_else(page):
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.slow
 def test_names_are_escaped(store, tmp_path):
     path = tmp_path / "page.html"
     main(

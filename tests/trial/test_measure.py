@@ -50,6 +50,7 @@ def test_more_is_better_where_it_is():
         assert row[result.metrics[f"seed_{seed}/amount_chosen"]] == row.max()
 
 
+@pytest.mark.slow
 def test_a_gain_is_judged_by_its_direction():
     result = result_of("measure=f1")
     found = answer("toy", "logistic", [measured("smote", result.errors, result.metrics)])

@@ -78,6 +78,7 @@ def test_a_threshold_is_what_predict_uses(name, monkeypatch):
     assert model.estimator_.coef_.shape == (1, 20)
 
 
+@pytest.mark.slow
 def test_weights_reach_the_last_step_and_are_left_out_where_none_are_taken(mixed):
     x, _, y, _ = mixed
     weighted = OpalClassifier(pipeline(), repeats=1).fit(x, y).answer_["action"]

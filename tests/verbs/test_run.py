@@ -163,6 +163,7 @@ def test_an_endpoint_sees_only_minority_train_rows_and_its_key_stays_out_of_ever
     assert {"messages", "usage", "model", "cached"} <= set(json.loads(prompts[0]))
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_a_sweep_in_one_sentence(opal, monkeypatch):
     """Nor can the note be written that the job failed."""
 
