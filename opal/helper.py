@@ -14,7 +14,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
 from typing import Any
 
 from opal.errors import OpalError
@@ -90,11 +89,10 @@ class Helper:
         # neither a fork, which would share connections and locks, nor multiprocessing, which would load Hydra again
         self.pipe, other = Pipe()
         with other:
-            command = [sys.executable, "-c", f"from opal.helper import serve; serve({other.fileno()})"]
-            path = os.pathsep.join(str(Path(place).absolute()) for place in sys.path)
-            self.process = subprocess.Popen(
-                command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": path}
-            )
+            places = f"import sys; sys.path[:] = {list(map(str, sys.path))!r}"
+            code = f"{places}; from opal.helper import serve; serve({other.fileno()})"
+            given: dict[str, Any] = {"pass_fds": [other.fileno()], "stdin": subprocess.DEVNULL}
+            self.process = subprocess.Popen([sys.executable, "-c", code], **given)
         self.sent = self.needed = 0  # so many things, up to the last that somebody waits for
         self.found: list[tuple[Any, Exception | None]] = []
 
@@ -168,7 +166,7 @@ def serve(end: int) -> None:
     while True:
         try:
             work, args = pipe.recv()
-        except (EOFError, OSError):
+        except Exception:  # closed; or what was sent cannot be made here, so that the other process does it
             return
         value, fault = None, None
         try:

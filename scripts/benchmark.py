@@ -135,9 +135,11 @@ def run(script: Path, quick: bool, seconds: float) -> dict[str, Any] | str:
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:
-    """All results in Markdown."""
+    """All results in Markdown; a smaller benchmark's only where the whole one has none."""
     lines = ["| what | command | ratio | aim | measured |", "| --- | --- | --- | --- | --- |"]
     for command, entry in results.items():
+        if command.endswith(" --quick") and command.removesuffix(" --quick") in results:
+            continue
         busy = f", load {entry['load']:g}" if entry["load"] > 1 else ""
         for figure in figures_of(entry):
             note = f" ({figure.note})" if figure.note else ""
