@@ -14,14 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
 from opal.cli import flags
-from opal.cli.exits import (
-    FAILED,
-    INTERRUPTED,
-    USED_WRONGLY,
-    leave,
-    leave_for_system,
-    until_pipe_closes,
-)
+from opal.cli.exits import FAILED, INTERRUPTED, USED_WRONGLY, leave, leave_for_system, until_pipe_closes
 from opal.cli.overrides import free_names, quoted
 from opal.config.build import explained, no_option
 from opal.config.keys import KEYS, ignored

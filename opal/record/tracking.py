@@ -26,6 +26,7 @@ from opal.record.environment import masked
 from opal.record.finished import Finished, finished_run, unknown
 from opal.record.locks import locked
 from opal.record.locks import writing as writing_lock
+from opal.record.pending import Write
 from opal.record.run_record import RunRecord
 from opal.record.runs import Runs, is_finished
 
@@ -34,8 +35,7 @@ if TYPE_CHECKING:
 
 Existing = Literal["skip", "rerun", "fail"]
 log = logging.getLogger("opal")
-_stores: dict[str, Tracking] = {}
-Write = Callable[[Path], None]  # puts a trial's artifacts into a folder
+_stores: dict[str, Tracking] = {}  # in the helper process
 
 
 @dataclass
@@ -100,7 +100,7 @@ class Tracking(Runs):
         ------
         TrackingError : the store cannot be used, or ``tracking.existing=fail`` and a finished run exists
         """
-        with self._lock(config_hash, waiting):
+        with self._lock(config_hash, waiting):  # without MLflow where that can be: it is still being loaded
             found = None if self._new(config_hash) else self._aside("mended", config_hash)()
             if found is not None and self.existing == "fail":
                 raise TrackingError(f"tracking.existing=fail: {found.name} (run {found.run_id}) is finished")
