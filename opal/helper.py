@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import atexit
 import logging
-import os
 import signal
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable
+from logging.handlers import QueueHandler
 from multiprocessing.connection import Connection, Pipe
+from queue import SimpleQueue
 from typing import Any
 
 from opal.errors import OpalError
@@ -25,8 +26,11 @@ _helper: Helper | None = None
 def start() -> None:
     """Start the helper, unless there is one, MLflow is loaded here already, or there is no core for it."""
     global _helper
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if _helper is None and "mlflow" not in sys.modules and cores > 1:
+    if _helper is not None or "mlflow" in sys.modules:
+        return
+    from joblib import cpu_count  # knows what a container may use
+
+    if cpu_count() > 1:
         _helper = Helper()
         atexit.register(stop)
 
@@ -138,18 +142,6 @@ class Helper:
         self.process.wait()
 
 
-class Kept(logging.Handler):
-    """Keeps what is logged, for the other process."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        record.msg, record.args, record.exc_info = record.getMessage(), None, None
-        self.records.append(record)
-
-
 def serve(end: int) -> None:
     """Do what comes through the pipe, to its end if the other process is gone meanwhile.
 
@@ -160,8 +152,8 @@ def serve(end: int) -> None:
     collect_rarely()
     pipe: Connection = Connection(end)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches both: the other process decides
-    logger, kept = logging.getLogger("opal"), Kept()
-    logger.addHandler(kept)
+    logger, said = logging.getLogger("opal"), SimpleQueue[logging.LogRecord]()
+    logger.addHandler(QueueHandler(said))
     logger.propagate = False
     while True:
         try:
@@ -173,8 +165,7 @@ def serve(end: int) -> None:
             value = work(*args)
         except Exception as raised:
             fault = raised if isinstance(raised, OpalError) else RuntimeError(traceback.format_exc())
-        said, kept.records = kept.records, []
         try:
-            pipe.send((value, fault, said))
+            pipe.send((value, fault, [said.get() for _ in range(said.qsize())]))
         except OSError:
             return

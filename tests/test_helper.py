@@ -14,7 +14,7 @@ import pytest
 import trials
 
 from opal import helper
-from opal.errors import DataError
+from opal.errors import DataError, TrackingError
 from opal.record import pending, writing
 from opal.record.tracking import Tracking
 
@@ -148,7 +148,7 @@ def test_whatever_happens_to_the_helper_there_is_one_finished_run(fault, halves,
 def test_a_store_that_fails_there_keeps_the_result(asked, tracking):
     tracking.experiment_id  # noqa: B018
     (tracking.mlruns / "opal").write_text("a file stands where the artifacts' folder should be")
-    with pytest.raises(Exception, match=r"python -m opal\.store log"):
+    with pytest.raises(TrackingError, match=r"python -m opal\.store log"):
         log(tracking, Draw())
     (folder,) = pending.folders(tracking.mlruns)
     assert (folder / "artifacts" / "figure.png").is_file()

@@ -55,7 +55,7 @@ def steps_of_numbers(missing: bool, scale: bool) -> list[Any]:
 def calendar(frame: pd.DataFrame, numbers: list[str], dates: Mapping[str, DateFormat]) -> pd.DataFrame:
     """The columns ``numbers``, then year, month, weekday and hour of each date, where its format has them."""
     if not dates:
-        return frame if numbers == list(frame) else frame[numbers]
+        return frame[numbers]
     found = {name: frame[name] for name in numbers}
     for name, form in dates.items():
         moments = form.moments(frame[name]).dt

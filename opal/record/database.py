@@ -71,8 +71,13 @@ def check_database(path: Path) -> None:
         raise TrackingError(f"the MLflow store {path} is a folder, not a SQLite file: {GO_ON}")
     if not path.is_file() or path.stat().st_size == 0:
         return
-    with _reading(path), closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=PATIENCE)) as c:
-        _check_content(path, c)
+    with _reading(path), read_only(path) as connection:
+        _check_content(path, connection)
+
+
+def read_only(path: Path) -> closing[sqlite3.Connection]:
+    """A connection that changes nothing, closed at the end of its block; another's lock is waited for."""
+    return closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=PATIENCE))
 
 
 def check_writable(path: Path) -> None:

@@ -6,12 +6,10 @@ The tables `runs`, `tags` and `latest_metrics` are unchanged since MLflow 1.0. N
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import quote
 
-from opal.record.database import newest_schema
+from opal.record.database import newest_schema, read_only
 
 QUERY = """
 SELECT r.run_uuid, r.name FROM runs r JOIN experiments e USING (experiment_id)
@@ -48,7 +46,7 @@ def finished_run(path: Path | None, experiment: str, value: str, tag: str = "opa
     if path is None or not path.is_file():
         return None
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as db:
+        with read_only(path) as db:
             row = db.execute(QUERY, (tag, value, experiment)).fetchone()
             if row is None:
                 return None
@@ -63,7 +61,7 @@ def unknown(path: Path, experiment: str, config_hash: str) -> bool:
     if not path.is_file() or not path.stat().st_size:
         return True
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5)) as db:
+        with read_only(path) as db:
             version, stage = db.execute(USABLE, (experiment,)).fetchone()
             found = db.execute(OF_HASH, (config_hash, experiment)).fetchone()
     except sqlite3.Error:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Existing = Literal["skip", "rerun", "fail"]
 log = logging.getLogger("opal")
-_stores: dict[str, Tracking] = {}  # in the helper process
+_stores: dict[str, Tracking] = {}
 
 
 @dataclass
@@ -72,10 +72,11 @@ class Tracking(Runs):
         ------
         TrackingError : the store is a SQLite file that cannot be used
         """
-        if (database := sqlite_path(str(self.uri))) is not None:
+        database = sqlite_path(str(self.uri))
+        if database is not None and not helper.running():
             check(database)
             helper.start()
-            helper.prepare(_on_store, self, "open")
+            helper.prepare(self.open)
 
     def open(self) -> None:
         """Connect, and make the experiment if it is missing."""
@@ -101,7 +102,7 @@ class Tracking(Runs):
         TrackingError : the store cannot be used, or ``tracking.existing=fail`` and a finished run exists
         """
         with self._lock(config_hash, waiting):  # without MLflow where that can be: it is still being loaded
-            found = None if self._new(config_hash) else self._aside("mended", config_hash)()
+            found = None if self._new(config_hash) else helper.call(self.mended, config_hash)
             if found is not None and self.existing == "fail":
                 raise TrackingError(f"tracking.existing=fail: {found.name} (run {found.run_id}) is finished")
             yield found if self.existing == "skip" else None
@@ -140,7 +141,7 @@ class Tracking(Runs):
             folder = pending.begun(pending.folder_of(self.mlruns, record.config_hash), *filter(None, [write]))
         except OSError:
             return again
-        beside = self._aside("_finish", record, folder, draw, identity, again=again)
+        beside = helper.begin(self._finish, record, folder, draw, identity, again=again)
         return lambda: beside() or again()
 
     def log_pending(self, folder: Path) -> str:
@@ -207,21 +208,14 @@ class Tracking(Runs):
 
     def _logged(self, record: RunRecord, identity: str) -> str:
         """The run that a killed helper wrote, or that now gets what it had kept; "" where it came to neither."""
-        runs, folder = self._close_halves(record.config_hash), pending.folder_of(self.mlruns, record.config_hash)
+        self._close_halves(record.config_hash)
+        folder = pending.folder_of(self.mlruns, record.config_hash)
         if pending.complete(folder):
             return self._log_kept(record, folder)
-        mine = (run for run in runs if run.data.tags.get("opal.record") == identity and run.info.status == "FINISHED")
-        return next((run.info.run_id for run in mine), "")
+        return self._finished_as(record.config_hash, identity)
 
-    def _aside(self, method: str, *args: Any, again: Callable[..., Any] | None = None) -> Callable[[], Any]:
-        """Begin to call a method, in the helper process where there is one; see `helper.begin`."""
-        if helper.running():
-            return helper.begin(_on_store, self, method, *args, again=again)
-        found = getattr(self, method)(*args)
-        return lambda: found
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {of.name: getattr(self, of.name) for of in fields(self)}  # no connection
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _connected, (type(self), {of.name: getattr(self, of.name) for of in fields(self)})
 
     @property
     def _store(self) -> str:
@@ -261,12 +255,15 @@ class Tracking(Runs):
         return self.runs_of(config_hash) if left else runs
 
     def _log_kept(self, record: RunRecord, folder: Path) -> str:
-        identity = pending.identity(folder)
-        logged = [r for r in self.runs_of(record.config_hash) if r.data.tags.get("opal.record") == identity]
-        done = next((r for r in logged if r.info.status == "FINISHED"), None)
-        run_id = done.info.run_id if done else self._send(record, folder)
+        done = self._finished_as(record.config_hash, pending.identity(folder))
+        run_id = done or self._send(record, folder)
         shutil.rmtree(folder, ignore_errors=True)
         return run_id
+
+    def _finished_as(self, config_hash: str, identity: str) -> str:
+        """The run that holds the result of this identity, "" where there is none or it is not ended."""
+        logged = [r for r in self.runs_of(config_hash) if r.data.tags.get("opal.record") == identity]
+        return next((r.info.run_id for r in logged if r.info.status == "FINISHED"), "")
 
     def _send_patiently(self, record: RunRecord, folder: Path) -> str:
         """Send, again where other writers held SQLite's lock for longer than MLflow waits (20 s)."""
@@ -307,9 +304,12 @@ class Tracking(Runs):
             log.warning("opal: %s lacks traces or prompt: %s", record.name, fault)
 
 
-def _on_store(tracking: Tracking, method: str, *args: Any) -> Any:
-    """Call a method in the helper process, which keeps one connection to each store."""
-    return getattr(_stores.setdefault(repr(tracking), tracking), method)(*args)
+def _connected(kind: type[Tracking], given: Mapping[str, Any]) -> Tracking:
+    """One object, with its connection, for equal settings that come to the helper process."""
+    key = f"{kind} {given}"
+    if key not in _stores:
+        _stores[key] = kind(**given)
+    return _stores[key]
 
 
 def existing_store(uri: str | None = None, experiment: str = "opal") -> Tracking:

@@ -54,7 +54,6 @@ class Callback(HydraCallback):
         from opal.config.resolve import as_typed, resolved
         from opal.evaluate.verdict import MARGIN
         from opal.record import pending
-        from opal.record.tracking import Tracking
         from opal.report.answer import show
         from opal.sweep.notes import notes, raw_fits
         from opal.sweep.repeated import repeated
@@ -66,7 +65,7 @@ class Callback(HydraCallback):
             folder = Path(config.hydra.sweep.dir)
             shutil.rmtree(raw_fits(folder), ignore_errors=True)
             if pending.any_left(tracking.mlruns):
-                helper.call(Tracking.mend_sweeps, tracking)
+                helper.call(tracking.mend_sweeps)
             if known := repeated(tracking, notes(folder), margin):
                 show(known[1])
                 log.info("opal: every run is finished already, and the sweep summed up as %s", known[0])

@@ -29,10 +29,10 @@ RECORDED = Path(__file__).parents[1] / "record" / "recorded_0_1" / "smote"
 
 @pytest.mark.slow
 def test_a_short_run_finds_nothing(root):
-    command = [sys.executable, str(root / "scripts" / "fuzz.py"), "--cases", "25", "--seed", "7"]
+    command = [sys.executable, str(root / "scripts" / "fuzz.py"), "--cases", "40", "--seed", "7"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("25 cases") == 6
+    assert done.stdout.count("40 cases") == 6
 
 
 @pytest.mark.parametrize("budget", ["-1", "text", "[]"])

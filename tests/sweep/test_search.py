@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from joblib import cpu_count
 
 from opal.record.tracking import Tracking
 
@@ -41,7 +42,8 @@ def test_a_search_that_was_killed_goes_on(tmp_path, monkeypatch, empty_store):
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     (before,) = re.findall(r"going on with \S+: (\d) of 4 jobs have a score", done.stdout)
-    assert int(before) in (1, 2, 3)  # the last may still be on its way to the store
+    noted_later = cpu_count() > 1  # a helper records a job, and then notes it, while the next one runs
+    assert int(before) in ((2, 3) if noted_later else (1, 2))
     assert "measured on folds of train rows" in done.stdout
 
     trials = scores(tmp_path)
