@@ -8,18 +8,19 @@ import random
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from fuzz_input import CELLS, VALUES, damage_run, table_bytes
 
-ROOT = Path(__file__).resolve().parents[1]
 SMALL = ("figures=false", "fidelity=false", "contamination=off", "validation.folds=2", "amounts.steps=1", "seeds=[1,2]")
+SMALL += ("controls.balanced_forest.classifier.estimator.n_estimators=5",)
+HEAVY = """sklearn.linear_model sklearn.ensemble imblearn.ensemble imblearn.over_sampling opal.trial opal.sweep
+opal.cli.launch opal.record.tracking mlflow.store.tracking.sqlalchemy_store""".split()
 OWN = ("data=csv", "data.path=table.csv", "data.target=y")
 METHODS = ("smote", "duplicate", "none", "gaussian_copula", "mixup", "rose")
 FLAGS: dict[str, tuple[str, ...]] = {
@@ -112,6 +113,12 @@ def run(words: list[str], home: Path) -> tuple[int, str]:
     return os.waitstatus_to_exitcode(how), output.read_text(errors="replace")
 
 
+def done(words: list[str], home: Path) -> None:
+    """A command that must succeed."""
+    status, said = run(words, home)
+    assert not status, said
+
+
 def _become(words: list[str], home: Path, output: Path) -> NoReturn:
     """Be the command, in a forked process: its libraries are loaded already."""
     status = 1
@@ -146,20 +153,19 @@ def _become(words: list[str], home: Path, output: Path) -> NoReturn:
 @cache
 def template() -> Path:
     """A folder with a small mixed table, a store with two runs and one of them exported."""
-    home = Path(tempfile.mkdtemp(prefix="opal-fuzz-template-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="opal-fuzz-template-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (home := folder / "home").mkdir()
     rng = random.Random(0)
     lines = ["a,b,c,y"]
     for i in range(120):
         y = "yes" if i % 5 == 0 else "no"
         lines.append(f"{rng.gauss(0, 1):.2f},{rng.randint(0, 9)},{rng.choice(['x', 'y z', ''])},{y}")
     (home / "table.csv").write_text("\n".join(lines) + "\n")
-    opal: list[Any] = [sys.executable, "-m"]
-    given = {"cwd": home, "check": True, "env": os.environ | {"PYTHONPATH": str(ROOT)}, "capture_output": True}
-    subprocess.run([*opal, "opal.run", "-m", *OWN, *SMALL, "method=smote,duplicate"], **given)  # type: ignore[call-overload]
-    subprocess.run([*opal, "opal.export", _hash(home), "--output", "run"], **given)  # type: ignore[call-overload]
-    for heavy in ("sklearn.linear_model", "sklearn.ensemble", "imblearn.over_sampling", "mlflow", "opal.trial"):
+    for heavy in HEAVY:
         __import__(heavy)
+    done(["run", "-m", *OWN, *SMALL, "method=smote,duplicate"], home)
+    done(["export", _hash(home), "--output", "run"], home)
     return home
 
 
