@@ -13,10 +13,11 @@ import pandas as pd
 import pytest
 from fake_server import FakeLLM
 from tables import craft_rows
+from trials import SMALL_FOREST
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMANDS = re.findall(r"^    (\S.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-SMALL = ["debug=fast", "amounts.size=2"]
+SMALL = ["debug=fast", "amounts.size=2", SMALL_FOREST]
 
 
 def words(fragment: str) -> list[str]:

@@ -13,6 +13,8 @@ from opal.record.run_record import DatasetInput, RunRecord, metrics_of, scalars
 from opal.result import Usage
 from opal.table import Schema, Table
 
+SMALL_FOREST = "controls.balanced_forest.classifier.estimator.n_estimators=5"  # of 50: the control that takes longest
+
 
 def table(rows: int = 12, name: str = "toy") -> Table:
     rng = np.random.default_rng(0)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from trials import artifacts, runs
+from trials import SMALL_FOREST, artifacts, runs
 
 pytestmark = pytest.mark.slow  # each command in a process of its own
 TABLES = ["pandas", "numpy", "pydantic", "pyarrow"]
@@ -21,6 +21,7 @@ from opal.cli.main import main
 main()
 """
 SMALL = ["seeds=[1]", "amounts.steps=1", "task.test_rows=60", "task.train_rows=40", "task.minority_share=0.2"]
+SMALL += [SMALL_FOREST]
 CASES = {
     "--help": (0, ["hydra", *TABLES, *TRIAL, *RECORD]),
     "--version": (0, ["hydra", *TABLES, *TRIAL, *RECORD]),

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from fake_server import FakeLLM
+from trials import SMALL_FOREST
 
 import opal.reproduce
 import opal.run
@@ -48,7 +49,7 @@ def test_every_check_is_repeated_without_the_model(verb):
     options += ["task.train_rows=40", "task.minority_share=0.25", "task.test_rows=60", "task.augment=true"]
     options += ["method=llm", "prompt=paper", "prompt.rows_per_request=5", "llm=openai_compatible", "llm.model=fake"]
     options += ["llm.supports={seed: true}", "method.reject_repeats=false", "curate=dedup", "validation.folds=2"]
-    options += ["validation.remake=always", "contamination_probe=true", "show=published"]
+    options += ["validation.remake=always", "contamination_probe=true", "show=published", SMALL_FOREST]
     with FakeLLM(answer=answer) as fake:
         code, said = verb(opal.run, *options, f"llm.base_url={fake.url}")
         assert code == 0, said

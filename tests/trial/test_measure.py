@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 from tables import number_table
+from trials import SMALL_FOREST
 
 from opal.config.build import build, compose
 from opal.errors import ConfigError
@@ -16,7 +17,7 @@ from opal.record.config_hash import config_hash
 from opal.report.answer import measured
 
 SMALL = ["seeds=[1,2,6]", "amounts.steps=2", "amounts.size=10", "task.train_rows=60", "task.minority_share=0.2"]
-SMALL += ["task.test_rows=100", "fidelity=false", "contamination=off", "method=smote"]
+SMALL += ["task.test_rows=100", "fidelity=false", "contamination=off", "method=smote", SMALL_FOREST]
 TABLE = number_table(600)
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from trials import artifacts, runs
+from trials import SMALL_FOREST, artifacts, runs
 
-QUICK = ["seeds=[1,2]", "amounts.steps=1", "task.test_rows=60", "figures=false", "fidelity=false"]
+QUICK = ["seeds=[1,2]", "amounts.steps=1", "task.test_rows=60", "figures=false", "fidelity=false", SMALL_FOREST]
 
 
 def table_of(text: str) -> list[str]:

@@ -14,9 +14,10 @@ import pandas as pd
 import pytest
 from fake_server import FakeLLM
 from tables import craft_rows
-from trials import artifacts, runs
+from trials import SMALL_FOREST, artifacts, runs
 
 QUICK = ["seeds=[1,2]", "amounts.steps=2", "task.test_rows=60", "task.train_rows=40", "task.minority_share=0.2"]
+QUICK += [SMALL_FOREST]
 
 
 def history(run, key: str) -> dict[int, float]:
