@@ -74,7 +74,7 @@ def test_every_command_is_known():
 @pytest.mark.local_model
 def test_the_main_job_with_the_embedded_model(here, monkeypatch):
     pytest.importorskip("xllamacpp")
-    start(words("scripts/install && .venv/bin/python") + SMALL, monkeypatch)
+    start([*words("scripts/install && .venv/bin/python"), *SMALL, "prompt.examples_per_request=4"], monkeypatch)
     trials = [r for r in finished(here) if r.data.tags["opal.kind"] == "trial"]
     assert len(trials) == 6
     rows = pd.read_csv(Path(trials[0].info.artifact_uri.removeprefix("file://")) / "synthetic" / "seed_1.csv")

@@ -16,22 +16,29 @@ import pytest
 pytestmark = pytest.mark.slow  # builds the whole site
 
 
-def build(root: Path, folder: Path, change: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Assemble the pages in ``folder`` and build the site there; ``change`` adds text to pages."""
+@pytest.fixture(scope="module")
+def pages(root, tmp_path_factory):
+    """The pages, assembled."""
     pytest.importorskip("zensical")
+    folder = tmp_path_factory.mktemp("pages")
+    subprocess.run([sys.executable, root / "scripts" / "pages.py", folder], check=True, capture_output=True)
+    return folder
+
+
+def build(root: Path, pages: Path, folder: Path, added: str = "") -> subprocess.CompletedProcess[str]:
+    """Build the site in ``folder``; its first page has some text ``added``."""
     shutil.copy(root / "mkdocs.yml", folder)
-    pages = folder / "build" / "pages"
-    subprocess.run([sys.executable, root / "scripts" / "pages.py", pages], check=True, capture_output=True)
-    for name, text in (change or {}).items():
-        (pages / name).write_text((pages / name).read_text() + text)
+    shutil.copytree(pages, folder / "build" / "pages")
+    with (folder / "build" / "pages" / "start.md").open("a") as page:
+        page.write(added)
     tool = Path(sys.executable).with_name("zensical")
     return subprocess.run([tool, "build", "--strict"], cwd=folder, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture(scope="module")
-def site(root, tmp_path_factory):
+def site(root, pages, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site")
-    done = build(root, folder)
+    done = build(root, pages, folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "build" / "site"
 
@@ -54,8 +61,8 @@ def test_the_reference_has_signatures_parameters_and_errors(site):
 
 
 @pytest.mark.parametrize("bad", ["\n[lost](nowhere.md)\n", "\n[lost](answer.md#nowhere)\n"])
-def test_a_broken_link_is_an_error(root, tmp_path, bad):
-    assert build(root, tmp_path, {"start.md": bad}).returncode != 0
+def test_a_broken_link_is_an_error(root, pages, tmp_path, bad):
+    assert build(root, pages, tmp_path, bad).returncode != 0
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -45,12 +46,25 @@ def register_model(model: Any, name: str, tracking: Runs, card: str, described: 
 
     with faults(tracking.uri), quietly():
         client, experiment = tracking.client, tracking.experiment_id  # looks at the store before MLflow does
-        mlflow.set_tracking_uri(str(tracking.uri))
-        with mlflow.start_run(experiment_id=experiment, run_name=name, tags={"opal.kind": "model"}):
+        tags = {"opal.kind": "model"}
+        with _at(str(tracking.uri)), mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags):
             found = mlflow.sklearn.log_model(model, name="model", registered_model_name=name, **described)
             mlflow.log_text(card, CARD)
         client.update_model_version(name, str(found.registered_model_version), description=card)
     return str(found.registered_model_version)
+
+
+@contextmanager
+def _at(uri: str) -> Iterator[None]:
+    """MLflow's address for the whole process, as it was before afterwards."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")  # where MLflow keeps it, too
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None: none is set
 
 
 def describe(model: Any, example: pd.DataFrame, packages: Sequence[str], labels: Sequence[Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -69,8 +70,9 @@ def test_a_process_ends_without_a_last_search_for_unreachable_objects(tmp_path):
     assert done.returncode == 2 and done.stdout.split() == ["True", "10000"], done.stderr
 
 
-def test_a_run_leaves_store_and_figures_to_its_helper(tmp_path, monkeypatch):
+def test_a_run_leaves_store_and_figures_to_its_helper(tmp_path, monkeypatch, empty_store):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(empty_store, tmp_path)
     code, packages, _, err = loaded(["run", "method=duplicate", *SMALL], tmp_path)
     (run,) = runs()
     assert code == 0 and (artifacts(run) / "figures" / "curves.png").is_file(), err

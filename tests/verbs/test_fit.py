@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from copy import deepcopy
@@ -131,20 +132,20 @@ def test_several_classes_and_dates_need_opal(fitted):
 
 
 @pytest.mark.slow
-def test_a_model_is_registered(folder):
-    """In a process of its own, as MLflow's address is one for the whole process."""
-    given = ["output=model", "register=loans", "tracking.uri=sqlite:///store.db"]
-    verb = [sys.executable, "-m", "opal.fit", *OWN, *SMALL, *given]
-    done = subprocess.run(verb, capture_output=True, text=True, check=True)
-    assert "registered as loans, version 1" in done.stdout
-    code = (
-        "import mlflow, pandas as pd\n"
-        "mlflow.set_tracking_uri('sqlite:///store.db')\n"
-        "print('## Why this one' in mlflow.MlflowClient().get_model_version('loans', '1').description)\n"
-        "print(len(mlflow.pyfunc.load_model('models:/loans/1').predict(pd.read_csv('in.csv'))))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["True", "300"]
+@pytest.mark.parametrize("before", [None, "sqlite:///mlflow.db"])
+def test_a_model_is_registered(before, fitted, request):
+    import mlflow
+
+    request.addfinalizer(lambda: mlflow.set_tracking_uri(None))
+    mlflow.set_tracking_uri(before)
+    address = os.environ.get("MLFLOW_TRACKING_URI"), mlflow.get_tracking_uri()
+    uri = f"sqlite:///{Path.cwd() / 'mlflow.db'}"
+    code, out, err = fitted("output=model", "register=loans", f"tracking.uri={uri}", action=Action("class_weight"))
+    assert code == 0 and "registered as loans, version 1" in out, err
+    assert (os.environ.get("MLFLOW_TRACKING_URI"), mlflow.get_tracking_uri()) == address
+    mlflow.set_tracking_uri(uri)
+    assert "## Why this one" in mlflow.MlflowClient().get_model_version("loans", "1").description
+    assert len(mlflow.pyfunc.load_model("models:/loans/1").predict(pd.read_csv("in.csv"))) == 300
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,7 @@ KEY, HEADER, PROXY = "sk-sentinel-5e07", "hdr-sentinel-77aa", "pw-sentinel-31bc"
 OPTIONS = """data=csv data.path=table.csv data.target=y seeds=[1] amounts.steps=1 amounts.size=4 task.train_rows=40
 task.minority_share=0.25 task.test_rows=40 method=llm prompt=paper method.reject_copies=false
 method.reject_repeats=false llm=openai_compatible llm.model=m llm.retries=1
-llm.key_env=SENTINEL_KEY llm.headers={X-Token:$SENTINEL_HEADER} llm.timeout=10 fidelity=false
+llm.key_env=SENTINEL_KEY llm.headers={X-Token:$SENTINEL_HEADER} llm.timeout=10 fidelity=false validation.folds=0
 tracking.traces=true tracking.prompts=true"""
 
 
@@ -35,7 +36,8 @@ def content(folder: Path) -> bytes:
 @pytest.mark.slow
 @pytest.mark.parametrize("full", ["", "1"], ids=["plain", "HYDRA_FULL_ERROR"])
 @pytest.mark.parametrize("echo", ["answers", "errors"])
-def test_a_secret_is_nowhere(echo, full, tmp_path, root):
+def test_a_secret_is_nowhere(echo, full, tmp_path, root, empty_store):
+    shutil.copy(empty_store, tmp_path)
     n = 200
     frame = pd.DataFrame({"a": [i % 17 / 10 for i in range(n)], "b": [i % 5 for i in range(n)]})
     frame.assign(y=[int(i % 4 == 0) for i in range(n)]).to_csv(tmp_path / "table.csv", index=False)
