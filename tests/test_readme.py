@@ -83,7 +83,8 @@ def test_the_main_job_with_the_embedded_model(here, monkeypatch):
 
 @pytest.mark.slow
 def test_run_with_one_method_then_reproduce_export_and_store(here, monkeypatch):
-    start(words("method=smote data=craft classifier=catboost") + SMALL, monkeypatch)
+    few_trees = "classifier.estimator.iterations=40"
+    start([*words("method=smote data=craft classifier=catboost"), *SMALL, few_trees], monkeypatch)
     (run,) = finished(here)
     hash_ = run.data.tags["opal.config_hash"][:12]
     start([w.replace("1a2b3c4d5e6f", hash_) for w in words("opal.export")], monkeypatch)

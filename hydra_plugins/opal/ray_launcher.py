@@ -20,6 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
 
 from opal.errors import ConfigError
+from opal.sweep.order import longest_first
 
 QUIET: dict[str, Any] = {"logging_level": "warning"}
 
@@ -69,12 +70,12 @@ class RayLauncher(Launcher):
             same = ray.put((self.context, self.task, self.config, Singleton.get_state()))
             place = Path.cwd(), sweep_dir, list(sys.path), self.env
             task = ray.remote(num_cpus=self.cpus_per_job, max_retries=self.retries)(_job)
-            jobs = [
-                task.options(name=" ".join(filter_overrides(overrides))).remote(same, place, list(overrides), i)
-                for i, overrides in enumerate(job_overrides, start=initial_job_idx)
-            ]
-            told = enumerate(zip(jobs, job_overrides, strict=True), start=initial_job_idx)
-            return [self._result(job, i, overrides) for i, (job, overrides) in told]
+            jobs = {}
+            for i in longest_first(job_overrides):
+                named = task.options(name=" ".join(filter_overrides(job_overrides[i])))
+                jobs[i] = named.remote(same, place, list(job_overrides[i]), initial_job_idx + i)
+            told = enumerate(job_overrides)
+            return [self._result(jobs[i], initial_job_idx + i, overrides) for i, overrides in told]
         finally:
             ray.shutdown()
 

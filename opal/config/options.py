@@ -67,7 +67,7 @@ class Options:
             return
         text = path.read_text(encoding="utf-8")
         try:
-            content = yaml.safe_load(text) or {}
+            content = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
         except yaml.YAMLError:
             return
         for default in content.pop("defaults", []):

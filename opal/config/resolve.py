@@ -41,6 +41,34 @@ def resolved(config: Any, *sections: str) -> dict[str, Any]:
     return with_public_names(parts)
 
 
+def as_yaml(config: Mapping[str, Any]) -> str:
+    """A resolved configuration as YAML; interpolations in it are text.
+
+    OmegaConf reads it back equal, and writes the same, in ten times the time: it copies every value, and PyYAML's
+    classes in Python write them.
+    """
+    import yaml
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    def text(dumper: Any, data: str) -> Any:
+        return dumper.represent_scalar("tag:yaml.org,2002:str", data, style="'" if _is_no_text(data) else None)
+
+    Dumper.add_representer(str, text)
+    return str(yaml.dump(config, Dumper=Dumper, default_flow_style=False, allow_unicode=True, sort_keys=False))
+
+
+def _is_no_text(data: str) -> bool:
+    """Whether OmegaConf would read the text as a number or as true or false."""
+    try:
+        float(data)
+    except ValueError:
+        return data.lower() in ("y", "yes", "n", "no", "true", "false", "on", "off")
+    return True
+
+
 def literal(node: Any) -> Any:
     """A copy of a resolved configuration in which OmegaConf sees no interpolation: ``${`` is text there."""
     if isinstance(node, Mapping):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -195,8 +196,8 @@ def prior_corrected(proba: np.ndarray, frame: pd.DataFrame, split: Split, minori
 
 def control_names(errors: pd.DataFrame) -> list[str]:
     """The controls that were measured, in order."""
-    found = errors["metric"].str.extract(r"^control/([^/]+)/error$")[0].dropna()
-    return list(dict.fromkeys(found))
+    found = (re.fullmatch(r"control/([^/]+)/error", metric) for metric in errors["metric"].unique())
+    return [match[1] for match in found if match]
 
 
 def share_raw_fits(folder: Path) -> None:

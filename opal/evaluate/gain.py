@@ -142,6 +142,8 @@ def sources(
     thresholds = [c for c in THRESHOLDS if c in control_names(errors)]
     if measure is None or higher_is_better(measure) or not thresholds or MOVED + measure not in known:
         return None
+    moved_alone = [f"{prefix}control/{c}/{measure}" for prefix in ("", PREFIX) for c in thresholds]
+    errors = errors[errors["metric"].isin([measure, PREFIX + measure, MOVED + measure, *RANKING, *moved_alone])]
     amounts = choose_amount(errors, PREFIX + measure) if amounts is None else amounts
     nowhere = dict.fromkeys(amounts, 0)
 

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from opal.config.addresses import with_public_names
-from opal.config.resolve import literal, resolved
+from opal.config.resolve import as_yaml, resolved
 from opal.config.trust import check_trust
 from opal.errors import TrackingError
 from opal.record import inputs
@@ -31,11 +31,7 @@ TABLE, BESIDE, FACTS = "table.parquet", "beside.parquet", "table.json"
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write ``config.yaml``: the resolved configuration with passwords in addresses masked."""
-    from omegaconf import OmegaConf
-
-    (folder / CONFIG).write_text(
-        masked(OmegaConf.to_yaml(OmegaConf.create(literal(config)), resolve=True)), encoding="utf-8"
-    )
+    (folder / CONFIG).write_text(masked(as_yaml(config)), encoding="utf-8")
 
 
 def read_config(folder: Path, trusted: Sequence[str] = (), calls_model: bool = False) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from opal.errors import OpalError
 from opal.garbage import collect_rarely
 from opal.orphans import end_with
 from opal.sweep import outstanding
+from opal.sweep.order import longest_first
 
 log = logging.getLogger("opal")
 LEADER = "OPAL_SWEEP_PROCESS"  # environment variable: the process that launched the sweep
@@ -29,10 +30,14 @@ class Callback(HydraCallback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         from opal.sweep.lost_jobs import outlive
+        from opal.sweep.patches import start_jobs_by
 
         Callback.config = config
         os.environ[LEADER] = str(os.getpid())
-        outlive(config.hydra.runtime.choices["hydra/launcher"], Path(config.hydra.sweep.dir))
+        launcher = config.hydra.runtime.choices["hydra/launcher"]
+        outlive(launcher, Path(config.hydra.sweep.dir))
+        if launcher == "joblib":
+            start_jobs_by(longest_first)
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         collect_rarely()

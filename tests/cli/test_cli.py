@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from in_process import in_process
+from trials import SMALL_FOREST
 
 import opal
 from opal.cli.completion import SHELLS, candidates
@@ -45,7 +46,8 @@ def test_the_examples_of_every_help_run(tmp_path, monkeypatch, empty_store, root
     monkeypatch.chdir(tmp_path)
     shutil.copy(empty_store, tmp_path)
     pd.DataFrame({"x": range(40), "label": ["few", "many", "many", "many"] * 10}).to_csv("in.csv", index=False)
-    small = {"run": ["debug=fast"], "tune": ["trials=1", "seeds=[1]", "classifier.estimator.n_estimators=20"]}
+    small = {"run": ["debug=fast", SMALL_FOREST, "fidelity=false"]}
+    small |= {"tune": ["trials=1", "seeds=[1]", "classifier.estimator.n_estimators=20"]}
     said = {}
     for verb in ("run", "answer", "augment", "split", "tune", "compare", "store", "export", "reproduce"):
         for example in re.findall(r"^  opal (\w+ .*?|store)(?:   .*)?$", helps(verb), re.MULTILINE):

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 from opal.config.read_once import read_once
 from opal.errors import DataError
 from opal.sweep import patches
+from opal.sweep.order import longest_first
 
 
 def test_hydra_calls_what_is_replaced():
@@ -54,6 +55,18 @@ def test_the_mode_is_looked_up_where_something_may_set_it(monkeypatch, overrides
     hydra = SimpleNamespace(config_loader=SimpleNamespace(get_search_path=lambda: search))
     Hydra.get_mode(hydra, "run", overrides)
     assert len(looks) == composed
+
+
+def test_workers_get_the_longest_jobs_first_and_results_keep_their_order(monkeypatch):
+    core = pytest.importorskip("hydra_plugins.hydra_joblib_launcher._core")
+    assert list(inspect.signature(core.execute_job).parameters)[:2] == ["idx", "overrides"]
+    monkeypatch.setattr(core, "Parallel", core.Parallel)
+    patches.start_jobs_by(longest_first)
+    started = []
+    classifiers = ("logistic", "knn", "paper_random_forest", "catboost")
+    typed = [[f"method={m}", f"classifier={c}"] for m in ("smote", "llm") for c in classifiers]
+    done = core.Parallel(n_jobs=1)(core.delayed(lambda i, o: started.append(i) or i)(i, o) for i, o in enumerate(typed))
+    assert done == list(range(8)) and started == [6, 7, 4, 5, 2, 3, 0, 1]
 
 
 @pytest.mark.slow
