@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import shlex
 import sys
 from unittest.mock import patch
 
+from opal.cli.main import main
+
 
 def in_process(words: list[str]) -> str:
     """Standard output of ``opal WORDS``."""
-    verb, *arguments = words
     said = io.StringIO()
-    with patch.object(sys, "argv", [f"opal {verb}", *arguments]), contextlib.redirect_stdout(said):
+    with patch.object(sys, "argv", ["opal", *words]), contextlib.redirect_stdout(said):
         try:
-            importlib.import_module(f"opal.{verb}").main()
+            main()
         except SystemExit as stop:
             assert not stop.code, f"opal {shlex.join(words)}: exit status {stop.code}"
     return said.getvalue()

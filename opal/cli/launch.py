@@ -17,9 +17,9 @@ from opal.cli import flags
 from opal.cli.exits import FAILED, INTERRUPTED, USED_WRONGLY, leave, leave_for_system, until_pipe_closes
 from opal.cli.overrides import free_names, quoted
 from opal.config.build import explained, no_option
+from opal.config.composing import compose_quickly
 from opal.config.keys import KEYS, ignored
 from opal.config.options import HYDRA_VERBS, Options, nearest, unknown_key
-from opal.config.read_once import read_once
 from opal.errors import AlreadyReported, ConfigError, OpalError
 from opal.garbage import collect_rarely
 from opal.sweep import patches
@@ -43,7 +43,7 @@ def launch(job: Callable[[], object], stopped: str = "stopped") -> None:
     full = os.environ.get("HYDRA_FULL_ERROR")
     logging.raiseExceptions = False  # a log file on a full disk: no traceback beside the sentence that says so
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then leaves error messages to us
-    read_once()
+    compose_quickly()
     patches.check_some_jobs(one_for_all)
     patches.compose_once()
     patches.raise_faults_as_they_are()

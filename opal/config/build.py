@@ -36,9 +36,9 @@ def compose(*overrides: str, verb: str = "run") -> dict[str, Any]:
     from hydra import compose as hydra_compose
     from hydra import initialize_config_dir
 
-    from opal.config.read_once import read_once
+    from opal.config.composing import compose_quickly
 
-    read_once()
+    compose_quickly()
     with _composing, initialize_config_dir(CONF, version_base="1.3"):
         try:
             composed = hydra_compose(verb, overrides=list(overrides))

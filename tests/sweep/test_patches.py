@@ -6,6 +6,9 @@ import inspect
 from types import SimpleNamespace
 
 import pytest
+from hydra._internal import defaults_list
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.hydra import Hydra
@@ -13,9 +16,12 @@ from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.config_source import ConfigLoadError
 from hydra.plugins.sweeper import Sweeper
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from opal.config.read_once import read_once
+from opal.config import composing
+from opal.config.build import CONF
+from opal.config.composing import compose_quickly
 from opal.errors import DataError
 from opal.sweep import patches
 from opal.sweep.order import longest_first
@@ -80,7 +86,7 @@ def test_a_users_yaml_starts_a_sweep(verb, tmp_path):
 
 
 def test_a_yaml_is_parsed_once_until_it_changes(tmp_path, monkeypatch):
-    read_once()
+    compose_quickly()
     source = SourcesRegistry.instance().resolve("file")("main", str(tmp_path))
     parsed = []
     monkeypatch.setattr(OmegaConf, "load", lambda file: parsed.append(1) or OmegaConf.create(file.read()))
@@ -109,3 +115,27 @@ def test_submitit_finds_its_jobs_by_name():
 
     assert local.LocalExecutor.job_class is local.LocalJob or "LocalJob(" in inspect.getsource(local)
     assert slurm.SlurmExecutor.job_class is slurm.SlurmJob
+
+
+@pytest.mark.parametrize(
+    ("verb", "typed"),
+    [
+        ("run", ["method=llm", "llm=openai"]),
+        ("run", ["experiment=paper_imbalanced", "method=smote"]),
+        ("tune", ["classifier=catboost"]),  # whose defaults name ${classifier}
+    ],
+)
+def test_what_is_composed_quickly_is_what_hydra_composes(monkeypatch, verb, typed):
+    compose_quickly()
+    loader = ConfigLoaderImpl(ConfigSearchPathImpl())
+    loader.config_search_path.append("hydra", "pkg://hydra.conf")
+    loader.config_search_path.append("main", f"file://{CONF}")
+    loader.config_search_path.append("schema", "structured://")
+    loader.repository = ConfigRepository(loader.config_search_path)
+
+    def composed():
+        return OmegaConf.to_container(loader.load_configuration(verb, typed, RunMode.RUN), resolve=False)
+
+    quick = composed()
+    monkeypatch.setattr(defaults_list, "_create_interpolation_map", composing._choices)
+    assert composed() == quick and quick["seeds"]
