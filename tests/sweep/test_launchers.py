@@ -137,7 +137,7 @@ def check_killed_workers(address: str, environment: dict[str, str]) -> None:
 @pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="no Ray")
 def test_a_ray_that_does_not_answer_is_named():
     done = sweep("hydra/launcher=ray", "hydra.launcher.address=127.0.0.1:9")
-    assert done.returncode == 1 and "opal: hydra.launcher.address=127.0.0.1:9: no Ray answers" in done.stderr
+    assert done.returncode == 2 and "opal: hydra.launcher.address=127.0.0.1:9: no Ray answers" in done.stderr
 
 
 @pytest.mark.slow
