@@ -19,7 +19,7 @@ KEY, HEADER, PROXY = "sk-sentinel-5e07", "hdr-sentinel-77aa", "pw-sentinel-31bc"
 OPTIONS = """data=csv data.path=table.csv data.target=y seeds=[1] amounts.steps=1 amounts.size=4 task.train_rows=40
 task.minority_share=0.25 task.test_rows=40 method=llm prompt=paper method.reject_copies=false
 method.reject_repeats=false llm=openai_compatible llm.model=m llm.retries=1
-llm.key_env=SENTINEL_KEY llm.headers={X-Token:$SENTINEL_HEADER} llm.timeout=10 fidelity=false validation.folds=0
+llm.key_env=SENTINEL_KEY llm.headers={X-Token:$SENTINEL_HEADER} llm.timeout=10 fidelity=false
 tracking.traces=true tracking.prompts=true"""
 
 
@@ -58,8 +58,7 @@ def test_a_secret_is_nowhere(echo, full, tmp_path, root, empty_store):
         assert fake.requests and fake.headers[0]["x-token"] == HEADER
     assert (done.returncode == 0) == (echo == "answers"), done.stderr.decode()
     with closing(sqlite3.connect(tmp_path / "mlflow.db")) as store:
-        made = store.execute("SELECT count(*) FROM sqlite_master WHERE name = 'spans'").fetchone()[0]
-        spans = store.execute("SELECT count(*) FROM spans").fetchone()[0] if made else 0
+        spans = store.execute("SELECT count(*) FROM spans").fetchone()[0]
         assert bool(spans) == (echo == "answers")
     said = done.stdout + done.stderr + content(tmp_path)
     for secret in (*secrets, PROXY):
