@@ -94,7 +94,7 @@ def record(config: dict[str, Any], table: Table, tracking: Tracking, digest: str
     from opal.data.outline import at_a_glance
     from opal.data.told import tell_once
     from opal.data.traps import leaks_of
-    from opal.evaluate.curve import share_raw_fits
+    from opal.evaluate.fits import share_raw_fits
     from opal.evaluate.metrics import BY_NAME
     from opal.progress import Progress
     from opal.record.environment import masked

@@ -80,6 +80,10 @@ class Schema:
     columns: tuple[Column, ...]
     target: str
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is cached: schemas that are equal have equal digests, used or not."""
+        return {"columns": self.columns, "target": self.target}
+
     def __getitem__(self, name: str) -> Column:
         return self._by_name[name]
 

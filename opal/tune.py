@@ -26,8 +26,8 @@ from opal.config.validation import check_number, check_path, check_top_level
 from opal.errors import ConfigError, DataError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import out_of_fold
-from opal.evaluate.curve import each
 from opal.evaluate.features import label_codes
+from opal.evaluate.fits import each
 from opal.evaluate.metrics import errors, names
 from opal.progress import Progress
 from opal.table import Train

@@ -32,7 +32,7 @@ from opal.config.build import compose, instantiate
 from opal.data import build_table
 from opal.evaluate import Amounts, Folds
 from opal.evaluate.answer import answer
-from opal.evaluate.curve import MOVED, measure
+from opal.evaluate.measure import MOVED, measure
 from opal.evaluate.metrics import BY_NAME
 from opal.evaluate.verdict import confidence_interval, verdict
 from opal.methods import Duplicate, Smote

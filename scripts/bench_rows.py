@@ -34,7 +34,7 @@ from sklearn import datasets
 from opal.config.build import compose, instantiate
 from opal.data import build_table
 from opal.evaluate.curate import curate
-from opal.evaluate.curve import measure
+from opal.evaluate.measure import measure
 from opal.evaluate.verdict import confidence_interval
 from opal.methods import Duplicate, Smote
 from opal.table import Split, Table

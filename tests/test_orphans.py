@@ -16,7 +16,7 @@ subprocess.run([sys.executable, "-c", code + "; print('outlived it')"])
 """
 FITS = """
 import os, time
-from opal.evaluate.curve import each
+from opal.evaluate.fits import each
 for _ in each(print, [("on",), ("on",)], n_jobs=2):
     pass
 time.sleep(30)  # joblib keeps the processes for its next jobs

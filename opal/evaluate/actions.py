@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from opal.evaluate.curve import MOVED, control_names
+from opal.evaluate.curve import control_names
 from opal.evaluate.gain import RANKING, THRESHOLDS
+from opal.evaluate.measure import MOVED
 from opal.evaluate.metrics import higher_is_better
 from opal.evaluate.validate import AUC, PREFIX
 

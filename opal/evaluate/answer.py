@@ -9,8 +9,8 @@ import pandas as pd
 
 from opal._lazy import displayed
 from opal.evaluate.actions import ASKED, NOTHING, SHOWN, Action, Measured, best, choose, choose_free, collect
-from opal.evaluate.curve import MOVED
 from opal.evaluate.gain import Gain, Sources, gain, sources
+from opal.evaluate.measure import MOVED
 from opal.evaluate.metrics import BY_NAME, OF_CLASS, higher_is_better
 from opal.evaluate.validate import chosen_by
 from opal.evaluate.verdict import MARGIN

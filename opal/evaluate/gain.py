@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from opal.evaluate.curve import MOVED, control_names
+from opal.evaluate.curve import control_names
+from opal.evaluate.measure import MOVED
 from opal.evaluate.metrics import BY_NAME, higher_is_better
 from opal.evaluate.validate import PREFIX, chosen_by
 from opal.evaluate.verdict import MARGIN, Word, at_amounts, choose_amount, confidence_interval, word_of

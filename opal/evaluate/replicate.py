@@ -11,7 +11,8 @@ import pandas as pd
 
 from opal.errors import ConfigError
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.curve import each, measure
+from opal.evaluate.fits import each
+from opal.evaluate.measure import measure
 from opal.result import Rows
 from opal.table import Split, Train
 

@@ -13,7 +13,7 @@ from opal.config.effect import NoEffect
 from opal.errors import ConfigError, LLMError, MethodError
 from opal.evaluate.classifiers import Classifier
 from opal.evaluate.controls import Control
-from opal.evaluate.curve import fitted
+from opal.evaluate.fits import fitted
 from opal.evaluate.metrics import OF_CHOICE, Measure, names
 from opal.evaluate.parts import parted
 from opal.result import Rows
@@ -102,6 +102,20 @@ class Folds:
                 records += self._measured(waiting, n_jobs)
                 waiting = []
         return weighted(records + self._measured(waiting, n_jobs)), took
+
+    def ahead(
+        self,
+        classifier: Classifier,
+        split: Split,
+        made: pd.DataFrame,
+        steps: Sequence[int],
+        minority: Any,
+        cost: Literal["free", "paid", "never"],
+        controls: Mapping[str, Control] | None,
+    ) -> Iterator[tuple]:
+        """The fits of one split's folds that need no rows of the folds' own: the arguments of `measure`."""
+        reached = [0] if self.remakes(cost) else steps
+        yield from (job for job, _ in self._jobs(classifier, split, made, reached, minority, None, controls)[0])
 
     def _jobs(
         self,

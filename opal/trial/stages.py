@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.curve import curve, curve_without
+from opal.evaluate.curve import curve, curve_without, jobs_of
+from opal.evaluate.fits import ahead
 from opal.evaluate.judge import decided, judge
 from opal.evaluate.looks import AUTO
 from opal.evaluate.metrics import with_cost
@@ -69,8 +70,13 @@ class Stages:
             steps = [self.amounts] * len(splits)
         with clock("curve"):  # finds faults of classifier or controls before rows are made and paid for
             self.curves.append(self.costed(self.curve_without_rows(splits, steps)))
-        with clock("rows"):
-            made = [self.make(split.train, max(amounts)) for split, amounts in zip(splits, steps, strict=True)]
+        with clock("rows"), ahead(trial.method.client is not None) as make_ahead:
+            made: list[Rows] = []
+            for split in splits:
+                make_ahead(self.fits_ahead(split, split.train.frame.iloc[:0], [0]))
+            for split, amounts in zip(splits, steps, strict=True):
+                made.append(self.make(split.train, max(amounts)))
+                make_ahead(self.fits_ahead(split, made[-1].frame, amounts))
         rows = [of.frame for of in made]
         with clock("curve"):
             self.curves.append(self.costed(self.curve_with_rows(splits, rows, steps)))
@@ -114,6 +120,15 @@ class Stages:
         """Curated rows for one train set."""
         self.progress.stage(f"rows, seed {train.seed}", rows=n)
         return sample(self.trial.method, train, n, self.trial.curation, self.progress)
+
+    def fits_ahead(self, split: Split, rows: pd.DataFrame, amounts: Sequence[int]) -> Iterator[tuple]:
+        """The fits of one seed that its rows allow, while a language model makes the next seed's."""
+        trial, fits = self.trial, self.fits([split], [rows], [[amount for amount in amounts if amount]])
+        cost = trial.method.remake
+        yield from jobs_of(*fits)
+        yield from trial.validation.ahead(
+            trial.classifier, split, rows, amounts, trial.table.short, cost, trial.controls
+        )
 
     def curve_without_rows(self, splits: Sequence[Split], steps: Sequence[Sequence[int]]) -> pd.DataFrame:
         """The errors at amount 0, and those of the controls."""

@@ -163,7 +163,7 @@ def test_a_fit_without_synthetic_rows_is_made_once_for_all_methods(trial):
 
 
 def test_processes_share_fits_without_synthetic_rows_through_a_folder(trial, tmp_path, monkeypatch):
-    from opal.evaluate import curve as module
+    from opal.evaluate import fits as module
 
     classifier = Classifier(partial(LogisticRegression, C=0.21), scale=True)
     monkeypatch.setattr(module, "_folder", tmp_path / "raw")

@@ -12,8 +12,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from tables import number_table, table_of
 
 from opal.evaluate.classifiers import Classifier
-from opal.evaluate.curve import measure
 from opal.evaluate.group_controls import group_robust, group_threshold, just_train_twice
+from opal.evaluate.measure import measure
 from opal.tasks.imbalanced import Imbalanced
 from opal.tasks.spurious import Spurious
 
