@@ -35,6 +35,7 @@ def bench(root, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_bench_writes_the_table_and_refuses_a_worse_ratio(bench, tmp_path):
     code, said, page = bench(1.5)
     assert code == 0, said

@@ -48,6 +48,7 @@ def test_a_class_that_the_test_rows_use_up_is_named():
             Imbalanced(test_rows=3).split(table, seed)
 
 
+@pytest.mark.slow
 def test_a_class_of_one_row_cannot_be_tuned(tmp_path):
     (tmp_path / "t.csv").write_text("a,y\n" + "1,p\n2,p\n" * 20 + "3,q\n4,q\n")
     typed = ["data=csv", "data.path=t.csv", "data.target=y", "task.minority_share=0.05", "task.train_rows=20"]
@@ -123,12 +124,14 @@ def test_a_number_of_fits_that_would_never_end_is_named(make, said):
         make()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("typed", ["answer=1", "answer.margin=${nothing}"])
 def test_a_sweep_with_a_bad_answer_section_ends_in_sentences(verb, typed):
     code, out, err = verb("run", "-m", "data=craft", "method=none", "seeds=[1]", typed)
     assert code == 1 and "the sweep could not be summed up: " in out + err and "Traceback" not in out + err
 
 
+@pytest.mark.slow
 def test_answer_null_is_its_defaults(verb):
     trial = ("data=craft", "method=none", "seeds=[1]", "controls=none", "validation.folds=0", "figures=false")
     code, out, err = verb("run", *trial, "answer=null")

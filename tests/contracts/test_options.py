@@ -56,6 +56,7 @@ def test_every_option_composes(option):
     assert config["seeds"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [number_table(400), mixed_table(400)], ids=lambda t: t.name)
 @pytest.mark.parametrize("name", options("classifier"))
 def test_every_classifier_fits_or_says_why_not(name: str, table: Table, request, monkeypatch):
@@ -90,6 +91,7 @@ def test_every_method_makes_rows_or_names_the_columns_it_cannot_carry(name: str,
     assert len(rows) == (0 if name == "none" else 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", options("prompt"))
 @pytest.mark.parametrize("table", [number_table(400), mixed_table(400)], ids=lambda t: t.name)
 def test_every_prompt_shows_minority_rows_and_takes_rows_back(name: str, table: Table, tmp_path, monkeypatch):

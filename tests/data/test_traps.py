@@ -21,6 +21,7 @@ def kinds(data: pd.DataFrame, target: str = "y") -> dict[str, str]:
     return {trap.kind: str(trap) for trap in traps(table_of(data, target))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [mixed_table(400), number_table(400)], ids=lambda t: t.name)
 def test_ordinary_tables_have_none(table):
     assert {trap.kind for trap in traps(table)} <= {"repeated"}
@@ -43,6 +44,7 @@ def test_a_good_predictor_is_no_leak():
     assert "leak" not in kinds(frame().assign(good=lambda d: d["y"] + rng.normal(0, 0.4, len(d)).round(3)))
 
 
+@pytest.mark.slow
 def test_row_numbers_constants_repeated_rows_and_persons():
     data = frame()
     assert "'nr' looks like a key" in kinds(data.assign(nr=np.arange(300) + 1000))["key"]

@@ -140,6 +140,7 @@ def test_unseen_levels_and_missing_values_are_predicted():
         assert proba.shape == (80, 2) and np.isfinite(proba).all()
 
 
+@pytest.mark.slow
 def test_a_fit_without_synthetic_rows_is_made_once_for_all_methods(trial):
     splits, rows, amounts = trial
     fits = []

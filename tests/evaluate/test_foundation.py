@@ -85,6 +85,7 @@ def test_a_file_with_another_digest_is_not_kept(served, tmp_path):
     assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("choice", "key"),
     [("classifier=tabicl", "classifier.weights"), ("controls=foundation", "controls.tabicl.classifier.weights")],

@@ -29,6 +29,7 @@ def misleading(n: int = 4000):
     return table_of(frame, "y", 1, group="a")
 
 
+@pytest.mark.slow
 def test_the_worst_group_is_better_off():
     table = misleading()
     found = {name: [] for name in ("", *CONTROLS)}

@@ -25,6 +25,7 @@ def test_the_published_seeds_come_first_and_none_twice():
     assert first_seeds(10) == first_seeds(20)[:10]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sizes", "bound"), [((1, 2), 2.178), ((1, 2, 3), 2.289), ((1, 2, 3, 4), 2.361)])
 def test_bounds_of_equal_steps_are_pococks(sizes, bound):  # his Table 1
     assert stats.norm.ppf((1 + nominal_level(sizes)) / 2) == pytest.approx(bound, abs=1e-3)

@@ -34,6 +34,7 @@ def test_a_clean_power_law_is_recovered():
     assert "exponent" in fit.sentence
 
 
+@pytest.mark.slow
 def test_the_interval_holds_the_exponent_as_often_as_it_says():
     law = 0.1 + 1.5 * (AMOUNTS + 10.0) ** -1.0
     fits = [fit_scaling(_curve(law, 0.003, rng=k), n0=10) for k in range(60)]

@@ -179,6 +179,7 @@ def test_options_are_checked():
             Folds(**wrong)
 
 
+@pytest.mark.slow
 def test_amounts_are_the_trials():
     _, _, found, _ = validated(Folds(3), Spy(), steps=Amounts()(40))
     assert sorted(found["amount"].unique()) == [0, 8, 16, 24, 32, 40]

@@ -62,6 +62,7 @@ def test_the_control_is_chosen_by_its_validation_error_when_there_is_one():
     assert result.word == "helps"
 
 
+@pytest.mark.slow
 def test_false_alarms_are_rarer_than_the_level_says():
     """No method is better than any of three controls: told at most 5 % of the time, either way."""
     rng = np.random.default_rng(0)

@@ -34,6 +34,7 @@ def train_of(table, task=TASK, seed=1) -> Train:
     return task.split(table, seed).train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", [TASK, Spurious(60, 20, test_rows=60)], ids=lambda t: t.name)
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_new_rows_are_missing_what_train_rows_are_and_as_often(method, task):

@@ -127,6 +127,7 @@ def test_the_manifest_is_part_of_the_package():
     assert all(len(e["sha256"]) == 64 and not Path(e["path"]).is_absolute() for e in entries)
 
 
+@pytest.mark.slow
 @pytest.mark.reference
 @pytest.mark.parametrize("rows", paper_files.ROWS)
 def test_the_published_curves_come_from_served_files(rows, shared, tmp_path):

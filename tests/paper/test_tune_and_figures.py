@@ -92,6 +92,7 @@ def test_curves_are_means_and_deviations_against_synthetic_over_raw(errors):
     assert curves["std"].iloc[0] == pytest.approx(np.std([0.51, 0.52], ddof=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("error_type", ["overall", "minority", "majority", "worst", "diff"])
 def test_every_error_type_is_drawn(errors, tmp_path, error_type):
     paper_figure(errors, 50, tmp_path / "figures" / f"{error_type}.png", error_type, "Gender: logistic")

@@ -50,6 +50,7 @@ def test_a_database_with_overwritten_pages(store):
     assert "is damaged" in refused(store)
 
 
+@pytest.mark.slow
 def test_a_store_is_made_whole_or_not_at_all(tmp_path, monkeypatch):
     """Else a disk that was full for a moment, or a kill, would leave a file that MLflow can never open."""
     from mlflow.store.db import utils

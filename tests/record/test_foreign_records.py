@@ -105,6 +105,7 @@ def test_text_in_a_record_is_not_resolved(record, verb, monkeypatch):
     assert code == 2 and "${oc.env:OPAL_SENTINEL}" in err and "sk-sentinel" not in out + err
 
 
+@pytest.mark.slow
 def test_a_recorded_prompt_cannot_reach_python(record, verb):
     folder = record("llm")
     path = folder / "artifacts" / "config.yaml"

@@ -96,6 +96,7 @@ def test_differences_are_those_of_the_verdict(store, data, method):
     assert run.amount == "10 to 20"
 
 
+@pytest.mark.slow
 def test_words_agree_with_the_verdict_on_many_draws():
     from opal.report.comparison import _deciding, _words
 

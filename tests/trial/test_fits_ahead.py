@@ -86,6 +86,7 @@ def test_fits_are_made_while_a_model_makes_rows_and_once(errors):
     assert not fits._ahead, "nothing is left for later trials"
 
 
+@pytest.mark.slow
 def test_folds_that_make_rows_of_their_own_wait_for_them(errors):
     alone = Asked(until=[0] * 8)
     beside = Asked(Model(), until=[6, 6 + 2, *[0] * 6])  # two seeds, three folds of each

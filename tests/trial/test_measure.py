@@ -88,6 +88,7 @@ def test_a_dear_false_negative_moves_the_threshold_down():
     assert missed["control/cost_threshold/minority_error"] < missed["minority_error"]
 
 
+@pytest.mark.slow
 def test_cost_threshold_is_the_bayes_rule():
     assert Costs(9, 1).threshold == pytest.approx(0.1)
     empty = result_of("measure=error").errors

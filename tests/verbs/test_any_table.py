@@ -221,6 +221,7 @@ def test_answers_of_a_run_from_elsewhere_stay_in_their_store(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["responses.jsonl.gz"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [2, 200])
 def test_narrow_and_wide_tables_from_twenty_rows_on(columns):
     rng = np.random.default_rng(0)

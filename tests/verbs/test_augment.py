@@ -45,6 +45,7 @@ def own(path: str, target: str = "label") -> list[str]:
     return ["data=csv", f"data.path={path}", f"data.target={target}"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", ["", "\n"], ids=["no end", "end"])
 @pytest.mark.parametrize("line_end", ["\n", "\r\n"], ids=["unix", "windows"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])

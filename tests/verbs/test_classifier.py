@@ -66,6 +66,7 @@ def test_a_pipeline_gets_rows_as_they_are_and_does_better(mixed):
     assert (again.predict(x_new) == model.predict(x_new)).all() and again.answer_.equals(model.answer_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tuned_threshold", "base_rate_threshold"])
 def test_a_threshold_is_what_predict_uses(name, monkeypatch):
     monkeypatch.setattr(classifier, "choose", lambda validation, measure: Action(name))
@@ -96,6 +97,7 @@ def test_every_free_action_can_be_carried_out(name, monkeypatch):
     assert model.predict(x)[y == 1].mean() > plain[y == 1].mean()  # more of the minority is found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moved", [False, True])
 def test_rows_of_a_method_are_trained_on(moved, monkeypatch):
     monkeypatch.setattr(classifier, "choose", lambda validation, measure: Action("duplicate", 60, moved=moved))
@@ -197,6 +199,7 @@ def read_by_hand(text: str) -> float:
     return -float(bare[1:-1]) if bare.startswith("(") else float(bare)
 
 
+@pytest.mark.slow
 def test_names_in_text_reach_the_estimator_as_they_are():
     frame = german_frame(200)
     whole = make_column_transformer(

@@ -148,6 +148,7 @@ def test_a_model_is_registered(before, fitted, request):
     assert len(mlflow.pyfunc.load_model("models:/loans/1").predict(pd.read_csv("in.csv"))) == 300
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

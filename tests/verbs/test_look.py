@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from tables import mixed_frame
 from trials import runs
 
 
+@pytest.mark.slow
 def test_every_column_its_traps_and_what_comes_next(verb):
     data = mixed_frame(200).assign(same=1, refused=lambda d: (d["outcome"] == "no").astype(int))
     data.to_csv("ward.csv", index=False)
@@ -26,6 +28,7 @@ def test_every_column_its_traps_and_what_comes_next(verb):
     assert code == 2 and "opal look does not use score=error" in err
 
 
+@pytest.mark.slow
 def test_a_run_begins_with_what_it_understood_and_its_worst_traps(verb):
     mixed_frame(200).assign(refused=lambda d: (d["outcome"] == "no").astype(int)).to_csv("ward.csv", index=False)
     quick = ["seeds=[1]", "amounts.steps=1", "figures=false", "fidelity=false", "controls=none"]

@@ -130,6 +130,7 @@ def test_connection_refused_is_told_in_one_sentence(make, ask):
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.slow
 def test_a_server_that_comes_back_is_waited_for(make, ask):
     with FakeLLM() as fake:
         port = fake.server.server_address[1]

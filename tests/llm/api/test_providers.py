@@ -38,6 +38,7 @@ def keys(monkeypatch):
     monkeypatch.setenv("AZURE_OPENAI_API_KEY", "sk-azure-sentinel")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROVIDERS)
 def test_a_provider_is_one_yaml(name, tmp_path):
     with FakeLLM(answer=lambda body: "1,2") as fake:

@@ -62,6 +62,7 @@ def answer(body):
     return "\n".join(map(json.dumps, cells))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("api", "prompt"), [("completion", "csv"), ("chat", "expert")])
 def test_patterns_are_those_of_train(api, prompt, train, root, tmp_path):
     group = train.minority_groups[0]

@@ -54,6 +54,7 @@ def connect(tmp_path):
     return connect
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [50, 100, 200])
 def test_requests_fit_the_context_and_rows_come(columns, root, connect):
     train = wide(columns)
@@ -86,6 +87,7 @@ def test_a_chat_model_is_asked_for_as_many_rows_as_an_answer_holds(root):
     assert asked[10] == 10 and 1 <= asked[200] < 10
 
 
+@pytest.mark.slow
 def test_what_cannot_fit_is_told_at_once(root, connect):
     train = wide(500)
     said = (
