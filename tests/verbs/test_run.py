@@ -80,7 +80,9 @@ def test_a_sweep_is_one_run_a_job_and_one_that_sums_it_up_failed_jobs_included(o
     code, _, err = opal("-m", "method=smote,none,duplicate", *QUICK, "task.minority_share=0.025")
     assert code == 1 and "two train rows of Target=0 and has 1" in err and "Error executing" not in err
     assert sorted(r.data.params["method"] for r in runs()) == ["duplicate", "none"]
-    (sweep,) = runs("sweep")
+    found = runs("sweep")
+    assert len(found) == 1, err
+    (sweep,) = found
     assert sweep.info.status != "RUNNING"
     assert {r.data.tags["opal.sweep_id"] for r in runs()} == {sweep.data.tags["opal.sweep_id"]}
 
