@@ -123,12 +123,10 @@ class Stages:
 
     def fits_ahead(self, split: Split, rows: pd.DataFrame, amounts: Sequence[int]) -> Iterator[tuple]:
         """The fits of one seed that its rows allow, while a language model makes the next seed's."""
-        trial, fits = self.trial, self.fits([split], [rows], [[amount for amount in amounts if amount]])
-        cost = trial.method.remake
-        yield from jobs_of(*fits)
-        yield from trial.validation.ahead(
-            trial.classifier, split, rows, amounts, trial.table.short, cost, trial.controls
-        )
+        trial, some = self.trial, [amount for amount in amounts if amount]
+        yield from jobs_of(*self.fits([split], [rows], [some]))
+        given = trial.classifier, split, rows, amounts, trial.table.short
+        yield from trial.validation.ahead(*given, trial.method.remake, trial.controls)
 
     def curve_without_rows(self, splits: Sequence[Split], steps: Sequence[Sequence[int]]) -> pd.DataFrame:
         """The errors at amount 0, and those of the controls."""
