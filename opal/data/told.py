@@ -1,4 +1,4 @@
-"""Sentences about a table that a process says once, however often it reads the table."""
+"""Sentences that a process says once, such as those about a table that it reads several times."""
 
 from __future__ import annotations
 

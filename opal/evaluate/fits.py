@@ -7,7 +7,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,6 +18,7 @@ from opal.evaluate.metrics import Record
 from opal.orphans import end_with
 
 KEPT_RAW = 1000  # fits, some 20 kB each
+PATIENCE = 600  # seconds to wait for a fit that another process makes, before it is made here too
 _raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by digest of their inputs
 _folder: Path | None = None  # the same for other processes, a file per fit
 _ahead: dict[str, list[Record]] = {}  # fits with synthetic rows, made before they were asked for
@@ -26,16 +27,34 @@ _ahead: dict[str, list[Record]] = {}  # fits with synthetic rows, made before th
 def fitted(jobs: Sequence[tuple], n_jobs: int = 1, progress: Any = None) -> list[list[Record]]:
     """The records of every job (the arguments of `measure`); fits without synthetic rows are made once per sweep."""
     keys = [None if job[3] and not _ahead else _key(job) for job in jobs]
-    known = [_recall(key) for key in keys]
+    found: list[Any] = [_recall(key) for key in keys]
     if progress is not None:
-        progress.advance(fits=sum(records is not None for records in known))
-    wanted = [job for job, records in zip(jobs, known, strict=True) if records is None]
-    made = iter(each(measure, wanted, n_jobs, progress))
-    found = [next(made) if records is None else records for records in known]
-    for job, key, records, before in zip(jobs, keys, found, known, strict=True):
-        if key and before is None and not job[3]:
+        progress.advance(fits=sum(records is not None for records in found))
+    for patience in (0, PATIENCE):  # what other processes make just now comes last, and is then known
+        left = [i for i, records in enumerate(found) if records is None]
+        wanted = [(jobs[i], None if jobs[i][3] else keys[i], _folder, patience) for i in left]
+        for i, records in zip(left, each(_made, wanted, n_jobs), strict=True):
+            found[i] = records
+            if progress is not None and records is not None:
+                progress.advance(fits=1)
+    for job, key, records in zip(jobs, keys, found, strict=True):
+        if key and not job[3]:
             _keep(key, records)
     return found
+
+
+def _made(job: tuple, key: str | None, folder: Path | None, patience: float) -> list[Record] | None:
+    """The records of one fit; None where another process is making it, unless there is patience to wait for it."""
+    if not (key and folder):
+        return measure(*job)
+    with _claim(folder / f"{key}.lock", patience) as claimed:
+        if not claimed and not patience:
+            return None
+        found = _read(key, folder)
+        if found is None:
+            found = measure(*job)
+            _write(key, folder, found)
+        return found
 
 
 @contextmanager
@@ -78,23 +97,45 @@ def share_raw_fits(folder: Path) -> None:
 
 
 def _recall(key: str | None) -> list[Record] | None:
-    if key in _ahead:
-        return _ahead.pop(key)
-    if key and key not in _raw and _folder:
-        with suppress(OSError, ValueError):
-            _raw[key] = json.loads((_folder / f"{key}.json").read_text())
-    return _raw.get(key)
+    if key is None:
+        return None
+    return _ahead.pop(key) if key in _ahead else _raw.get(key) or _read(key, _folder)
 
 
 def _keep(key: str, records: list[Record]) -> None:
     _raw[key] = records
     for old in list(_raw)[:-KEPT_RAW]:
         del _raw[old]
-    if _folder:
-        with suppress(OSError, TypeError):  # sharing only saves time
-            _folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(_folder / f"{key}.json") as part:  # not forced to the disk: a lost fit is made again
-                part.write_text(json.dumps(records))
+
+
+def _read(key: str, folder: Path | None) -> list[Record] | None:
+    if folder:
+        with suppress(OSError, ValueError):
+            return json.loads((folder / f"{key}.json").read_text())
+    return None
+
+
+def _write(key: str, folder: Path, records: list[Record]) -> None:
+    # sharing only saves time; not forced to the disk: a lost fit is made again
+    with suppress(OSError, TypeError), whole_file(folder / f"{key}.json") as part:
+        part.write_text(json.dumps(records))
+
+
+@contextmanager
+def _claim(file: Path, patience: float) -> Iterator[bool]:
+    """Whether a lock is held: not where another process holds it for longer than ``patience`` seconds."""
+    from filelock import FileLock, Timeout
+
+    with ExitStack() as held:
+        claimed = True
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(FileLock(file, timeout=patience))
+        except Timeout:
+            claimed = False
+        except (OSError, NotImplementedError):  # a disk without locks: two processes may make the same fit
+            pass
+        yield claimed
 
 
 def _key(job: tuple) -> str | None:

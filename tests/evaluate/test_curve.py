@@ -170,13 +170,44 @@ def test_processes_share_fits_without_synthetic_rows_through_a_folder(trial, tmp
     monkeypatch.setattr(module, "_folder", tmp_path / "raw")
     monkeypatch.setattr(module, "_raw", {})
     first = curve(classifier, *trial, "yes")
-    assert len(list((tmp_path / "raw").iterdir())) == 2
+    assert len(list((tmp_path / "raw").glob("*.json"))) == 2
     monkeypatch.setattr(module, "_raw", {})  # as another process has it
     asked = []
     monkeypatch.setattr(module, "measure", lambda *job: asked.append(job[3]) or [])
     second = curve(classifier, *trial, "yes")
     assert asked == [8, 16, 24] * 2
     pd.testing.assert_frame_equal(second, first[first["amount"] == 0].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("other", ["ends", "is killed", "stands still"])
+def test_what_another_process_is_making_comes_last_and_is_made_once(trial, tmp_path, monkeypatch, other):
+    from opal.evaluate import fits as module
+
+    classifier, folder = Classifier(partial(LogisticRegression, C=0.22), scale=True), tmp_path / "raw"
+    expected = curve(classifier, *trial, "yes")
+    monkeypatch.setattr(module, "_folder", folder)
+    monkeypatch.setattr(module, "PATIENCE", 0.1)
+    first = (classifier, trial[0][0], None, 0, "yes", None)
+    key, made = module._key(first), module._raw.copy()
+    monkeypatch.setattr(module, "_raw", {})
+    claim, asked = module._claim(folder / f"{key}.lock", 0), []
+
+    def measure(*job):  # the other process ends while this one makes the second seed's
+        asked.append((job[1].seed, job[3]))
+        if job[1].seed == 2 and job[3] == 0 and other != "stands still":
+            if other == "ends":
+                module._write(key, folder, made[key])
+            claim.__exit__(None, None, None)
+        return real(*job)
+
+    real = module.measure
+    monkeypatch.setattr(module, "measure", measure)
+    assert claim.__enter__()
+    pd.testing.assert_frame_equal(curve(classifier, *trial, "yes"), expected)
+    some = [(1, 8), (1, 16), (1, 24), (2, 0), (2, 8), (2, 16), (2, 24)]
+    assert asked == some + [(1, 0)] * (other != "ends")
+    if other == "stands still":
+        claim.__exit__(None, None, None)
 
 
 @pytest.mark.parametrize("levels", [None, 4], ids=["distinct", "tied"])

@@ -18,8 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from opal.data.told import tell_once
 from opal.errors import LLMError
 from opal.llm.api.lock import held
+
+BUSY = "the embedded model answers another OPAL program too: the two take turns, and each takes longer"
 
 
 class Shared:
@@ -81,5 +84,5 @@ class Shared:
     @contextmanager
     def turn(self, stop: threading.Event) -> Iterator[None]:
         """Exclusive use: answers drawn in parallel affect each other. Gives up waiting once ``stop`` is set."""
-        with held(self.asking, stop):
+        with held(self.asking, stop, lambda: tell_once(BUSY)):
             yield
