@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from opal.evaluate.curve import MOVED
+from opal.evaluate.measure import MOVED
 from opal.evaluate.verdict import confidence_interval
 from opal.report.answer import Finished, answers_of
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from opal.evaluate.curve import MOVED
+from opal.evaluate.measure import MOVED
 from opal.evaluate.validate import PREFIX
 from opal.report.read.load import load
 from opal.report.read.select import Where
