@@ -59,7 +59,8 @@ def sweep(folder: Path, options: argparse.Namespace) -> tuple[pd.DataFrame, floa
         command += ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={options.workers}"]
     path = os.pathsep.join([str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")])
     env = os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    start, seen, log = time.perf_counter(), set(), []
+    start, log = time.perf_counter(), []
+    seen: set[psutil.Process] = set()
     with (folder / "log").open("w") as out:
         process = psutil.Popen(command, cwd=folder, env=env, stdout=out, stderr=out)
         while process.poll() is None:

@@ -29,8 +29,8 @@ NOISE = 1.25
 SKIPPED = 77  # exit status, as automake has it
 LINE = "benchmark: "  # before what a script hands to scripts/bench
 BEGIN, END = "<!-- scripts/bench writes from here -->", "<!-- to here -->"
-ORDER = ("overhead", "compare", "samplers", "suite", "study", "profile", "llm", "ahead")  # then those of many minutes
-ORDER += ("million", "faults", "sweep", "answers", "curation")
+ORDER = ["overhead", "compare", "samplers", "suite", "study", "profile", "llm", "ahead"]
+ORDER += ["million", "faults", "sweep", "answers", "curation"]  # of many minutes
 PACKAGES = ("opal", "numpy", "pandas", "scikit-learn", "imbalanced-learn", "catboost", "mlflow", "hydra-core")
 
 

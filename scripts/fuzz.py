@@ -135,7 +135,7 @@ def tables(rng: random.Random, folder: Path) -> None:
         traps(table)
         train = Train(table.frame, table.schema, Imbalanced().groups(table), 1)
         rows = Duplicate().sample(train, 3).frame
-        reading = {name: given.get(name) for name in ("separator", "encoding", "missing")}
+        reading: dict[str, Any] = {name: given.get(name) for name in ("separator", "encoding", "missing")}
         write_table(folder / rng.choice(["out.csv", "out.parquet"]), table, rows, **reading)
     finally:
         assert path.read_bytes() == content, "the input was changed"
@@ -172,7 +172,7 @@ def answers(rng: random.Random, folder: Path) -> None:
     from opal.llm.rows.parse import Parser
 
     table = _table()
-    style = rng.choice(["csv", "text", "json"])
+    style: Any = rng.choice(["csv", "text", "json"])
     lines = write.lines(table.frame.iloc[:3], table.schema.columns, style)
     text = "\n".join(lines)
     if style == "json" and rng.random() < 0.5:

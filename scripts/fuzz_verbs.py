@@ -17,10 +17,10 @@ from typing import NoReturn
 
 from fuzz_input import CELLS, VALUES, damage_run, table_bytes
 
-SMALL = ("figures=false", "fidelity=false", "contamination=off", "validation.folds=2", "amounts.steps=1", "seeds=[1,2]")
-SMALL += ("controls.balanced_forest.classifier.estimator.n_estimators=5",)
-HEAVY = ("sklearn.linear_model", "sklearn.ensemble", "imblearn.ensemble", "imblearn.over_sampling")
-HEAVY += ("opal.cli.launch", "opal.trial.trial", "opal.record.tracking", "mlflow.store.tracking.sqlalchemy_store")
+SMALL = ["figures=false", "fidelity=false", "contamination=off", "validation.folds=2", "amounts.steps=1", "seeds=[1,2]"]
+SMALL += ["controls.balanced_forest.classifier.estimator.n_estimators=5"]
+HEAVY = ["sklearn.linear_model", "sklearn.ensemble", "imblearn.ensemble", "imblearn.over_sampling"]
+HEAVY += ["opal.cli.launch", "opal.trial.trial", "opal.record.tracking", "mlflow.store.tracking.sqlalchemy_store"]
 OWN = ("data=csv", "data.path=table.csv", "data.target=y")
 METHODS = ("smote", "duplicate", "none", "gaussian_copula", "mixup", "rose")
 FLAGS: dict[str, tuple[str, ...]] = {
