@@ -76,10 +76,14 @@ def ahead(wanted: bool = True) -> Iterator[Callable[[Iterable[tuple]], Any]]:
         for job in jobs:
             if ended.is_set():
                 return
-            if not job[3]:
-                fitted([job])
-            elif key := _key(job):
-                _ahead[key] = next(iter(each(measure, [job], 1)))
+            key, raw = _key(job), not job[3]
+            if key is None or (raw and _recall(key)):
+                continue
+            (records,) = each(_made, [(job, key if raw else None, _folder, 0)], 1)
+            if records and raw:
+                _keep(key, records)
+            elif records:
+                _ahead[key] = records
 
     _ahead.clear()
     pool = ThreadPoolExecutor(1, thread_name_prefix="opal-fits")
