@@ -150,7 +150,7 @@ def _key(job: tuple) -> str | None:
     # controls as a list: their order, which joblib ignores in a dict, is that of the records
     inputs = classifier, split, minority, [list((given or {}).items()) for given in controls]
     try:
-        return digest((*inputs, added) if amount else inputs)
+        return digest((*inputs, amount, added) if amount else inputs)
     except (pickle.PicklingError, TypeError, AttributeError):
         return None
 

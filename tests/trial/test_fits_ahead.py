@@ -22,6 +22,7 @@ from opal.trial import Trial
 
 LOGISTIC = Classifier(partial(LogisticRegression, max_iter=500), scale=True)
 TASK = Imbalanced(40, 0.2, test_rows=80)
+STEPS = Amounts(2)
 
 
 class Model:
@@ -63,12 +64,12 @@ class Asked(Duplicate):
 def errors(monkeypatch):
     """``errors(method)`` of a trial; nothing is known of earlier fits."""
 
-    def run(method):
+    def run(method, amounts=STEPS):
         monkeypatch.setattr(fits, "_raw", {})
         monkeypatch.setattr(fits, "_folder", None)
         monkeypatch.setattr(fits, "measure", method.measure)
         given = {"controls": {"class_weight": class_weight}, "validation": Folds(3), "fidelity": False}
-        trial = Trial(number_table(400), TASK, method, LOGISTIC, (1, 2), Amounts(2), contamination="off", **given)
+        trial = Trial(number_table(400), TASK, method, LOGISTIC, (1, 2), amounts, contamination="off", **given)
         return trial.run().errors
 
     return run
@@ -84,6 +85,14 @@ def test_fits_are_made_while_a_model_makes_rows_and_once(errors):
     assert beside.ahead[:6] == [0] * 6 and all(beside.ahead[6:14])
     assert len(beside.fits) == len(alone.fits), "none is made twice"
     assert not fits._ahead, "nothing is left for later trials"
+
+
+@pytest.mark.slow
+def test_amounts_that_add_the_same_rows_to_a_fold_stay_apart(errors):
+    steps = Amounts(3, size=1)  # of a fold, whose train rows are two thirds, 1 and 2 are one row
+    expected = errors(Asked(remake="paid"), steps)
+    beside = Asked(Model(), until=(6, 6 + 3 + 9), remake="paid")
+    assert errors(beside, steps).equals(expected)
 
 
 @pytest.mark.slow
