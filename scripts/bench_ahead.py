@@ -16,9 +16,6 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 from unittest.mock import patch
 
 import pandas as pd
@@ -43,7 +40,7 @@ def main() -> int:
     try:
         measured(given, "amounts.steps=1", "amounts.size=1", "seeds=[1]")  # the model is up, libraries are loaded
         for _ in range(given.repeats):
-            with patch("opal.trial.stages.ahead", nothing_ahead):
+            with patch("opal.trial.stages.ahead", lambda wanted: fits.ahead(False)):
                 parts, after = measured(given)
             whole, ahead = measured(given)
             pd.testing.assert_frame_equal(after.errors, ahead.errors)
@@ -54,12 +51,6 @@ def main() -> int:
         sys.exit(f"bench_ahead: {error}")
     note = f"{whole:.0f} and {parts:.0f} s"
     return finish(Figure("rows of a model with fits made meanwhile: wall", statistics.median(ratios), AIM, note=note))
-
-
-@contextmanager
-def nothing_ahead(wanted: bool) -> Iterator[Any]:
-    """In place of `opal.evaluate.fits.ahead`: the fits wait for the rows."""
-    yield lambda jobs: None
 
 
 def measured(given: argparse.Namespace, *more: str) -> tuple[float, TrialResult]:

@@ -19,7 +19,7 @@ from opal.orphans import end_with
 
 KEPT_RAW = 1000  # fits, some 20 kB each
 PATIENCE = 600  # seconds to wait for a fit that another process makes, before it is made here too
-_raw: dict[str | None, list[Record]] = {}  # the newest fits without synthetic rows, by digest of their inputs
+_raw: dict[str, list[Record]] = {}  # the newest fits without synthetic rows, by digest of their inputs
 _folder: Path | None = None  # the same for other processes, a file per fit
 _ahead: dict[str, list[Record]] = {}  # fits with synthetic rows, made before they were asked for
 
@@ -32,7 +32,7 @@ def fitted(jobs: Sequence[tuple], n_jobs: int = 1, progress: Any = None) -> list
         progress.advance(fits=sum(records is not None for records in found))
     for patience in (0, PATIENCE):  # what other processes make just now comes last, and is then known
         left = [i for i, records in enumerate(found) if records is None]
-        wanted = [(jobs[i], None if jobs[i][3] else keys[i], _folder, patience) for i in left]
+        wanted = [(jobs[i], keys[i], _folder, patience) for i in left]
         for i, records in zip(left, each(_made, wanted, n_jobs), strict=True):
             found[i] = records
             if progress is not None and records is not None:
@@ -45,7 +45,7 @@ def fitted(jobs: Sequence[tuple], n_jobs: int = 1, progress: Any = None) -> list
 
 def _made(job: tuple, key: str | None, folder: Path | None, patience: float) -> list[Record] | None:
     """The records of one fit; None where another process is making it, unless there is patience to wait for it."""
-    if not (key and folder):
+    if job[3] or not (key and folder):  # only fits without synthetic rows are shared
         return measure(*job)
     with _claim(folder / f"{key}.lock", patience) as claimed:
         if not claimed and not patience:
@@ -58,7 +58,7 @@ def _made(job: tuple, key: str | None, folder: Path | None, patience: float) -> 
 
 
 @contextmanager
-def ahead(wanted: bool = True) -> Iterator[Callable[[Iterable[tuple]], Any]]:
+def ahead(wanted: bool) -> Iterator[Callable[[Iterable[tuple]], Any]]:
     """Make fits in the background while the block waits for something else; `fitted` then finds their records.
 
     A fault in one of them is left to the stage that needs it, which makes the fit again.
@@ -79,7 +79,7 @@ def ahead(wanted: bool = True) -> Iterator[Callable[[Iterable[tuple]], Any]]:
             key, raw = _key(job), not job[3]
             if key is None or (raw and _recall(key)):
                 continue
-            (records,) = each(_made, [(job, key if raw else None, _folder, 0)], 1)
+            (records,) = each(_made, [(job, key, _folder, 0)], 1)
             if records and raw:
                 _keep(key, records)
             elif records:

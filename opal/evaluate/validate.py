@@ -95,7 +95,7 @@ class Folds:
         """
         again, waiting, records, took = self.remakes(cost), [], [], []
         for split, made, steps in zip(splits, rows, amounts, strict=True):
-            jobs, remade = self._jobs(classifier, split, made, steps, minority, make if again else None, controls)
+            jobs, remade = self.jobs(classifier, split, made, steps, minority, make if again else None, controls)
             waiting += jobs
             took += [replace(r, frame=r.frame.iloc[:0].copy(), unused=None) for r in remade]
             if sum(weight for _, weight in waiting) > MOST_WAITING:
@@ -103,21 +103,7 @@ class Folds:
                 waiting = []
         return weighted(records + self._measured(waiting, n_jobs)), took
 
-    def ahead(
-        self,
-        classifier: Classifier,
-        split: Split,
-        made: pd.DataFrame,
-        steps: Sequence[int],
-        minority: Any,
-        cost: Literal["free", "paid", "never"],
-        controls: Mapping[str, Control] | None,
-    ) -> Iterator[tuple]:
-        """The fits of one split's folds that need no rows of the folds' own: the arguments of `measure`."""
-        reached = [0] if self.remakes(cost) else steps
-        yield from (job for job, _ in self._jobs(classifier, split, made, reached, minority, None, controls)[0])
-
-    def _jobs(
+    def jobs(
         self,
         classifier: Classifier,
         split: Split,

@@ -125,8 +125,9 @@ class Stages:
         """The fits of one seed that its rows allow, while a language model makes the next seed's."""
         trial, some = self.trial, [amount for amount in amounts if amount]
         yield from jobs_of(*self.fits([split], [rows], [some]))
-        given = trial.classifier, split, rows, amounts, trial.table.short
-        yield from trial.validation.ahead(*given, trial.method.remake, trial.controls)
+        steps = [0] if trial.validation.remakes(trial.method.remake) else amounts  # folds may make their own
+        of_folds = trial.validation.jobs(trial.classifier, split, rows, steps, trial.table.short, None, trial.controls)
+        yield from (job for job, _ in of_folds[0])
 
     def curve_without_rows(self, splits: Sequence[Split], steps: Sequence[Sequence[int]]) -> pd.DataFrame:
         """The errors at amount 0, and those of the controls."""
