@@ -13,7 +13,7 @@ For each table, in one run and in turn on one server of the local model:
 Prints valid rows per second (wall clock, and CPU seconds of client and model together), tokens (prompt and answer)
 per valid row and the accepted share, then the ratios that count: opal to raw in speed, opal to published and to
 bound in tokens. The wall clock counts what else the machine does, CPU seconds do not. Exits 1 where a target is
-missed: 0.9 of raw, 1/3 of bound, 95 % accepted. Rows are as many as a run of the table asks for, unless --rows
+missed: 0.95 of raw, 1/3 of bound, 95 % accepted. Rows are as many as a run of the table asks for, unless --rows
 says otherwise. Tables are looked for in OPAL_DATA_DIR, else downloaded. Some minutes a table on one slow core.
 """
 
@@ -41,7 +41,7 @@ from opal.llm.rows import write
 from opal.table import Train
 
 TABLES = "craft,gender,diabetes,heart_failure"
-SPEED, TOKENS, ACCEPTED = 0.9, 1 / 3, 0.95  # targets: least, most, least
+SPEED, TOKENS, ACCEPTED = 0.95, 1 / 3, 0.95  # targets: least, most, least
 
 
 class Recorder:
@@ -104,7 +104,7 @@ def main() -> int:
     arguments.add_argument("--repeats", type=int, default=2)
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("overrides", nargs="*", help="Hydra overrides, such as llm.n_per_request=8")
-    given = parse(arguments, tables="craft", rows=20, repeats=1)
+    given = parse(arguments, tables="craft", rows=50)
     need_model()
     figures = []
     try:

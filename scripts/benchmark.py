@@ -29,7 +29,7 @@ NOISE = 1.25
 SKIPPED = 77  # exit status, as automake has it
 LINE = "benchmark: "  # before what a script hands to scripts/bench
 BEGIN, END = "<!-- scripts/bench writes from here -->", "<!-- to here -->"
-ORDER = ["overhead", "compare", "samplers", "suite", "study", "profile", "llm", "ahead"]
+ORDER = ["overhead", "compare", "samplers", "suite", "study", "profile", "threads", "llm", "ahead"]
 ORDER += ["million", "faults", "sweep", "answers", "curation"]  # of many minutes
 PACKAGES = ("opal", "numpy", "pandas", "scikit-learn", "imbalanced-learn", "catboost", "mlflow", "hydra-core")
 

