@@ -43,9 +43,8 @@ def main() -> int:
             shown = ", ".join(f"{one:.1f} and {default:.1f}" for one, default in pairs)
             print(f"{name}: 1 and {LocalServer.threads} threads took {shown} s", flush=True)
             ratio = statistics.median(one / default for one, default in pairs)
-            figures.append(
-                Figure(f"{LocalServer.threads} threads of the embedded model, {name}: speed beside one", ratio, least=aim)
-            )
+            what = f"{LocalServer.threads} threads of the embedded model, {name}: speed beside one"
+            figures.append(Figure(what, ratio, least=aim))
     except OpalError as error:
         sys.exit(f"bench_threads: {error}")
     return finish(*figures)
