@@ -93,8 +93,7 @@ def test_same_rows_on_a_busy_machine_whose_cores_are_not_taken_by_waiting(server
     import psutil
 
     calm = draw(server, seed=7), draw(server, seed=7, n=1)
-    [child] = children(os.getpid())
-    assert child.environ()["OMP_WAIT_POLICY"] == "passive"
+    assert {child.environ()["OMP_WAIT_POLICY"] for child in children(os.getpid())} == {"passive"}
     loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(psutil.cpu_count())]
     try:
         assert (draw(server, seed=7), draw(server, seed=7, n=1)) == calm
