@@ -14,7 +14,7 @@ Prints valid rows per second (wall clock, and CPU seconds of client and model to
 per valid row and the accepted share, then the ratios that count: opal to raw in speed, opal to published and to
 bound in tokens. The wall clock counts what else the machine does, CPU seconds do not. Exits 1 where a target is
 missed: 0.95 of raw, 1/3 of bound, 95 % accepted. Rows are as many as a run of the table asks for, unless --rows
-says otherwise. Tables are looked for in OPAL_DATA_DIR, else downloaded. Some minutes a table on one slow core.
+says otherwise. Tables are looked for in OPAL_DATA_DIR, else downloaded. Some minutes a table on two slow cores.
 """
 
 from __future__ import annotations
