@@ -34,7 +34,8 @@ def content(folder: Path) -> bytes:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("echo", "full"), [("answers", ""), ("errors", ""), ("errors", "1")])  # 1: HYDRA_FULL_ERROR
+@pytest.mark.parametrize("full", ["", "1"], ids=["plain", "HYDRA_FULL_ERROR"])
+@pytest.mark.parametrize("echo", ["answers", "errors"])
 def test_a_secret_is_nowhere(echo, full, tmp_path, root, empty_store):
     shutil.copy(empty_store, tmp_path)
     n = 200
